@@ -1,0 +1,20 @@
+"""The dashboard: ``streamlit run dashboard/app.py``. One file per page in ``pages/``."""
+
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path[:] = dict.fromkeys([*sys.path, *(str(_ROOT / part) for part in ("", "platform", "models"))])
+
+import streamlit as st  # noqa: E402
+
+# Pages have no icons: a browser would fetch them from the internet for its tab.
+st.set_page_config(page_title="AutoSAM", layout="wide")
+st.navigation(
+    [
+        st.Page("pages/runs.py", title="Runs", default=True),
+        st.Page("pages/run.py", title="Run", url_path="run"),
+        st.Page("pages/viewer.py", title="Viewer", url_path="viewer"),
+    ],
+    position="top",
+).run()

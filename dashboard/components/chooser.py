@@ -1,0 +1,33 @@
+"""A choice that is kept in the address (``?run=…&case=…``), so that every page has a link of its own."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.components.places import ReadingError, checked_id
+
+
+def chosen(kind: str, options: Sequence[str]) -> str:
+    """Let one of ``options`` be chosen: by the address, else the session's last, else the first.
+
+    Args:
+        kind: name of the choice, in the address and on the page ("run", "case").
+
+    Raises:
+        ReadingError: the address names nothing among the options; the list to choose from is on the page.
+    """
+    wanted = st.query_params.get(kind) or _last(kind, options)
+    index = options.index(wanted) if wanted in options else None
+    picked = st.selectbox(kind.capitalize(), options, index=index, placeholder=f"Choose a {kind}")
+    if picked is not None and picked != wanted:
+        st.query_params[kind] = picked
+        st.rerun()
+    if checked_id(kind, wanted) not in options:
+        raise ReadingError(f"There is no {kind} {wanted!r} in this workspace: choose one from the list.")
+    st.query_params[kind] = st.session_state[f"last_{kind}"] = wanted
+    return wanted
+
+
+def _last(kind: str, options: Sequence[str]) -> str:
+    last = str(st.session_state.get(f"last_{kind}"))
+    return last if last in options else options[0]

@@ -1,0 +1,24 @@
+"""The states every page has beside its content: nothing there yet, and something broken."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from dashboard.components.places import ReadingError
+from dashboard.components.text import plain
+
+
+def nothing(what: str, command: str) -> None:
+    """Say that there is nothing yet, and which command makes it."""
+    st.info(f"{plain(what)} Run this in a terminal:", icon=":material/hourglass_empty:")
+    st.code(command, language="bash")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Show what cannot be read with its reason and remedy, and go on with the rest of the page."""
+    try:
+        yield
+    except ReadingError as error:
+        st.error(plain(error), icon=":material/error:")

@@ -1,0 +1,23 @@
+"""Names from files and folders, shown as they are: never as Markdown or HTML."""
+
+import re
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&^=])")
+
+
+def plain(text: object) -> str:
+    """Escape ``text`` for places that render Markdown (titles, captions, messages, pills)."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def duration(seconds: float | None) -> str:
+    """``h:mm:ss``, or an empty text where nothing is known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def score(value: float | None) -> str:
+    """A Dice or NSD with three digits; a dash where it is undefined (``None`` or NaN)."""
+    return "–" if value is None or value != value else f"{value:.3f}"

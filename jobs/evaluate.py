@@ -1,0 +1,48 @@
+"""Evaluate a finished run: Dice and NSD per case and organ on each scan's own grid, as tables, pictures and label maps.
+
+    python jobs/evaluate.py                                       the newest run on its test cases; the demo if there is none
+    python jobs/evaluate.py --run btcv-1a2b3c4d --split val
+"""
+
+import sys
+from typing import Annotated, Literal
+
+import tyro
+import yaml
+from _roots import RECIPES
+from pydantic import Field
+
+from autosam_platform.config import Experiment, Section, parse, parse_job
+from autosam_platform.files import workspace
+from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, run_job, train_and_evaluate
+
+
+class EvaluateJob(Section):
+    """Which run is evaluated, on what."""
+
+    run: str | None = None
+    """Name or folder of a finished run; the newest where none is given."""
+    split: Literal["train", "val", "test"] = "test"
+    """Cases to evaluate on."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """Share that neighbouring windows have in common; the run's own where none is given."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the result as one JSON object on the last line."""
+
+
+def main() -> None:
+    job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
+    run_job(lambda: _evaluate(job), as_json=job.as_json)
+
+
+def _evaluate(job: EvaluateJob) -> Outcome:
+    if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
+        return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
+    run = finished_run(job.run)
+    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    summary = evaluated(run, prepared_dataset(experiment.dataset), job.split, job.overlap)
+    return Outcome(run, {"run": run.name, "split": job.split} | summary.as_json())
+
+
+if __name__ == "__main__":
+    main()

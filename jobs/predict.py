@@ -1,0 +1,76 @@
+"""Segment a scan: a label map on the scan's own grid, with names and colours, and a picture of it.
+
+    python jobs/predict.py --input SCAN.nii.gz
+    python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
+    python jobs/predict.py                                        a phantom that the demo was not trained on
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from _roots import RECIPES
+from pydantic import Field
+
+from autosam_platform.config import Section, parse, parse_job
+from autosam_platform.data.nifti import stem
+from autosam_platform.evaluation.pictures import save_case_picture
+from autosam_platform.files import workspace
+from autosam_platform.inference.predictor import Predictor, predict_scan
+from autosam_platform.pipeline import Outcome, finished_run, prepared_dataset, run_job, train_and_evaluate
+
+
+class PredictJob(Section):
+    """What is segmented, with which model."""
+
+    input: Path | None = None
+    """CT scan as NIfTI (.nii or .nii.gz); a held-out phantom where none is given."""
+    run: str | None = None
+    """Name or folder of a finished run; the newest where none is given."""
+    output: Path | None = None
+    """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """Share that neighbouring windows have in common; the run's own where none is given."""
+    device: str | None = None
+    """Such as cpu or cuda:1; a GPU where there is one."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the result as one JSON object on the last line."""
+
+
+def main() -> None:
+    job = parse(PredictJob, sys.argv[1:], description=__doc__)
+    run_job(lambda: _predict(job), as_json=job.as_json)
+
+
+def _predict(job: PredictJob) -> Outcome:
+    scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
+    target = job.output or workspace() / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
+    predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device)
+    print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
+    prediction = predict_scan(predictor, scan, target, progress=_show)
+    picture = target.with_name(f"{stem(target)}.png")
+    card = predictor.card
+    save_case_picture(
+        picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
+    )
+    seconds = {name: round(value, 2) for name, value in prediction.watch.seconds.items()}
+    print("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    print(f"Picture: {picture}")
+    return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
+
+
+def _demo() -> tuple[Path, Path]:
+    """The embedded demo's run, made if it is not there, and its first test case."""
+    experiment = parse_job([], RECIPES, description=__doc__).experiment()
+    run = train_and_evaluate(experiment).place
+    return Path(prepared_dataset(experiment.dataset).cases("test")[0].record.image), run
+
+
+def _show(done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\rwindow {done} of {total}", end=end, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Check and prepare a data set: one verdict per case (ok, fixed, rejected, with the reason), then the patch store.
+
+    python jobs/prepare.py                                        the phantoms of the demo
+    python jobs/prepare.py --recipe btcv --dataset.root FOLDER
+"""
+
+import sys
+
+from _roots import RECIPES
+
+from autosam_platform.config import parse_job
+from autosam_platform.pipeline import Outcome, prepared_dataset, run_job
+
+
+def main() -> None:
+    job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
+    run_job(lambda: _prepare(job), as_json=job.as_json)
+
+
+def _prepare(job) -> Outcome:
+    dataset = prepared_dataset(job.dataset)
+    dataset.require_complete(allow_rejected=job.dataset.allow_rejected)
+    cases = {split: len(dataset.cases(split)) for split in ("train", "val", "test")}
+    verdicts = {each.case_id: each.status for each in dataset.verdicts}
+    return Outcome(dataset.folder, {"fingerprint": dataset.fingerprint, "cases": cases, "verdicts": verdicts})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Train a teacher: prepare its data, fit it on Ray Train, evaluate it on the test cases.
+
+    python jobs/train_teacher.py                                  the embedded demo
+    python jobs/train_teacher.py --recipe btcv --dataset.root FOLDER --model.checkpoint sam_vit_b_01ec64.pth
+    ray job submit -- python jobs/train_teacher.py                the same on a cluster
+"""
+
+import sys
+
+from _roots import RECIPES
+
+from autosam_platform.config import parse_job
+from autosam_platform.pipeline import run_job, train_and_evaluate
+
+
+def main() -> None:
+    job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
+    run_job(lambda: train_and_evaluate(job.experiment()), as_json=job.as_json)
+
+
+if __name__ == "__main__":
+    main()

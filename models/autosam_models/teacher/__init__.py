@@ -1,0 +1,1 @@
+"""The teacher, AutoSAM Adapter: one file per part of the paper's Fig. 2."""

@@ -1,0 +1,38 @@
+"""Spatial adapter (Sec. 3.2, Fig. 2B): a bottleneck with a depth-wise 3D convolution inside."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SpatialAdapter(nn.Module):
+    """``X + Act(Conv(X W_down)) W_up``, where Conv is a depth-wise 3D convolution over the token grid.
+
+    ``W_up`` starts at zero, so that training starts from SAM itself.
+
+    Args:
+        dim: width of a token.
+        ratio: width of the bottleneck as a share of ``dim``.
+        kernel: edge of the convolution, odd.
+    """
+
+    def __init__(self, dim: int, ratio: float, kernel: int) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"adapter_kernel={kernel} has no centre: choose an odd number such as 3.")
+        width = round(dim * ratio)
+        if width < 1:
+            raise ValueError(f"adapter_ratio={ratio} leaves no channel of {dim}: choose at least {1 / dim:.3g}.")
+        self.down = nn.Linear(dim, width)
+        self.conv = nn.Conv3d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.up = nn.Linear(width, dim)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x_BDHWC: Tensor) -> Tensor:
+        """Adapt the tokens; the shape stays."""
+        hidden_BCDHW = self.down(x_BDHWC).permute(0, 4, 1, 2, 3)
+        # In fp32 also under autocast: on CPUs the gradient of a depth-wise kernel takes four times as long in bf16.
+        with torch.autocast(hidden_BCDHW.device.type, enabled=False):
+            hidden_BCDHW = F.relu(self.conv(hidden_BCDHW.to(self.conv.weight.dtype)))
+        return x_BDHWC + self.up(hidden_BCDHW.permute(0, 2, 3, 4, 1))

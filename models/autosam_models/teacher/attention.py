@@ -1,0 +1,85 @@
+"""SAM's attention on windows of a 3D token grid (Sec. 3.2), with its relative positions extended to depth."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autosam_models.teacher.windows import Grid, Windows, region_mask
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # else codes first made while validating could not be used in training
+def one_hot_coordinates(size: Grid, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``(tokens, d + h + w)``: for each token of a window the one-hot codes of its three coordinates, side by side."""
+    axes = torch.meshgrid(*[torch.arange(n) for n in size], indexing="ij")
+    codes = [F.one_hot(axis.flatten(), n) for axis, n in zip(axes, size, strict=True)]
+    return torch.cat(codes, dim=1).to(device, dtype)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention within windows, with SAM's decomposed relative positions.
+
+    The logit of query q at (d, h, w) and key k at (d', h', w') is ``q.k / sqrt(c) + q.Rd[d - d'] + q.Rh[h - h'] +
+    q.Rw[w - w']`` (SAM's ``add_decomposed_rel_pos`` with a third table). The three position terms are products too:
+    of the query's term for every d' with the one-hot code of the key's d', and so on. So they are appended to
+    queries and keys as extra columns, and the fused kernel does the rest: no tokens-by-tokens bias, forward or
+    backward. Softmax accumulates in fp32 whatever the precision of its input.
+
+    Args:
+        dim: width of a token.
+        heads: number of heads; divides ``dim``.
+        window: largest edge of a window in tokens; the position tables have ``2 * window - 1`` rows.
+        shifted: whether the windows are shifted by half their edge.
+    """
+
+    def __init__(self, dim: int, heads: int, window: int, shifted: bool) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"embed_dim={dim} cannot be split into heads={heads}: choose a divisor of {dim}.")
+        self.heads, self.window, self.shifted = heads, window, shifted
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.rel_pos_d = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
+
+    def forward(self, x_BDHWC: Tensor) -> Tensor:
+        """Attend; the shape stays."""
+        windows = Windows.cut(tuple(x_BDHWC.shape[1:4]), self.window, self.shifted)  # type: ignore[arg-type]
+        x_WNC = windows.partition(x_BDHWC)
+        return windows.merge(self.proj(self._attend(x_WNC, windows)))
+
+    def _attend(self, x_WNC: Tensor, windows: Windows) -> Tensor:
+        count, tokens, dim = x_WNC.shape
+        head_dim = dim // self.heads
+        qkv = self.qkv(x_WNC).reshape(count, tokens, 3, self.heads, head_dim)
+        q_WMNC, k_WMNC, v_WMNC = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+
+        codes_NE = one_hot_coordinates(windows.size, q_WMNC.dtype, q_WMNC.device)
+        q_WMNE = torch.cat([q_WMNC * head_dim**-0.5, self._position_terms(q_WMNC, windows.size)], dim=-1)
+        k_WMNE = torch.cat([k_WMNC, codes_NE.expand(count, self.heads, -1, -1)], dim=-1)
+        # The fused kernels want values as wide as keys; without the padding torch falls back to the slow path.
+        v_WMNE = F.pad(v_WMNC, (0, codes_NE.shape[1]))
+
+        mask = region_mask(windows, q_WMNE.dtype, q_WMNE.device)
+        if mask is not None:
+            mask = mask.repeat(count // mask.shape[0], 1, 1, 1)
+        out_WMNE = F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, attn_mask=mask, scale=1.0)
+        return out_WMNE[..., :head_dim].transpose(1, 2).reshape(count, tokens, dim)
+
+    def _position_terms(self, q_WMNC: Tensor, size: Grid) -> Tensor:
+        """``q . R[own - other]`` for every other coordinate of each axis: ``(W, heads, N, d + h + w)``."""
+        q = q_WMNC.unflatten(2, size)
+        terms = (
+            torch.einsum("wmdhvc,dkc->wmdhvk", q, self._rows(self.rel_pos_d, size[0])),
+            torch.einsum("wmdhvc,hkc->wmdhvk", q, self._rows(self.rel_pos_h, size[1])),
+            torch.einsum("wmdhvc,vkc->wmdhvk", q, self._rows(self.rel_pos_w, size[2])),
+        )
+        return torch.cat(terms, dim=-1).flatten(2, 4)
+
+    def _rows(self, table: Tensor, size: int) -> Tensor:
+        """The table by (own, other) coordinate: ``(size, size, head_dim)``; row ``window - 1`` is distance zero."""
+        own = torch.arange(size, device=table.device)
+        return table[own[:, None] - own[None, :] + self.window - 1]

@@ -1,0 +1,15 @@
+"""Everything around a network: data, training on Ray, evaluation, tracking."""
+
+import os
+
+__version__ = "0.1.0"
+
+# Ray reads these when it is imported, in the driver and in every process it starts; what is set already stays.
+SETTINGS_OF_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine by default
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; without it every task warns
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # train.report waits for this poll: 2 s is a third of a short fit
+}
+for _name, _value in SETTINGS_OF_RAY.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,150 @@
+"""Ray, found or started, and functions run over cases as Ray tasks."""
+
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+import autosam_models
+import autosam_platform
+from autosam_platform.files import workspace, write_text
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    """Join the cluster this job was submitted to, else the one running on this machine, else start one here.
+
+    Both packages travel with the connection (``py_modules``), so that workers of other nodes have the driver's
+    very code whether or not it is installed there.
+
+    Raises:
+        ConnectionError: a cluster is there but does not let this process in.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    joins = "RAY_ADDRESS" in os.environ or _runs_here()
+    if not joins:
+        _use_own_token()
+    settings = {name: os.environ[name] for name in autosam_platform.SETTINGS_OF_RAY}
+    try:
+        ray.init(
+            address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
+            runtime_env={
+                "py_modules": [_folder(autosam_platform), _folder(autosam_models)],
+                "env_vars": settings | {"AUTOSAM_WORKSPACE": str(workspace())},
+            },
+            logging_level=logging.WARNING,
+        )
+    except ConnectionError as error:
+        raise ConnectionError(
+            f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it uses "
+            "token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, `ray stop` "
+            "removes its traces."
+        ) from error
+
+
+def map_tasks(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    label: str,
+    memory: Callable[[T], int] | None = None,
+    cpus: float = 1,
+    gpu: bool = False,
+) -> list[R]:
+    """Run ``function`` over ``items`` as Ray tasks and show a progress bar called ``label``.
+
+    Args:
+        memory: bytes that one item needs, so that Ray runs no more at a time than fit; what one item needs
+            beyond the largest node is cut to that node, where it then runs alone.
+        cpus: cores of one task.
+        gpu: give each task a GPU, where the cluster has any.
+
+    Returns:
+        the results, in the order of ``items``.
+
+    Raises:
+        Exception: the first failure of ``function``, as it was raised there; tasks not yet started are cancelled.
+    """
+    import ray
+
+    connect()
+    largest = int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
+    gpus = 1 if gpu and ray.cluster_resources().get("GPU", 0) else 0
+    remote = ray.remote(_run_item)
+    handles = {}
+    for index, item in enumerate(items):
+        need = {"memory": min(memory(item), largest)} if memory else {}
+        handles[remote.options(num_cpus=cpus, num_gpus=gpus, name=label, **need).remote(function, item)] = index
+    results: list[Any] = [None] * len(items)
+    waiting = list(handles)
+    with tqdm(total=len(items), desc=label, file=sys.stdout, disable=not items, ascii=" =") as bar:
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1)
+            try:
+                results[handles[done[0]]] = ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                for handle in waiting:
+                    ray.cancel(handle, force=False)
+                raise error.as_instanceof_cause() from None
+            bar.update()
+    return results
+
+
+def _run_item(function: Callable[[T], R], item: T) -> R:
+    return function(item)
+
+
+def _runs_here() -> bool:
+    """Has `ray start` made this machine part of a cluster that is alive?
+
+    Ray notes its address in a file, which a crash leaves behind; `ray.init` then waits for minutes.
+    """
+    from ray._private.utils import read_ray_address
+
+    address = read_ray_address()
+    if address is None:
+        return False
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except OSError:
+        log.warning("the Ray cluster at %s is gone (`ray stop` removes its traces); starting one for this job", address)
+        return False
+    return True
+
+
+def _use_own_token() -> None:
+    """Let the Ray started here authenticate with a token of its own, in the workspace.
+
+    A plain local ``ray.init()`` would write ``~/.ray/auth_token`` (readable by others), and a later
+    ``ray start --head`` would then ask every ``ray job submit`` for it. With the token kept here, a local run
+    stays protected and leaves nothing behind that changes what the documented commands do. Ray reads the mode
+    when it is imported but the path later, and turns authentication on by itself.
+    """
+    if "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    token = workspace() / "ray" / "auth_token"
+    if not token.exists():
+        previous = os.umask(0o077)
+        try:
+            write_text(token, secrets.token_hex(32))
+        finally:
+            os.umask(previous)
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+
+
+def _folder(package: Any) -> str:
+    return str(Path(package.__file__).parent)

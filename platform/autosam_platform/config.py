@@ -1,0 +1,273 @@
+"""One validated description of an experiment. Recipes (YAML) fill it, then the command line; a run stores it.
+
+Defaults are the paper's (PAPER.md Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
+batch 1 per GPU, sliding window with overlap 0.75).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from autosam_models import find_model
+from autosam_platform.files import content_hash
+
+Positive = Annotated[int, Field(gt=0)]
+Spacing = Annotated[float, Field(gt=0.1, le=20)]
+T = TypeVar("T", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the description: immutable, and strict about names it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetSection(Section):
+    """What is trained on."""
+
+    name: str = "phantom"
+    """A description that comes with the project (phantom, btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
+    root: Path | None = None
+    """Folder of the raw scans; the phantom is made where none is given."""
+    phantom_seed: int = 1
+    """Seed of the phantoms."""
+    spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
+    """Voxel spacing in mm to prepare for; the description's where none is given."""
+    allow_rejected: bool = False
+    """Train although the checks rejected some cases; without it that is refused."""
+
+    @model_validator(mode="after")
+    def _root_is_known(self) -> Self:
+        if self.root is None and self.name != "phantom":
+            raise ValueError(f"dataset '{self.name}' needs the folder of its scans: add --dataset.root FOLDER")
+        return self
+
+
+class ModelSection(Section):
+    """Which network."""
+
+    name: str = "autosam_vit_b"
+    """A registered model: `python -m autosam_models` lists them."""
+    checkpoint: Path | None = None
+    """SAM's own .pth file to start from; without one everything trains from random weights."""
+    patch_DHW: tuple[Positive, Positive, Positive] = (128, 128, 128)
+    """Voxels of a patch: depth, height, width."""
+    options: dict[str, bool | int | float | str] = {}
+    """Options of that model, for example `upsample 2 apg False`."""
+
+    @model_validator(mode="after")
+    def _model_has_these_options(self) -> Self:
+        find_model(self.name).check_options(self.options)
+        return self
+
+
+class TrainingSection(Section):
+    """How it is trained."""
+
+    epochs: Positive = 200
+    """Epochs."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 5.0
+    """Epochs of linear warm-up."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
+    """Learning rate after the warm-up."""
+    final_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """The rate at the end, as a fraction of the learning rate; it decays exponentially to it."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    """AdamW's decoupled weight decay."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
+    batch: Positive = 1
+    """Patches per worker and step."""
+    patches_per_case: Positive = 1
+    """Patches drawn from each case in an epoch."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 autocast where the hardware has it (auto), always, or never; weights are fp32."""
+    seed: int = 0
+    """Seed of the weights, the order of the cases, the patches and the augmentation."""
+    deterministic: bool = False
+    """Same bits on every run: one thread and deterministic kernels; slower."""
+    validate_every: Positive = 10
+    """Epochs between validations (where there is a validation split), and the last one."""
+    checkpoint_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between checkpoints inside an epoch; 0 is at the ends of epochs only."""
+    checkpoint_epochs: Positive = 1
+    """Epochs between checkpoints."""
+    loader_workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that make patches for each training worker; 0 makes them in the loop."""
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"{self.warmup_epochs:g} warm-up epochs leave nothing of {self.epochs} epochs: lower "
+                "--training.warmup-epochs or raise --training.epochs"
+            )
+        return self
+
+
+class ComputeSection(Section):
+    """What it runs on. None of this changes the result, so none of it is in a run's name."""
+
+    workers: Positive = 1
+    """Training processes; the global batch is workers × batch."""
+    gpu: bool | None = None
+    """One GPU per worker; where not said, if the cluster has one."""
+    cpus_per_worker: Positive | None = None
+    """Cores per worker; where not said, the machine's cores shared among the workers, at most 8."""
+    wait_for_nodes: bool = False
+    """Wait for an autoscaling cluster to grow where it is too small now; without it that is refused."""
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """How often lost workers are started again from the last checkpoint."""
+
+
+class InferenceSection(Section):
+    """How a whole scan is predicted."""
+
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.75
+    """Share that neighbouring windows have in common."""
+    validation_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    """The same for the validations of a training run."""
+
+
+class Experiment(Section):
+    """One experiment: everything that decides its result, and what it runs on."""
+
+    name: str = Field(default="autosam", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    """First part of the run's name."""
+    dataset: DatasetSection = DatasetSection()
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    inference: InferenceSection = InferenceSection()
+    compute: ComputeSection = ComputeSection()
+
+    def run_id(self, data_fingerprint: str) -> str:
+        """Name of the run: the experiment's name and a hash of all that decides its result.
+
+        The global batch decides it, and how many workers share it does not (beyond rounding).
+        """
+        settings = self.model_dump(mode="json", exclude={"compute", "name"})
+        settings["dataset"].pop("root"), settings["dataset"].pop("allow_rejected")
+        settings["training"].pop("loader_workers")
+        settings["training"]["batch"] *= self.compute.workers
+        checkpoint = self.model.checkpoint if self.model.checkpoint else ""
+        return f"{self.name}-{content_hash(settings, checkpoint, data_fingerprint)[:8]}"
+
+
+class Job(Experiment):
+    """An experiment as a command line: a recipe first, settings after it."""
+
+    recipe: str = "demo"
+    """A recipe in jobs/recipes by its name (demo, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the result as one JSON object on the last line."""
+
+    def experiment(self) -> Experiment:
+        """The experiment without what only the command line needs."""
+        return Experiment.model_validate(self.model_dump(exclude={"recipe", "as_json"}))
+
+
+class ConfigError(ValueError):
+    """A recipe or a command line that cannot be run; the message names the setting and what to do."""
+
+
+def load_recipe(name: str, folder: Path) -> dict[str, Any]:
+    """Read a recipe: the name of one in ``folder``, or a path to a YAML file.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is not a YAML mapping.
+    """
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    path = folder / f"{name}.yaml" if name in known else Path(name)
+    if not path.is_file():
+        raise ConfigError(f"no recipe '{name}': name one of {', '.join(known)}, or a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings: a recipe is a YAML mapping such as `training: {{epochs: 10}}`")
+    return content
+
+
+def parse_job(arguments: Sequence[str], recipes: Path, *, description: str) -> Job:
+    """The recipe that ``--recipe`` names (the demo where it names none), with the command line over it.
+
+    Raises:
+        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--recipe", default="demo")
+    recipe = first.parse_known_args(arguments)[0].recipe
+    try:
+        defaults = load_recipe(recipe, recipes) | {"recipe": recipe}
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+    return parse(Job, arguments, description=description, defaults=defaults)
+
+
+def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults: dict[str, Any] | None = None) -> T:
+    """Fill ``kind`` from ``defaults`` and then the command line; print the reason and leave where that fails.
+
+    Raises:
+        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
+    """
+    try:
+        start = _unchecked(kind, defaults or {})
+        return tyro.cli(kind, default=start, args=list(arguments), description=description)
+    except ValidationError as error:
+        print(explain(error), file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
+    """``kind`` with ``values``, whose types are checked but not how they go together.
+
+    A recipe may need the command line to be complete (`--dataset.root`); the checks across settings run when
+    tyro builds the final object.
+    """
+    unknown = sorted(set(values) - set(kind.model_fields))
+    if unknown:
+        known = ", ".join(kind.model_fields)
+        raise ConfigError(f"there is no setting '{prefix}{unknown[0]}'; in its place there are {known}")
+    filled: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Section):
+            filled[name] = _unchecked(part, values.get(name, {}), f"{prefix}{name}.")
+        elif name in values:
+            filled[name] = _checked_value(kind, name, values[name], prefix)
+        elif not field.is_required():
+            filled[name] = field.get_default(call_default_factory=True)
+    return kind.model_construct(**filled)
+
+
+def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) -> Any:
+    field = kind.model_fields[name]
+    annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(f"{prefix}{name}: {reason} (given: {value!r})") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line per wrong setting: its name as on the command line, the reason, the value given."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
+        given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message, given = "there is no such setting; --help lists them", ""
+        lines.append(f"--{name}: {message}{given}")
+    return "\n".join(lines)

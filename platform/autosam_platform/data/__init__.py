@@ -1,0 +1,1 @@
+"""Dataset descriptions, readers and checks, geometry, preparation, the patch store and training patches."""

@@ -1,0 +1,161 @@
+"""What is wrong with a case, found before it costs a training run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.geometry import Grid, Volume, read_scan
+from autosam_platform.data.intensity import fill_non_finite
+from autosam_platform.data.nifti import ScanError
+from autosam_platform.data.readers import Case
+
+Status = Literal["ok", "fixed", "rejected"]
+
+AFFINE_TOLERANCE_MM = 1e-3
+AFFINE_NOISE_MM = 1e-5  # single precision in the header, nothing to tell anybody
+MOST_NON_FINITE = 0.01
+PLAUSIBLE_HU = (-4096, 32767)
+_LEAST_HU_RANGE = 100  # fat to muscle is more; images scaled to [0, 1] or [-1, 1] are less
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``ok``, ``fixed`` (the reasons say what was put right) or ``rejected`` (the reasons say why)."""
+
+    case_id: str
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckedCase:
+    """A verdict, and what was read on the way to it; image and grid are None for a rejected case.
+
+    ``label_DHW`` is uint8 on the image's grid, with ignored ids as background; None where there is no label.
+    """
+
+    verdict: Verdict
+    image: Volume | None = None
+    label_DHW: np.ndarray | None = None
+
+
+def check_case(case: Case, description: DatasetDescription) -> Verdict:
+    """Read the case's files and judge them; never raises for what is wrong with a file."""
+    return load_checked(case, description).verdict
+
+
+def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
+    """Read the case once: its verdict, with the repaired image and label where it is usable."""
+    notes: list[str] = []
+    try:
+        image, grid = _load_image(case, description, notes)
+        label_DHW = _load_label(case, description, grid, notes)
+    except ScanError as error:
+        return CheckedCase(Verdict(case.case_id, "rejected", (str(error),)))
+    return CheckedCase(Verdict(case.case_id, "fixed" if notes else "ok", tuple(notes)), image, label_DHW)
+
+
+def _load_image(case: Case, description: DatasetDescription, notes: list[str]) -> tuple[Volume, Grid]:
+    if not case.image.exists() and case.label is not None and case.label.exists():
+        raise ScanError(f"{case.label} has no image: {case.image} is missing; add it or remove the label.")
+    volume, grid = read_scan(case.image)
+    _note_single_frame(case.image, grid, notes)
+    array_DHW = _finite(case.image, volume.array_DHW, description.hu_window[0], notes)
+    _check_intensities(case.image, array_DHW, notes)
+    return Volume(array_DHW, volume.spacing_DHW), grid
+
+
+def _note_single_frame(path: Path, grid: Grid, notes: list[str]) -> None:
+    if grid.header is not None and int(grid.header["dim"][0]) > 3:
+        notes.append(f"{path} is 4D with a single frame: read as 3D.")
+
+
+def _finite(path: Path, array: np.ndarray, lower: int, notes: list[str]) -> np.ndarray:
+    bad = 0 if array.dtype.kind != "f" else array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad > MOST_NON_FINITE * array.size:
+        raise ScanError(f"{path}: {bad / array.size:.1%} of the voxels are NaN or infinite: export it again.")
+    if bad:
+        notes.append(f"{path}: {bad} NaN or infinite voxels, set to the window's lower bound of {lower} HU.")
+    return fill_non_finite(array, lower)
+
+
+def _check_intensities(path: Path, array: np.ndarray, notes: list[str]) -> None:
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        raise ScanError(f"{path} is constant ({low:g} everywhere): it holds no scan, export it again.")
+    if low >= 0 or high - low < _LEAST_HU_RANGE:
+        raise ScanError(
+            f"{path} holds values from {low:g} to {high:g}, which are not Hounsfield units (fat is about "
+            "−100, air −1000): convert it with its rescale slope and intercept, unscaled."
+        )
+    if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
+        notes.append(
+            f"{path} holds values from {low:g} to {high:g} HU, beyond any CT: clipped to the window."
+        )
+
+
+def _load_label(
+    case: Case, description: DatasetDescription, grid: Grid, notes: list[str]
+) -> np.ndarray | None:
+    if case.label is None:
+        if set(case.splits) - {"test"}:
+            raise ScanError(f"{case.image} has no label, which training and validation need: add one.")
+        return None
+    if not case.label.exists():
+        raise ScanError(f"{case.image} has no label: {case.label} is missing; add it or remove the image.")
+    volume, label_grid = read_scan(case.label)
+    _note_single_frame(case.label, label_grid, notes)
+    _check_same_grid(case, grid, label_grid, notes)
+    return _label_ids(case.label, volume.array_DHW, description)
+
+
+def _check_same_grid(case: Case, image: Grid, label: Grid, notes: list[str]) -> None:
+    """Both must cover the same voxels; a label stored with other axis directions does so after reordering."""
+    if image.shape_DHW != label.shape_DHW:
+        raise ScanError(
+            f"{case.label} has {_times(label.shape_DHW)} voxels (depth, height, width), its image "
+            f"{case.image} has {_times(image.shape_DHW)}: they are not of one scan; export the pair again."
+        )
+    difference = float(np.abs(image.canonical_affine - label.canonical_affine).max())
+    if difference > AFFINE_TOLERANCE_MM:
+        raise ScanError(
+            f"{case.label} lies elsewhere than its image {case.image} (their affines differ by up to "
+            f"{difference:g}): copy the image's header if the voxels match, else export the pair again."
+        )
+    if difference > AFFINE_NOISE_MM:
+        notes.append(
+            f"{case.label}: affine differs from its image's by {difference:.1g}; the image's is used."
+        )
+    if image.orientation != label.orientation:
+        notes.append(f"{case.label} is stored {label.orientation}, its image {image.orientation}: reordered.")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _label_ids(path: Path, array: np.ndarray, description: DatasetDescription) -> np.ndarray:
+    if array.dtype.kind == "f" and not (np.abs(array - np.rint(array)) <= 1e-3).all():
+        raise ScanError(
+            f"{path} holds values that are no whole numbers: a label map holds class ids, export it again."
+        )
+    known = {0, *(each.id for each in description.classes), *description.ignored_labels}
+    whole = np.rint(array).astype(np.int32) if array.dtype.kind == "f" else array
+    ids = set(np.unique(whole).tolist())
+    if ids - known:
+        raise ScanError(
+            f"{path} holds label ids {sorted(ids - known)[:8]}, which {description.name} does not have "
+            f"(it has 0 to {len(description.classes)}): correct the label, or name them as the description's "
+            "ignored_labels."
+        )
+    label_DHW = whole.astype(np.uint8)
+    if description.ignored_labels:
+        label_DHW[np.isin(label_DHW, list(description.ignored_labels))] = 0
+    if not label_DHW.any():
+        raise ScanError(
+            f"{path} holds no organ at all: most likely a failed export; correct it or remove the case."
+        )
+    return label_DHW

@@ -1,0 +1,257 @@
+"""What a dataset is, as data: its classes, layout, split, voxel spacing, intensity window and augmentation.
+
+One YAML file per dataset in ``descriptions/``; adding a dataset is adding one such file, here or anywhere.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+Split = Literal["train", "val", "test"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+_FOLDER = Path(__file__).parent / "descriptions"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelClass(_Frozen):
+    """One organ. ``mirror`` names its partner on the patient's other side, if it has one."""
+
+    id: Annotated[int, Field(ge=1, le=255)]
+    name: str
+    mirror: str | None = None
+
+
+class SplitPart(_Frozen):
+    """So many of the cases, in the order of their ids, belong to ``split``."""
+
+    split: Split
+    cases: PositiveInt
+
+
+class InOrder(_Frozen):
+    """Cases sorted by id, cut into consecutive parts.
+
+    Of more cases than the parts name the surplus is for training; with fewer the parts shrink in proportion.
+    """
+
+    rule: Literal["in_order"]
+    parts: tuple[SplitPart, ...]
+
+    @model_validator(mode="after")
+    def _one_part_a_split(self) -> Self:
+        splits = [part.split for part in self.parts]
+        if "train" not in splits or len(set(splits)) < len(splits):
+            raise ValueError(f"the parts of a split need one 'train' and each name once, not {splits}")
+        return self
+
+
+class ByList(_Frozen):
+    """The dataset's own lists (of ``dataset.json``, or its folders imagesTr, imagesVa, imagesTs)."""
+
+    rule: Literal["by_list"]
+    lists: dict[Literal["training", "validation", "test"], Split]
+
+
+class EveryCase(_Frozen):
+    """Every case is in all of ``splits``: for proofs on a single scan, whose figures are no test results."""
+
+    rule: Literal["every_case"]
+    splits: tuple[Split, ...]
+
+
+class Scaling(_Frozen):
+    """How windowed HU become network input: the window mapped onto ``to``, or (HU − subtract) / divide."""
+
+    to: tuple[float, float] | None = None
+    subtract: float | None = None
+    divide: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.to is None) == (self.subtract is None) or (self.subtract is None) != (self.divide is None):
+            raise ValueError("scaling needs either 'to: [low, high]' or both 'subtract' and 'divide'")
+        if self.to is not None and self.to[0] >= self.to[1]:
+            raise ValueError(f"scaling.to must be [low, high], not {list(self.to)}")
+        return self
+
+
+class Augmentation(_Frozen):
+    """Probability of each augmentation of a training patch (paper, Sec. 7.2); ``flip`` holds per axis."""
+
+    flip: Probability
+    rotate: Probability
+    intensity_scale: Probability
+    intensity_shift: Probability
+
+
+class FilePattern(_Frozen):
+    """Where a case's files lie in the dataset's folder, without ``.nii.gz``; ``{id}`` is any name."""
+
+    image: str
+    label: str
+
+
+class DatasetDescription(_Frozen):
+    """Everything the platform knows about a dataset.
+
+    Attributes:
+        case_pattern: only cases whose whole id matches this regular expression belong to the dataset.
+        files: own places of the files, instead of those of ``layout: pairs``.
+        ignored_labels: label ids that may occur in the files and count as background, with their names.
+        annotated: for datasets whose cases do not annotate every class: regular expression of case ids →
+            names of the classes annotated there; the first match counts, no match means all classes.
+        spacing_xyz: voxel spacing after preparation, mm.
+        hu_window: HU outside are clipped.
+        foreground_fraction: share of training patches that are centred on an organ.
+        nsd_tolerance_mm: tolerance of the normalised surface distance.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+    title: str
+    layout: Literal["btcv", "decathlon", "ct_org", "pairs"]
+    classes: tuple[LabelClass, ...]
+    split: Annotated[InOrder | ByList | EveryCase, Field(discriminator="rule")]
+    spacing_xyz: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    hu_window: tuple[int, int]
+    scaling: Scaling
+    augmentation: Augmentation
+    case_pattern: str = ".*"
+    files: FilePattern | None = None
+    ignored_labels: dict[int, str] = {}
+    annotated: dict[str, tuple[str, ...]] = {}
+    foreground_fraction: Probability = 0.5
+    nsd_tolerance_mm: PositiveFloat = 2.0
+
+    @property
+    def num_classes(self) -> int:
+        """K: the classes and the background."""
+        return len(self.classes) + 1
+
+    @property
+    def mirrored_ids(self) -> dict[int, int]:
+        """Label id → id of the partner on the other side, for organs that have one."""
+        ids = {each.name: each.id for each in self.classes}
+        return {each.id: ids[each.mirror] for each in self.classes if each.mirror is not None}
+
+    def annotated_ids(self, case_id: str) -> tuple[int, ...]:
+        """Ids of the classes that the case annotates."""
+        for pattern, names in self.annotated.items():
+            if re.fullmatch(pattern, case_id):
+                return tuple(each.id for each in self.classes if each.name in names)
+        return tuple(each.id for each in self.classes)
+
+    @model_validator(mode="after")
+    def _classes_are_consistent(self) -> Self:
+        ids = [each.id for each in self.classes]
+        names = {each.name: each for each in self.classes}
+        if not ids or ids != list(range(1, len(ids) + 1)):
+            raise ValueError(f"class ids must be 1, 2, 3, … in this order, without a gap, not {ids}")
+        if len(names) < len(ids):
+            raise ValueError("two classes have the same name")
+        for each in self.classes:
+            if each.mirror is not None and (
+                each.mirror not in names or names[each.mirror].mirror != each.name
+            ):
+                raise ValueError(f"'{each.name}' and its mirror '{each.mirror}' must name each other")
+        if set(self.ignored_labels) & {0, *ids}:
+            raise ValueError(f"ignored_labels repeats an id that is in use: {sorted(self.ignored_labels)}")
+        unknown = {name for each in self.annotated.values() for name in each} - set(names)
+        if unknown:
+            raise ValueError(f"annotated names unknown classes: {sorted(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _window_fits_the_store(self) -> Self:
+        low, high = self.hu_window
+        if not -32768 <= low < high <= 32767:
+            raise ValueError(f"hu_window must be [low, high] within 16 bits, not [{low}, {high}]")
+        return self
+
+    @model_validator(mode="after")
+    def _patterns_are_valid(self) -> Self:
+        for pattern in (self.case_pattern, *self.annotated):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if self.files is not None and self.layout != "pairs":
+            raise ValueError("'files' goes with 'layout: pairs' only")
+        if self.split.rule == "by_list" and self.layout != "decathlon":
+            raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
+        return self
+
+
+class DescriptionError(ValueError):
+    """A dataset description that does not exist or is wrong; the message names the file and the field."""
+
+
+def description_names() -> list[str]:
+    """Names of the descriptions that come with the platform."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load_description(name_or_path: str | Path) -> DatasetDescription:
+    """The description of that name, or of that YAML file (one ending in ``.yaml`` or ``.yml``).
+
+    Raises:
+        DescriptionError: no such name (the message lists those there are) or file, or a field is wrong.
+    """
+    path = _path_of(name_or_path)
+    try:
+        return DatasetDescription.model_validate(_read(path))
+    except ValidationError as error:
+        problems = "; ".join(_in_words(dict(each)) for each in error.errors())
+        raise DescriptionError(f"{path} is not a valid dataset description: {problems}") from None
+
+
+def _path_of(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    if str(name_or_path) in description_names():
+        return _FOLDER / f"{name_or_path}.yaml"
+    raise DescriptionError(
+        f"There is no dataset description '{name_or_path}'. Known: {', '.join(description_names())}; "
+        "or give the path of a .yaml file."
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The fields of the file, over those of the description that it ``extends``."""
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DescriptionError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DescriptionError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(fields, dict):
+        raise DescriptionError(f"{path} must hold 'field: value' lines, see {_FOLDER / 'btcv.yaml'}")
+    base = fields.pop("extends", None)
+    if base is None:
+        return fields
+    if base not in description_names():
+        raise DescriptionError(
+            f"{path} extends '{base}', which is not one of {', '.join(description_names())}"
+        )
+    return _read(_FOLDER / f"{base}.yaml") | fields
+
+
+def _in_words(problem: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

@@ -1,0 +1,135 @@
+"""Training patches: which case, where, and how it is changed, all decided by seed, epoch and place alone."""
+
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from autosam_platform.data.augmentation import SpatialTransform, augment_intensity
+from autosam_platform.data.prepared import PreparedDataset
+from autosam_platform.data.store import StoredCase
+
+_ORDER, _PATCH = 0, 1  # two streams of random numbers of an epoch
+
+
+class Patch(TypedDict):
+    """What the network trains on.
+
+    ``image``: 1, D, H, W, float32, scaled. ``label``: 1, D, H, W, uint8 class ids.
+    """
+
+    image: Tensor
+    label: Tensor
+    case_id: str
+
+
+class PatchDataset(Dataset[Patch]):
+    """Patches of the training cases; ``patches_per_case`` of each in an epoch.
+
+    A place ``index`` of an epoch always holds the same patch, on whatever worker or rank it is made. Half of
+    the patches (the description's ``foreground_fraction``) are centred on an organ: one of those that the
+    case holds, each as likely as the others, then one of its voxels. The rest are centred on background
+    inside the patient. Source: paper, Sec. 4 (patches, 1 : 1) and 7.2 (augmentation).
+
+    Args:
+        patch_DHW: voxels.
+        patches_per_case: per epoch.
+        seed: of the cases' order, the places and the augmentation.
+
+    Raises:
+        ValueError: the dataset has no training case.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedDataset,
+        patch_DHW: tuple[int, int, int],
+        patches_per_case: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self._cases = prepared.cases("train")
+        if not self._cases:
+            raise ValueError(f"{prepared.folder} has no training case")
+        self._description = prepared.description
+        self._patch_DHW = patch_DHW
+        self._patches_per_case = patches_per_case
+        self._seed = seed
+        self._epoch = 0
+        self._points = [_points(case) for case in self._cases]
+
+    def __len__(self) -> int:
+        return len(self._cases) * self._patches_per_case
+
+    def set_epoch(self, epoch: int) -> None:
+        """Every epoch has its own order and patches; call it before a loader's workers start."""
+        self._epoch = epoch
+
+    def __getitem__(self, index: int) -> Patch:
+        if not 0 <= index < len(self):
+            raise IndexError(f"place {index} of {len(self)}")
+        number = self._case_at(index)
+        rng = np.random.default_rng([self._seed, self._epoch, _PATCH, index])
+        case, description = self._cases[number], self._description
+        transform = SpatialTransform.draw(rng, description.augmentation)
+        size = transform.margin(self._patch_DHW, case.spacing_DHW)
+        centre = _draw_centre(rng, self._points[number], case.shape_DHW, description.foreground_fraction)
+        corner = _corner(centre, self._patch_DHW, case.shape_DHW, size)
+        image, label = transform.apply(
+            [
+                (torch.from_numpy(case.image_patch(corner, size))[None], "image"),
+                (torch.from_numpy(case.label_patch(corner, size))[None], "label"),
+            ],
+            self._patch_DHW,
+            case.spacing_DHW,
+            description.mirrored_ids,
+        )
+        image = augment_intensity(image, rng, description.augmentation)
+        return {"image": image, "label": label, "case_id": case.case_id}
+
+    def _case_at(self, index: int) -> int:
+        """Each round through the cases is a permutation of its own."""
+        turn, place = divmod(index, len(self._cases))
+        order = np.random.default_rng([self._seed, self._epoch, _ORDER, turn]).permutation(len(self._cases))
+        return int(order[place])
+
+
+def _points(case: StoredCase) -> dict[int, np.ndarray]:
+    """Sampled voxels per class id that the case holds, as flat indices."""
+    if case.record.contents is None:
+        raise ValueError(f"training case '{case.case_id}' has no label")
+    return {value: np.array(points) for value, points in case.record.contents.points.items() if points}
+
+
+def _draw_centre(
+    rng: np.random.Generator,
+    points: dict[int, np.ndarray],
+    shape_DHW: tuple[int, int, int],
+    foreground_fraction: float,
+) -> tuple[int, ...]:
+    organs = [value for value in points if value != 0]
+    wants_organ = rng.random() < foreground_fraction
+    value = organs[int(rng.integers(len(organs)))] if organs and (wants_organ or 0 not in points) else 0
+    candidates = points.get(value)
+    flat = (
+        rng.integers(np.prod(shape_DHW)) if candidates is None else candidates[rng.integers(len(candidates))]
+    )
+    return tuple(int(place) for place in np.unravel_index(int(flat), shape_DHW))
+
+
+def _corner(
+    centre_DHW: tuple[int, ...],
+    patch_DHW: tuple[int, int, int],
+    shape_DHW: tuple[int, int, int],
+    size_DHW: tuple[int, int, int],
+) -> tuple[int, int, int]:
+    """First voxel of the part to read: the patch around the centre, moved inside the volume where it fits,
+    centred on the volume where it does not; then the margin on both sides of it.
+    """
+    corner = []
+    for centre, patch, n, size in zip(centre_DHW, patch_DHW, shape_DHW, size_DHW, strict=True):
+        first = min(max(centre - patch // 2, 0), n - patch) if n >= patch else -((patch - n) // 2)
+        corner.append(first - (size - patch) // 2)
+    d, h, w = corner
+    return d, h, w

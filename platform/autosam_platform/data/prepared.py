@@ -1,0 +1,157 @@
+"""A dataset after its preparation: its cases, their splits and verdicts."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autosam_platform.data.checks import Status, Verdict
+from autosam_platform.data.description import DatasetDescription, LabelClass, Split
+from autosam_platform.data.store import StoredCase, read_record, record_path
+
+MANIFEST = "dataset.json"
+
+
+class IncompleteDatasetError(ValueError):
+    """A dataset that cannot be used as it is: cases were rejected, or its preparation did not end."""
+
+
+class CaseEntry(BaseModel):
+    """A case in ``dataset.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: str
+    splits: tuple[Split, ...]
+    content: str
+    status: Status
+    reasons: tuple[str, ...]
+
+
+class Manifest(BaseModel):
+    """``dataset.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    fingerprint: str
+    root: str
+    spacing_xyz: tuple[float, float, float]
+    description: DatasetDescription
+    cases: tuple[CaseEntry, ...]
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset's folder after preparation.
+
+    Attributes:
+        fingerprint: hash of the description, the spacing, and every case's content and split.
+    """
+
+    folder: Path
+    description: DatasetDescription
+    spacing_xyz: tuple[float, float, float]
+    fingerprint: str
+    entries: tuple[CaseEntry, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> "PreparedDataset":
+        """Open a prepared dataset.
+
+        Raises:
+            IncompleteDatasetError: it was never prepared to the end, is damaged or of another version.
+        """
+        path = Path(folder) / MANIFEST
+        if not path.exists():
+            raise IncompleteDatasetError(f"{path} is missing: the preparation did not end; run it again.")
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise IncompleteDatasetError(
+                f"{path} is damaged or of another version: prepare the dataset again."
+            ) from None
+        return cls(
+            Path(folder), manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the description."""
+        return self.description.name
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The organs, without the background."""
+        return self.description.classes
+
+    @property
+    def num_classes(self) -> int:
+        """K: the classes and the background."""
+        return self.description.num_classes
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One per case found, in the order of the ids."""
+        return [Verdict(each.case_id, each.status, each.reasons) for each in self.entries]
+
+    def cases(self, split: Split | Literal["all"]) -> list[StoredCase]:
+        """The usable cases of a split."""
+        return [self._stored[each.case_id] for each in self._usable() if split in ("all", *each.splits)]
+
+    def require_complete(self, allow_rejected: bool = False) -> None:
+        """Refuse a dataset of which cases were rejected, or of which nothing is left to train on.
+
+        Raises:
+            IncompleteDatasetError: names the cases, the reasons and the setting that lets one go on.
+        """
+        rejected = [each for each in self.entries if each.status == "rejected"]
+        if rejected and not allow_rejected:
+            lines = "\n".join(f"  {each.case_id}: {' '.join(each.reasons)}" for each in rejected)
+            raise IncompleteDatasetError(
+                f"{len(rejected)} of {len(self.entries)} cases of {self.name} were rejected:\n{lines}\n"
+                "Correct them and prepare again, or go on without them: --dataset.allow-rejected"
+            )
+        if not self.cases("train"):
+            raise IncompleteDatasetError(
+                f"no training case of {self.name} is usable: {_counts(self.entries)}."
+            )
+
+    def _usable(self) -> Iterable[CaseEntry]:
+        return (each for each in self.entries if each.status != "rejected")
+
+    @functools.cached_property
+    def _stored(self) -> dict[str, StoredCase]:
+        return {each.case_id: self._open(each) for each in self._usable()}
+
+    def _open(self, entry: CaseEntry) -> StoredCase:
+        folder = self.folder / "cases"
+        record = read_record(folder, entry.case_id)
+        if record is None or record.content != entry.content:
+            raise IncompleteDatasetError(
+                f"{record_path(folder, entry.case_id)} is missing, damaged or newer than dataset.json: "
+                "prepare again."
+            )
+        return StoredCase(folder, record, self.description)
+
+
+def verdict_table(prepared: PreparedDataset) -> str:
+    """Counts, one line per case that is not plainly ok, and where the dataset lies."""
+    noted = [each for each in prepared.entries if each.status != "ok"]
+    width = max((len(each.case_id) for each in noted), default=0)
+    lines = [f"{each.case_id:<{width}}  {each.status:<8}  {' '.join(each.reasons)}" for each in noted]
+    return "\n".join([*lines, f"{prepared.name}: {_counts(prepared.entries)}; {prepared.folder}"])
+
+
+def _counts(entries: Iterable[CaseEntry]) -> str:
+    entries = list(entries)
+    status = Counter(each.status for each in entries)
+    splits = Counter(split for each in entries if each.status != "rejected" for split in each.splits)
+    return (
+        f"{len(entries)} cases ({status['ok']} ok, {status['fixed']} fixed, {status['rejected']} rejected), "
+        f"usable: {splits['train']} train, {splits['val']} val, {splits['test']} test"
+    )

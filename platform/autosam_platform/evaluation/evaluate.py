@@ -1,0 +1,276 @@
+"""Evaluate a trained model on cases with truth: predict, score, draw; one Ray task per case.
+
+The folder (docs/design.md, "The workspace") holds ``metrics.csv``, ``summary.json``, ``organs.png``, and per
+case ``predictions/<case>.nii.gz``, ``pictures/<case>.png`` and ``cases/<case>.json``. The last one is written
+last: it names what it was made from by a content hash, so a case counts as done only if model, files and
+settings are the same, and is found then instead of being done again.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autosam_platform.cluster import map_tasks
+from autosam_platform.data.checks import CheckedCase, load_checked
+from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.geometry import Grid, Volume, save_label, to_grid
+from autosam_platform.data.nifti import ScanError, open_nifti
+from autosam_platform.data.readers import Case
+from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
+from autosam_platform.evaluation.pictures import save_case_picture, save_organ_picture
+from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
+from autosam_platform.files import content_hash, write_json
+from autosam_platform.inference.model_folder import CARD, WEIGHTS, ModelCard, read_card
+from autosam_platform.inference.predictor import Predictor, predict_volume
+
+VERSION = 1  # raise it whenever the same model and files would give other scores or pictures
+
+# A case's memory is estimated from its header.
+_BYTES_A_TASK = 1 << 30  # interpreter, libraries
+_BYTES_A_VOXEL = 20  # scan and its float32 copies, truth, prediction and its copy on the way to the file
+_BYTES_A_PATCH_VOXEL = 1500  # activations of a forward pass
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be done as asked; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every case of one evaluation is told.
+
+    Attributes:
+        model: folder of the model.
+        model_hash: of its files.
+        folder: where the results go.
+        overlap: of neighbouring windows.
+        tolerance_mm: of the NSD.
+        threads: that a case may compute with.
+    """
+
+    model: Path
+    model_hash: str
+    folder: Path
+    description: DatasetDescription
+    overlap: float
+    tolerance_mm: float
+    threads: int = 1
+
+
+def evaluate_cases(
+    model: Path,
+    cases: Sequence[Case],
+    description: DatasetDescription,
+    folder: Path | None = None,
+    *,
+    overlap: float | None = None,
+    tolerance_mm: float | None = None,
+    cpus: int = 1,
+) -> Summary:
+    """Evaluate the model folder ``model`` on ``cases`` and write the results below ``folder``.
+
+    Args:
+        description: of the dataset that the cases belong to; its classes must be the model's.
+        folder: ``evaluation/`` beside the model's folder where not given.
+        overlap: of neighbouring windows; the one of the model's run where not given.
+        tolerance_mm: of the NSD; the dataset's where not given.
+        cpus: cores per case, and a GPU where the cluster has any; cases run side by side on what there is.
+
+    Raises:
+        EvaluationError: nothing to evaluate, other classes than the model's, or cases that the checks reject;
+            the other cases are evaluated then, and kept for the next run of the same command.
+        ModelFolderError: there is no usable model.
+    """
+    card = read_card(model)
+    _check_cases(cases, card, description)
+    plan = Plan(
+        model=model.absolute(),
+        model_hash=content_hash(model / WEIGHTS, model / CARD),
+        folder=(folder or model.parent / "evaluation").absolute(),
+        description=description,
+        overlap=card.overlap if overlap is None else overlap,
+        tolerance_mm=description.nsd_tolerance_mm if tolerance_mm is None else tolerance_mm,
+        threads=cpus,
+    )
+    memory = functools.partial(_memory, card=card, weights=(model / WEIGHTS).stat().st_size)
+    task = functools.partial(_evaluate_or_explain, plan=plan)
+    label = f"evaluating {card.run_id}"
+    results = map_tasks(task, cases, label=label, memory=memory, cpus=cpus, gpu=True)
+    problems = [each for each in results if isinstance(each, str)]
+    if problems:
+        listed = "\n".join(problems)
+        raise EvaluationError(f"{len(problems)} of {len(cases)} cases could not be scored:\n{listed}")
+    rows = [row for each in results if not isinstance(each, str) for row in each]
+    return _write_results(plan, card, rows)
+
+
+def evaluate_case(case: Case, plan: Plan) -> list[Row]:
+    """Predict, score and draw one case, unless that is done; its rows of the table.
+
+    Raises:
+        EvaluationError: the checks reject the case, or it has no truth.
+    """
+    files = _CaseFiles.of(case, plan)
+    content = _content_hash(case, plan)
+    known = files.read_record()
+    if known is not None and known["content"] == content:
+        return [Row.from_json(each) for each in known["rows"]]
+
+    image, truth_DHW = _image_and_truth(load_checked(case, plan.description))
+    torch.set_num_threads(plan.threads)
+    predictor = _predictor(plan.model, plan.model_hash, plan.overlap)
+    watch = predictor.stopwatch()
+    prediction_DHW = predict_volume(predictor, image, watch=watch)
+    with watch.phase("write"):
+        grid = _grid(case.image)
+        save_label(files.prediction, to_grid(prediction_DHW, grid), grid, plan.description.classes)
+    with watch.phase("metrics"):
+        metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
+    with watch.phase("picture"):
+        title = f"{case.case_id} · {predictor.card.run_id}"
+        _draw(files.picture, plan, image, prediction_DHW, truth_DHW, metrics, title)
+    rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
+    files.write_record(case, content, rows, watch.seconds)
+    return rows
+
+
+@dataclass(frozen=True)
+class _CaseFiles:
+    """What an evaluation writes for one case."""
+
+    record: Path
+    prediction: Path
+    picture: Path
+
+    @classmethod
+    def of(cls, case: Case, plan: Plan) -> Self:
+        name = case.case_id
+        return cls(
+            plan.folder / "cases" / f"{name}.json",
+            plan.folder / "predictions" / f"{name}.nii.gz",
+            plan.folder / "pictures" / f"{name}.png",
+        )
+
+    def read_record(self) -> dict[str, Any] | None:
+        """The record, if it and what it stands for are there."""
+        if not all(path.is_file() for path in (self.record, self.prediction, self.picture)):
+            return None
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except ValueError:
+            return None  # not written by us, since ours are whole: evaluated anew
+        return record if isinstance(record, dict) and {"content", "rows"} <= record.keys() else None
+
+    def write_record(self, case: Case, content: str, rows: Sequence[Row], seconds: dict[str, float]) -> None:
+        """Write the record, which makes the case count as done."""
+        record = {
+            "case_id": case.case_id,
+            "content": content,
+            "image": str(case.image.absolute()),
+            "label": str(case.label.absolute()) if case.label else None,
+            "prediction": str(self.prediction),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "rows": [row.as_json() for row in rows],
+        }
+        write_json(self.record, record)
+
+
+def _evaluate_or_explain(case: Case, plan: Plan) -> list[Row] | str:
+    """The rows of a case; the reason where it cannot be scored, so that it does not stop the others."""
+    try:
+        return evaluate_case(case, plan)
+    except EvaluationError as error:
+        return f"  {case.case_id}: {error}"
+
+
+def _check_cases(cases: Sequence[Case], card: ModelCard, description: DatasetDescription) -> None:
+    if not cases:
+        raise EvaluationError(
+            f"there is no case of {description.name} to evaluate: choose a split that has cases"
+        )
+    if card.classes != description.classes:
+        ours, theirs = ([each.name for each in classes] for classes in (card.classes, description.classes))
+        raise EvaluationError(
+            f"the model {card.run_id} knows the classes {ours}, but {description.name} has {theirs}: "
+            "evaluate it on a dataset with its own classes"
+        )
+
+
+def _content_hash(case: Case, plan: Plan) -> str:
+    """Hash of all that decides a case's results: the model, both files, the settings."""
+    files = [path if path is not None and path.is_file() else "missing" for path in (case.image, case.label)]
+    schema = plan.description.model_dump(mode="json")
+    return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *files)
+
+
+def _image_and_truth(checked: CheckedCase) -> tuple[Volume, NDArray[np.uint8]]:
+    if checked.image is None:
+        raise EvaluationError(" ".join(checked.verdict.reasons))
+    if checked.label_DHW is None:
+        raise EvaluationError("has no truth to compare with: predict it with jobs/predict.py instead")
+    return checked.image, checked.label_DHW
+
+
+@functools.lru_cache(maxsize=1)
+def _predictor(model: Path, model_hash: str, overlap: float) -> Predictor:
+    """The model, loaded once per process; ``model_hash`` makes a changed one load again."""
+    return Predictor.load(model, overlap=overlap)
+
+
+def _grid(scan: Path) -> Grid:
+    """The grid of a scan's file, from its header alone."""
+    header = open_nifti(scan)
+    x, y, z = header.shape[:3]
+    return Grid((x, y, z), header.affine, header=header.header)
+
+
+def _score(
+    case: Case, plan: Plan, image: Volume, prediction_DHW: NDArray[np.uint8], truth_DHW: NDArray[np.uint8]
+) -> list[ClassMetrics]:
+    annotated = plan.description.annotated_ids(case.case_id)
+    classes = plan.description.classes
+    return case_metrics(prediction_DHW, truth_DHW, image.spacing_DHW, classes, plan.tolerance_mm, annotated)
+
+
+def _draw(
+    path: Path,
+    plan: Plan,
+    image: Volume,
+    prediction_DHW: NDArray[np.uint8],
+    truth_DHW: NDArray[np.uint8],
+    metrics: Sequence[ClassMetrics],
+    title: str,
+) -> None:
+    classes, window = plan.description.classes, plan.description.hu_window
+    save_case_picture(
+        path, image, prediction_DHW, truth_DHW, classes, hu_window=window, title=title, metrics=metrics
+    )
+
+
+def _write_results(plan: Plan, card: ModelCard, rows: Sequence[Row]) -> Summary:
+    summary = summarise(rows)
+    write_rows(plan.folder / "metrics.csv", rows)
+    save_organ_picture(plan.folder / "organs.png", rows, f"{card.run_id}: {summary.n_cases} cases")
+    write_json(plan.folder / "summary.json", summary.as_json())
+    return summary
+
+
+def _memory(case: Case, card: ModelCard, weights: int) -> int:
+    """Bytes that a case needs at most: the network at work, the sums of the sliding window, the volumes."""
+    network = _BYTES_A_TASK + 2 * weights + _BYTES_A_PATCH_VOXEL * math.prod(card.patch)
+    try:
+        grid = _grid(case.image)
+    except ScanError:
+        return network  # the case will say so itself
+    sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, card.patch, strict=True)
+    depth, height, width = (max(math.ceil(n * old / new), window) for n, old, new, window in sides)
+    sums = 4 * (card.num_classes + 1) * card.patch[0] * height * width
+    return network + sums + _BYTES_A_VOXEL * max(math.prod(grid.shape_DHW), depth * height * width)

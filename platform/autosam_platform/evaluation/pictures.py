@@ -1,0 +1,261 @@
+"""Pictures of an evaluation: one case in three planes, and the spread of the scores per organ.
+
+Drawn with matplotlib's Agg canvas directly, without pyplot's global state, so that tasks can draw side by
+side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from autosam_platform.data.colours import organ_colour
+from autosam_platform.data.description import LabelClass
+from autosam_platform.data.geometry import Volume
+from autosam_platform.evaluation.metrics import ClassMetrics
+from autosam_platform.evaluation.table import Row, mean
+from autosam_platform.files import atomic_write
+
+DPI = 100
+_PANELS_PX = 1440  # the three planes together, at one scale
+_LEGEND_PX = 300
+_GAP_PX = 10
+_HEADER_PX = 62
+_LEGEND_LINE_PX = 23
+_FILL = 0.45  # opacity: the scan stays readable below the prediction
+_BOX_FROM = 5  # cases: a box over fewer says less than their points
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One of the three planes; of its two in-plane axes the first runs downwards, the second rightwards.
+
+    All three axes are shown backwards: superior and anterior point up, anterior and the patient's right to
+    the left (radiological convention).
+    """
+
+    name: str
+    axis: int
+    left: str
+    right: str
+
+    def cut(self, array_DHW: NDArray[Any], index: int) -> NDArray[Any]:
+        """The slice ``index`` as rows from the top and columns from the left."""
+        taken: NDArray[Any] = array_DHW.take(index, self.axis)
+        return taken[::-1, ::-1]
+
+    def millimetres(self, size: Sequence[float]) -> tuple[float, float]:
+        """Height and width of the plane."""
+        height, width = (side for axis, side in enumerate(size) if axis != self.axis)
+        return height, width
+
+
+_PLANES = (
+    _Plane("axial", 0, "R", "L"),
+    _Plane("coronal", 1, "R", "L"),
+    _Plane("sagittal", 2, "A", "P"),
+)
+
+
+def save_case_picture(
+    path: Path,
+    scan: Volume,
+    prediction_DHW: NDArray[np.integer],
+    truth_DHW: NDArray[np.integer] | None,
+    classes: Sequence[LabelClass],
+    *,
+    hu_window: tuple[int, int],
+    title: str,
+    metrics: Sequence[ClassMetrics] = (),
+) -> None:
+    """Write a PNG: axial, coronal and sagittal plane in millimetres, prediction filled and truth outlined.
+
+    The slices are those that show most of most organs. Superior and anterior are up, the patient's right is
+    at the left side (radiological convention), and the title says so.
+
+    Args:
+        scan: canonical, in HU.
+        prediction_DHW, truth_DHW: label maps of the scan's shape; without truth only the prediction is shown.
+        hu_window: HU shown black and white.
+        metrics: scores of the case, whose Dice the legend shows.
+    """
+    guide_DHW = prediction_DHW if truth_DHW is None else truth_DHW
+    size = [count * spacing for count, spacing in zip(scan.array_DHW.shape, scan.spacing_DHW, strict=True)]
+    shown = np.union1d(np.unique(guide_DHW), np.unique(prediction_DHW))
+    organs = [each for each in classes if each.id in shown]
+    figure, axes = _case_canvas(size, len(organs))
+    for plane, panel in zip(_PLANES, axes, strict=True):
+        index = _telling_slice(guide_DHW, plane.axis, len(classes) + 1)
+        _draw_scan(panel, plane, scan, size, index, hu_window)
+        _draw_labels(panel, plane, size, index, organs, prediction_DHW, truth_DHW)
+    _draw_legend(figure, organs, metrics)
+    how = "prediction filled" if truth_DHW is None else "prediction filled, truth outlined"
+    figure.text(
+        _GAP_PX / figure.bbox.width, 1 - 8 / figure.bbox.height, title, va="top", fontsize=13, weight="bold"
+    )
+    note = f"{how} · radiological convention: the patient's right (R) is at the left side of the picture"
+    figure.text(_GAP_PX / figure.bbox.width, 1 - 34 / figure.bbox.height, note, va="top", fontsize=10)
+    _save(figure, path)
+
+
+def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
+    """Write a PNG: Dice and NSD per organ, a point per case, their mean, a box where there are enough."""
+    names = list(dict.fromkeys(row.class_name for row in rows))
+    figure = Figure(figsize=(11, 1.6 + 0.36 * len(names)), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=13, weight="bold")
+    tolerance = rows[0].nsd_tolerance_mm if rows else 0.0
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_spread(
+        left, "Dice", names, [[row.dice for row in rows if row.class_name == name] for name in names]
+    )
+    label = f"NSD at {tolerance:g} mm"
+    _draw_spread(right, label, names, [[row.nsd for row in rows if row.class_name == name] for name in names])
+    left.invert_yaxis()
+    _save(figure, path)
+
+
+def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]]:
+    """A figure with three panels of one scale, side by side below the title, and room for the legend."""
+    sides = [plane.millimetres(size) for plane in _PLANES]
+    scale = _PANELS_PX / sum(width for _, width in sides)
+    tallest = max(scale * max(height for height, _ in sides), organs * _LEGEND_LINE_PX)
+    total = _PANELS_PX + 4 * _GAP_PX + _LEGEND_PX, _HEADER_PX + tallest + _GAP_PX
+    figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI, facecolor="white")
+    axes, left = [], float(_GAP_PX)
+    for height, width in sides:
+        bottom = total[1] - _HEADER_PX - scale * height
+        box = (left / total[0], bottom / total[1], scale * width / total[0], scale * height / total[1])
+        panel = figure.add_axes(box)
+        panel.set_axis_off()
+        axes.append(panel)
+        left += scale * width + _GAP_PX
+    return figure, axes
+
+
+def _telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) -> int:
+    """The slice with the largest sum of organ areas, each as a share of that organ's largest on this axis."""
+    slices = range(label_DHW.shape[axis])
+    areas = np.array(
+        [np.bincount(label_DHW.take(at, axis).ravel(), minlength=num_classes)[1:] for at in slices]
+    )
+    if not areas.any():
+        return len(slices) // 2
+    return int((areas / np.maximum(areas.max(axis=0), 1)).sum(axis=1).argmax())
+
+
+def _draw_scan(
+    panel: Axes, plane: _Plane, scan: Volume, size: Sequence[float], index: int, hu_window: tuple[int, int]
+) -> None:
+    height, width = plane.millimetres(size)
+    low, high = hu_window
+    grey = plane.cut(scan.array_DHW, index)
+    extent = (0, width, height, 0)
+    panel.imshow(
+        grey, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear", aspect="equal"
+    )
+    rim = withStroke(linewidth=3, foreground="black")  # readable on bone and on organs too
+    letters: dict[str, Any] = {
+        "color": "#ffe066",
+        "fontsize": 12,
+        "weight": "bold",
+        "transform": panel.transAxes,
+        "path_effects": [rim],
+    }
+    panel.text(0.015, 0.5, plane.left, ha="left", va="center", **letters)
+    panel.text(0.985, 0.5, plane.right, ha="right", va="center", **letters)
+    count = scan.array_DHW.shape[plane.axis]
+    panel.text(0.015, 0.985, f"{plane.name}, slice {index + 1} of {count}", ha="left", va="top", **letters)
+
+
+def _draw_labels(
+    panel: Axes,
+    plane: _Plane,
+    size: Sequence[float],
+    index: int,
+    organs: Sequence[LabelClass],
+    prediction_DHW: NDArray[np.integer],
+    truth_DHW: NDArray[np.integer] | None,
+) -> None:
+    height, width = plane.millimetres(size)
+    predicted = plane.cut(prediction_DHW, index)
+    fill = np.zeros((*predicted.shape, 4))
+    for organ in organs:
+        fill[predicted == organ.id] = (*_rgb(organ), _FILL)
+    panel.imshow(fill, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
+    if truth_DHW is None:
+        return
+    true = plane.cut(truth_DHW, index)
+    rows, columns = true.shape
+    # Contours run through the middles of voxels, so the mask gets a rim of background to close at the scan's
+    # edge.
+    x = (np.arange(-1, columns + 1) + 0.5) * width / columns
+    y = (np.arange(-1, rows + 1) + 0.5) * height / rows
+    for organ in organs:
+        mask = np.pad(true == organ.id, 1)
+        if mask.any():
+            panel.contour(x, y, mask, levels=[0.5], colors=[_rgb(organ)], linewidths=1.6)
+
+
+def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence[ClassMetrics]) -> None:
+    dice = {each.class_id: each.dice for each in metrics}
+    labels = [f"{each.name}  {dice[each.id]:.2f}" if each.id in dice else each.name for each in organs]
+    handles = [Patch(color=_rgb(each), label=label) for each, label in zip(organs, labels, strict=True)]
+    figure.legend(
+        handles=handles,
+        title="organ  Dice" if dice else "organ",
+        loc="upper left",
+        bbox_to_anchor=(1 - _LEGEND_PX / figure.bbox.width, 1 - _HEADER_PX / figure.bbox.height),
+        fontsize=11,
+        title_fontsize=11,
+        alignment="left",
+        frameon=False,
+        borderaxespad=0,
+    )
+
+
+def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> None:
+    known = [[value for value in each if not np.isnan(value)] for each in values]
+    for place, (name, scores) in enumerate(zip(names, known, strict=True)):
+        colour = tuple(channel / 255 for channel in organ_colour(name))
+        if len(scores) >= _BOX_FROM:
+            box = {"facecolor": (*colour, 0.25), "edgecolor": "0.3"}
+            panel.boxplot(
+                [scores],
+                positions=[place],
+                orientation="horizontal",
+                widths=0.6,
+                showfliers=False,
+                patch_artist=True,
+                boxprops=box,
+                medianprops={"color": "0.3"},
+                manage_ticks=False,
+            )
+        spread = np.linspace(-0.18, 0.18, len(scores)) if len(scores) > 1 else np.zeros(len(scores))
+        panel.scatter(scores, place + spread, s=22, color=[colour], edgecolor="0.2", linewidth=0.5, zorder=3)
+        panel.scatter([mean(scores)], [place], marker="|", s=260, color="black", linewidth=2, zorder=4)
+    panel.set_yticks(
+        range(len(names)), [f"{name}  (n = {len(each)})" for name, each in zip(names, known, strict=True)]
+    )
+    panel.set_xlim(-0.02, 1.02)
+    panel.set_xlabel(f"{label} (a point is a case, the black bar their mean)")
+    panel.grid(axis="x", color="0.9")
+    panel.set_axisbelow(True)
+
+
+def _rgb(organ: LabelClass) -> tuple[float, float, float]:
+    red, green, blue = organ_colour(organ.name)
+    return red / 255, green / 255, blue / 255
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,175 @@
+"""Scores of many cases as a file, as a summary and as a table for the terminal.
+
+The mean of a run is the mean over classes of each class's mean over the cases where it has a score (nnU-Net's
+and the paper's reading): a class that few cases have counts as much as one that all have. A class without any
+score is left out of it. ``n``, the number of cases behind a figure, is always shown.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from autosam_platform.evaluation.metrics import ClassMetrics
+from autosam_platform.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``metrics.csv``: one class in one case."""
+
+    case: str
+    class_id: int
+    class_name: str
+    dice: float
+    nsd: float
+    nsd_tolerance_mm: float
+    truth_ml: float
+    predicted_ml: float
+
+    @classmethod
+    def of(cls, case: str, metrics: ClassMetrics, tolerance_mm: float) -> Self:
+        """The row of a class's metrics in ``case``."""
+        return cls(
+            case=case,
+            class_id=metrics.class_id,
+            class_name=metrics.class_name,
+            dice=metrics.dice,
+            nsd=metrics.nsd,
+            nsd_tolerance_mm=tolerance_mm,
+            truth_ml=metrics.truth_ml,
+            predicted_ml=metrics.predicted_ml,
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The row that ``as_json`` gave."""
+        filled: dict[str, Any] = {
+            name: math.nan if value is None else value for name, value in values.items()
+        }
+        return cls(**filled)
+
+    def as_json(self) -> dict[str, Any]:
+        """The row with None for NaN, which JSON lacks."""
+        return _without_nan(asdict(self))
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means of one class over the ``n`` cases where it has a score; NaN where there is none."""
+
+    dice: float
+    nsd: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an evaluation comes to."""
+
+    mean_dice: float
+    mean_nsd: float
+    n_cases: int
+    nsd_tolerance_mm: float
+    per_class: dict[str, Score]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same with None for NaN, which JSON lacks."""
+        return _without_nan(asdict(self))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write ``metrics.csv``, whole or not at all; a missing score is written as ``nan``."""
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Row))
+        writer.writerows(astuple(row) for row in rows)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read ``metrics.csv``.
+
+    Raises:
+        ValueError: the file is not one of ours.
+    """
+    names = [field.name for field in fields(Row)]
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != names:
+            raise ValueError(
+                f"{path} has the columns {reader.fieldnames}, expected {names}: evaluate the run again"
+            )
+        try:
+            return [_from_text(line) for line in reader]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged at line {reader.line_num}: evaluate the run again"
+            ) from error
+
+
+def _from_text(values: dict[str, str]) -> Row:
+    kinds = {field.name: field.type for field in fields(Row)}
+    return Row(**{name: kinds[name](value) for name, value in values.items()})  # type: ignore[operator]
+
+
+def summarise(rows: Sequence[Row]) -> Summary:
+    """Means per class over cases, and the mean of these over classes.
+
+    Raises:
+        ValueError: there are no rows, or they were measured with different tolerances.
+    """
+    tolerances = {row.nsd_tolerance_mm for row in rows}
+    if len(tolerances) != 1:
+        raise ValueError(
+            f"a summary needs rows of one NSD tolerance, these have {sorted(tolerances) or 'none'}"
+        )
+    per_class = {}
+    for name in dict.fromkeys(row.class_name for row in rows):
+        scored = [row for row in rows if row.class_name == name and not math.isnan(row.dice)]
+        per_class[name] = Score(
+            mean(row.dice for row in scored), mean(row.nsd for row in scored), len(scored)
+        )
+    return Summary(
+        mean_dice=mean(score.dice for score in per_class.values()),
+        mean_nsd=mean(score.nsd for score in per_class.values()),
+        n_cases=len({row.case for row in rows}),
+        nsd_tolerance_mm=tolerances.pop(),
+        per_class=per_class,
+    )
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of those that are not NaN; NaN where there are none."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def as_table(summary: Summary, title: str) -> Table:
+    """The summary for a terminal, in percent: ``rich.print`` shows it."""
+    table = Table(title=title, box=SIMPLE_HEAD, show_footer=True)
+    table.add_column("organ", "mean over organs")
+    table.add_column("Dice %", _percent(summary.mean_dice), justify="right")
+    table.add_column(f"NSD % ({summary.nsd_tolerance_mm:g} mm)", _percent(summary.mean_nsd), justify="right")
+    table.add_column("n", str(summary.n_cases), justify="right")
+    for name, score in summary.per_class.items():
+        table.add_row(name, _percent(score.dice), _percent(score.nsd), str(score.n))
+    return table
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()
+    }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,109 @@
+"""Files that are whole or not there, names that say what made them, and the one folder everything lives in."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+
+def workspace() -> Path:
+    """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
+
+    Raises:
+        NotADirectoryError: the path exists and is no folder.
+    """
+    folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_workspace()).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file, but the workspace is a folder: remove it or set AUTOSAM_WORKSPACE to another path."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _default_workspace() -> Path:
+    """`ray job submit --working-dir` runs a job in a copy of the folder that Ray deletes: nothing may be kept there."""
+    uploaded = "runtime_resources" in Path.cwd().parts
+    return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it is synced to disk and takes its name in one step.
+
+    The temporary name keeps the suffixes (``.nii.gz``), since writers choose a format by them. After an error
+    or an interruption ``path`` is what it was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder that does not exist yet: it appears whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold ``path`` (a lock file) against the other processes of this machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path):
+        yield
+
+
+def content_hash(*parts: Any) -> str:
+    """16 hex digits of SHA-256 over ``parts``: JSON-able values, and ``Path``s, which count as their bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        text = _file_digest(part) if isinstance(part, Path) else json.dumps(part, sort_keys=True, default=str)
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""Predict a scan: from its file in Hounsfield units to a label map on its own grid.
+
+The scan goes the way a training case went (``data.geometry.resample``, ``data.intensity.normalise``), through
+the sliding window, and comes back to its own voxels; see ``sliding_window`` and ``native_grid`` for how this
+is done without the logits of the whole scan in memory.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from autosam_platform.data.geometry import Volume, read_scan, resample, save_label, to_grid
+from autosam_platform.data.intensity import fill_non_finite, normalise
+from autosam_platform.data.nifti import SUFFIXES, ScanError
+from autosam_platform.inference.model_folder import ModelCard, load_model, read_card
+from autosam_platform.inference.native_grid import labels_on_grid
+from autosam_platform.inference.sliding_window import Progress, sliding_window
+from autosam_platform.inference.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network, ready to predict scans.
+
+    Attributes:
+        model: ``image_BCDHW`` to ``logits_BKDHW``, in evaluation mode on ``device``.
+        card: how its input is prepared and what its classes are.
+        overlap: share that neighbouring windows have in common.
+        batch: windows per forward pass.
+        amp: type of autocast, or None for float32.
+    """
+
+    model: nn.Module
+    card: ModelCard
+    device: torch.device
+    overlap: float
+    batch: int = 1
+    amp: torch.dtype | None = None
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, overlap: float | None = None, device: str | None = None, batch: int = 1
+    ) -> Self:
+        """Load ``model/`` of a run: on a GPU where there is one, in bf16 where the hardware has it.
+
+        Args:
+            overlap: the one that the run was told to use, where not given.
+            device: such as ``cuda:1`` or ``cpu``.
+
+        Raises:
+            ModelFolderError: the folder holds no usable model.
+        """
+        card = read_card(folder)
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = load_model(folder, card, place)
+        amp = torch.bfloat16 if has_bf16(place) else None
+        return cls(model, card, place, card.overlap if overlap is None else overlap, batch, amp)
+
+    def prepare(self, volume: Volume) -> Tensor:
+        """Network input of a canonical scan in HU, made as in training: float32, D H W."""
+        low = self.card.hu_window[0]
+        finite = Volume(fill_non_finite(volume.array_DHW, low), volume.spacing_DHW)
+        resampled = resample(finite, self.card.spacing_DHW, kind="image")
+        return torch.from_numpy(normalise(resampled.array_DHW, self.card.hu_window, self.card.scaling))
+
+    @property
+    def pad_value(self) -> float:
+        """The window's lower bound as the network sees it: what lies outside a scan."""
+        card = self.card
+        return float(normalise(np.array(card.hu_window[0]), card.hu_window, card.scaling))
+
+    def stopwatch(self) -> Stopwatch:
+        """A stopwatch that waits for this predictor's device."""
+        on_gpu = self.device.type == "cuda"
+        return Stopwatch(lambda: torch.cuda.synchronize(self.device)) if on_gpu else Stopwatch()
+
+
+def predict_volume(
+    predictor: Predictor, volume: Volume, *, progress: Progress | None = None, watch: Stopwatch | None = None
+) -> NDArray[np.uint8]:
+    """Label map of a canonical scan in HU, on the scan's own voxels (D, H, W).
+
+    Args:
+        progress: called with the windows done and the windows in all.
+        watch: gets the seconds of ``resample`` (there and back) and ``network``.
+    """
+    watch = watch or predictor.stopwatch()
+    card = predictor.card
+    with watch.phase("resample"):
+        image_DHW = predictor.prepare(volume)
+    slabs = sliding_window(
+        predictor.model,
+        image_DHW,
+        card.patch,
+        predictor.overlap,
+        num_classes=card.num_classes,
+        batch=predictor.batch,
+        device=predictor.device,
+        amp=predictor.amp,
+        pad_value=predictor.pad_value,
+        progress=progress,
+    )
+    depth, height, width = volume.array_DHW.shape
+    with watch.phase("resample"):
+        label_DHW = labels_on_grid(watch.each("network", slabs), len(image_DHW), (depth, height, width))
+    return label_DHW.numpy()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A scan that was predicted, in canonical axes, and the seconds that each phase took."""
+
+    scan: Volume
+    label_DHW: NDArray[np.uint8]
+    watch: Stopwatch
+
+
+def predict_scan(
+    predictor: Predictor, scan: Path, target: Path, *, progress: Progress | None = None
+) -> Prediction:
+    """Predict a NIfTI file and write the label map on its grid: same shape, affine and orientation.
+
+    The names and colours of the labels lie beside ``target`` (see ``data.geometry.save_label``).
+
+    Raises:
+        ScanError: the scan cannot be read, or ``target`` is no .nii or .nii.gz file; said before the work.
+    """
+    if not target.name.endswith(SUFFIXES):
+        raise ScanError(f"{target} must end in .nii.gz or .nii: a label map is written as NIfTI")
+    watch = predictor.stopwatch()
+    with watch.phase("read"):
+        volume, grid = read_scan(scan)
+    label_DHW = predict_volume(predictor, volume, progress=progress, watch=watch)
+    with watch.phase("write"):
+        save_label(target, to_grid(label_DHW, grid), grid, predictor.card.classes)
+    return Prediction(volume, label_DHW, watch)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Does this hardware compute in bf16 rather than imitate it?"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,172 @@
+"""Run a network over a whole volume in overlapping windows, and hand out the result slab by slab.
+
+The windows and their Gaussian weights are those of MONAI's ``sliding_window_inference``, so the result is the
+same. MONAI's holds the logits of the whole volume, K × D × H × W floats (14 classes at 1 mm: 5 GB and more).
+Here windows are visited from the lowest to the highest, and what no later window reaches is finished and
+leaves.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from monai.data.utils import compute_importance_map, dense_patch_slices
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Size = tuple[int, int, int]
+Progress = Callable[[int, int], None]
+"""Called with the windows done and the windows in all."""
+
+_SLAB = 16  # slices handed out at a time: a small copy beside the sums
+
+
+class Slab(NamedTuple):
+    """Finished logits of the slices ``start`` to ``stop`` (exclusive)."""
+
+    start: int
+    stop: int
+    logits_KDHW: Tensor
+
+
+def sliding_window(
+    model: nn.Module,
+    image_DHW: Tensor,
+    patch: Size,
+    overlap: float,
+    *,
+    num_classes: int,
+    batch: int = 1,
+    device: torch.device | str = "cpu",
+    amp: torch.dtype | None = None,
+    pad_value: float = 0.0,
+    progress: Progress | None = None,
+) -> Iterator[Slab]:
+    """Give the logits of a volume as slabs that follow one another along the depth and cover it once.
+
+    Args:
+        model: ``image_BCDHW`` with one channel to ``logits_BKDHW`` of the same size; put it in evaluation
+            mode and on ``device`` first.
+        image_DHW: prepared (resampled, windowed, scaled) volume, float32, on any device.
+        patch: size of a window; a smaller volume is padded on both sides.
+        overlap: share that neighbouring windows have in common, 0 up to (not including) 1.
+        num_classes: K, including background.
+        batch: windows per forward pass.
+        device: where the network runs and the logits are summed: K × patch depth × H × W floats.
+        amp: type of autocast; by default whatever autocast the caller is in.
+        pad_value: what a volume smaller than the window is padded with, in prepared units.
+
+    Raises:
+        ValueError: the overlap is not in [0, 1), the volume is no volume, or the network gives another shape.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(
+            f"an overlap of {overlap} is not possible: give a share from 0 up to 0.9, such as 0.5"
+        )
+    if image_DHW.ndim != 3 or 0 in image_DHW.shape:
+        raise ValueError(
+            f"expected a volume of depth, height and width, got the shape {tuple(image_DHW.shape)}"
+        )
+    padded_DHW, before = _pad(image_DHW, patch, pad_value)
+    windows = _windows(padded_DHW.shape, patch, overlap)
+    weight_DHW = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125, device=device)
+    sums = _Accumulator(num_classes, patch[0], padded_DHW.shape, weight_DHW)
+    depth, height, width = (slice(gap, gap + size) for gap, size in zip(before, image_DHW.shape, strict=True))
+
+    layers = [list(layer) for _, layer in groupby(windows, key=lambda window: window[0].start)]
+    starts = [layer[0][0].start for layer in layers]
+    done = 0
+    for layer, start, following in zip(layers, starts, [*starts[1:], padded_DHW.shape[0]], strict=True):
+        for some in (layer[first : first + batch] for first in range(0, len(layer), batch)):
+            patches_BCDHW = torch.stack([padded_DHW[window] for window in some])[:, None].to(device)
+            sums.add(_forward(model, patches_BCDHW, num_classes, amp), some)
+            done += len(some)
+            if progress:
+                progress(done, len(windows))
+        visible = range(max(start, depth.start), min(following, depth.stop))
+        for first in visible[::_SLAB]:
+            last = min(first + _SLAB, visible.stop)
+            mean_KDHW = sums.mean(first - start, last - start)
+            yield Slab(first - depth.start, last - depth.start, mean_KDHW[..., height, width])
+        sums.move_up(following - start)
+
+
+def predict_labels(
+    model: nn.Module, image_DHW: Tensor, patch: Size, overlap: float, num_classes: int
+) -> Tensor:
+    """The most probable class of every voxel of a prepared volume, uint8, on the volume's device.
+
+    A volume smaller than the window is padded with its own minimum, which is air in any CT.
+    """
+    air = float(image_DHW.min())
+    slabs = sliding_window(
+        model, image_DHW, patch, overlap, num_classes=num_classes, device=image_DHW.device, pad_value=air
+    )
+    return torch.cat([most_probable(slab.logits_KDHW) for slab in slabs])
+
+
+def most_probable(logits_KN: Tensor) -> Tensor:
+    """Class with the largest logit along the first axis, the lowest id of equals, uint8.
+
+    ``max`` gives the same indices as ``argmax`` and is four times as fast on a CPU over a leading axis.
+    """
+    return logits_KN.max(0).indices.to(torch.uint8)
+
+
+def _pad(image_DHW: Tensor, patch: Size, value: float) -> tuple[Tensor, list[int]]:
+    """Pad to at least the patch; give also the number of voxels put before the first one, per axis."""
+    missing = [max(want - have, 0) for want, have in zip(patch, image_DHW.shape, strict=True)]
+    before = [gap // 2 for gap in missing]
+    last_axis_first = [side for gap in reversed(missing) for side in (gap // 2, gap - gap // 2)]
+    return F.pad(image_DHW, last_axis_first, value=value), before
+
+
+def _windows(size: torch.Size, patch: Size, overlap: float) -> list[tuple[slice, ...]]:
+    """All windows, lowest first; the last of each axis is moved back to end with the volume."""
+    step = [
+        want if want == have else max(int(want * (1 - overlap)), 1)
+        for want, have in zip(patch, size, strict=True)
+    ]
+    return dense_patch_slices(size, patch, step)
+
+
+@torch.inference_mode()
+def _forward(model: nn.Module, patches_BCDHW: Tensor, num_classes: int, amp: torch.dtype | None) -> Tensor:
+    with torch.autocast(patches_BCDHW.device.type, dtype=amp) if amp else nullcontext():
+        logits_BKDHW = model(patches_BCDHW)
+    batch, _, *size = patches_BCDHW.shape
+    if logits_BKDHW.shape != (batch, num_classes, *size):
+        raise ValueError(
+            f"the network made {tuple(logits_BKDHW.shape)} of {tuple(patches_BCDHW.shape)}; "
+            f"expected {num_classes} classes and the same depth, height and width"
+        )
+    return logits_BKDHW.float()
+
+
+class _Accumulator:
+    """Weighted sums of logits for as many slices as one window is deep."""
+
+    def __init__(self, num_classes: int, depth: int, size: torch.Size, weight_DHW: Tensor) -> None:
+        self.weight_DHW = weight_DHW
+        self.sum_KDHW = weight_DHW.new_zeros((num_classes, depth, *size[1:]))
+        self.weights_DHW = weight_DHW.new_zeros((depth, *size[1:]))
+
+    def add(self, logits_BKDHW: Tensor, windows: list[tuple[slice, ...]]) -> None:
+        """Add the logits of windows that all begin at the lowest slice held."""
+        for logits_KDHW, (_, h, w) in zip(logits_BKDHW, windows, strict=True):
+            self.sum_KDHW[..., h, w].addcmul_(logits_KDHW, self.weight_DHW)
+            self.weights_DHW[..., h, w] += self.weight_DHW
+
+    def mean(self, first: int, last: int) -> Tensor:
+        """Mean logits of the slices ``first`` to ``last``, counted from the lowest one held."""
+        return self.sum_KDHW[:, first:last] / self.weights_DHW[first:last]
+
+    def move_up(self, slices: int) -> None:
+        """Forget the lowest ``slices`` slices and make room for as many at the top."""
+        for total in (self.sum_KDHW, self.weights_DHW):
+            depth = total.shape[-3]
+            for source in range(slices, depth):  # slice by slice: source and target may overlap
+                total[..., source - slices, :, :] = total[..., source, :, :]
+            total[..., depth - slices :, :, :] = 0

@@ -1,0 +1,239 @@
+"""Runs, their settings, curves, results and files, kept by MLflow: a SQLite file in the workspace, or a team's server.
+
+Each of our runs (``run_id``: name and content hash) is one MLflow run, found again by a tag when it continues. One
+process at a time writes a run. ``MLFLOW_TRACKING_URI`` names a server; without it the workspace's ``mlflow.db`` serves,
+which MLflow's own pages can open too: ``mlflow ui --backend-store-uri sqlite:///workspace/mlflow.db``.
+"""
+
+import functools
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine by default
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from autosam_platform.files import locked
+
+EXPERIMENT = "autosam"
+_RUN_ID = "autosam.run_id"
+_BATCH = 900  # MLflow takes at most 1,000 metrics a call
+_PARAM_LENGTH = 6000
+
+
+class TrackingError(RuntimeError):
+    """The record of the runs cannot be read or written; the message says where it is and what to do."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One row of the list of runs. ``state`` is MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
+
+    run_id: str
+    mlflow_id: str
+    name: str
+    role: str
+    model: str
+    dataset: str
+    state: str
+    started: datetime
+    seconds: float | None
+    mean_dice: float | None
+    mean_nsd: float | None
+    epoch: int | None
+
+
+class Run:
+    """The record of one run, open for writing."""
+
+    def __init__(self, client: MlflowClient, mlflow_id: str) -> None:
+        self._client = client
+        self.mlflow_id = mlflow_id
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record numbers at ``step``; those that are not finite are left out, since a curve has no place for them."""
+        self.log_many([(metrics, step)])
+
+    def log_many(self, points: Iterable[tuple[Mapping[str, float], int]]) -> None:
+        """The same for many steps, in few calls."""
+        now = int(time.time() * 1000)
+        rows = [
+            Metric(key, float(value), now, step)
+            for metrics, step in points
+            for key, value in metrics.items()
+            if math.isfinite(value)
+        ]
+        for start in range(0, len(rows), _BATCH):
+            self._client.log_batch(self.mlflow_id, metrics=rows[start : start + _BATCH])
+
+    def tag(self, tags: Mapping[str, Any]) -> None:
+        """Record facts that may change, as text."""
+        self._client.log_batch(self.mlflow_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def tags(self) -> dict[str, str]:
+        """The facts recorded so far."""
+        return dict(self._client.get_run(self.mlflow_id).data.tags)
+
+    def add_file(self, path: Path, folder: str = "") -> None:
+        """Keep a copy of a file, or of the files in a folder, with the run."""
+        if path.is_dir():
+            self._client.log_artifacts(self.mlflow_id, str(path), folder or None)
+        else:
+            self._client.log_artifact(self.mlflow_id, str(path), folder or None)
+
+    def finish(self, state: str = "FINISHED") -> None:
+        """Close the record as FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self.mlflow_id, state)
+
+
+def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: Mapping[str, Any]) -> Run:
+    """Begin the record of ``run_id``, or go on with it where there is one.
+
+    Args:
+        tags: ``name``, ``role``, ``model``, ``dataset``: shown in the list of runs.
+        params: the resolved settings, flat; what is recorded already stays as it is.
+
+    Raises:
+        TrackingError: the database or server cannot be used.
+    """
+    client = _client(_address(workspace))
+    found = _find(client, run_id)
+    if found is None:
+        names = {f"autosam.{key}": str(value) for key, value in tags.items()} | {_RUN_ID: run_id}
+        created = client.create_run(_experiment(client, workspace), tags=names, run_name=run_id)
+        run = Run(client, created.info.run_id)
+    else:
+        client.update_run(found.info.run_id, status="RUNNING")
+        run = Run(client, found.info.run_id)
+    known = found.data.params if found else {}
+    new = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items() if key not in known]
+    for start in range(0, len(new), 100):
+        client.log_batch(run.mlflow_id, params=new[start : start + 100])
+    return run
+
+
+def list_runs(workspace: Path, limit: int = 1000) -> list[RunSummary]:
+    """The newest runs first.
+
+    Raises:
+        TrackingError: the database or server cannot be read.
+    """
+    if not _exists(workspace):
+        return []
+    client = _client(_address(workspace))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    found = client.search_runs([experiment.experiment_id], max_results=limit, order_by=["attributes.start_time DESC"])
+    return [_summary(run) for run in found if _RUN_ID in run.data.tags]
+
+
+def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """Every curve of a run as (step, value), in order of steps.
+
+    A step done twice, since the run was interrupted and continued, counts with its last value.
+
+    Raises:
+        KeyError: there is no such run.
+        TrackingError: the database or server cannot be read.
+    """
+    client = _client(_address(workspace))
+    found = _find(client, run_id) if _exists(workspace) else None
+    if found is None:
+        raise KeyError(f"no run '{run_id}' is recorded in {_address(workspace)}")
+    curves = {}
+    for key in found.data.metrics:
+        history = sorted(client.get_metric_history(found.info.run_id, key), key=lambda point: point.timestamp)
+        curves[key] = sorted({point.step: point.value for point in history}.items())
+    return curves
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``{"training.epochs": 200}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _summary(run: MlflowRun) -> RunSummary:
+    tags, metrics, info = run.data.tags, run.data.metrics, run.info
+    end = info.end_time
+    epoch = metrics.get("train/epoch")
+    return RunSummary(
+        run_id=tags[_RUN_ID],
+        mlflow_id=info.run_id,
+        name=tags.get("autosam.name", ""),
+        role=tags.get("autosam.role", ""),
+        model=tags.get("autosam.model", ""),
+        dataset=tags.get("autosam.dataset", ""),
+        state=info.status,
+        started=datetime.fromtimestamp(info.start_time / 1000, UTC),
+        seconds=(end - info.start_time) / 1000 if end else None,
+        mean_dice=metrics.get("test/mean_dice"),
+        mean_nsd=metrics.get("test/mean_nsd"),
+        epoch=int(epoch) if epoch is not None else None,
+    )
+
+
+def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return None
+    found = client.search_runs([experiment.experiment_id], f"tags.`{_RUN_ID}` = '{run_id}'", max_results=1)
+    return found[0] if found else None
+
+
+def _experiment(client: MlflowClient, workspace: Path) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return found.experiment_id
+    # A server keeps artifacts where it was told to; the database in the workspace keeps them beside itself.
+    place = None if "MLFLOW_TRACKING_URI" in os.environ else (workspace / "mlartifacts").as_uri()
+    return client.create_experiment(EXPERIMENT, artifact_location=place)
+
+
+def _address(workspace: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.absolute() / 'mlflow.db'}"
+
+
+def _exists(workspace: Path) -> bool:
+    return "MLFLOW_TRACKING_URI" in os.environ or (workspace / "mlflow.db").exists()
+
+
+@functools.lru_cache(maxsize=4)
+def _client(address: str) -> MlflowClient:
+    """Open a store once per process, and a new SQLite file by one process at a time.
+
+    Several processes that create its tables at once now and then leave a broken file.
+    """
+    try:
+        if not address.startswith("sqlite:///"):
+            return _opened(address)
+        file = Path(address.removeprefix("sqlite:///"))
+        with locked(file.with_name(f".{file.name}.lock")):
+            return _opened(address)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingError(
+            f"the record of runs at {address} cannot be opened ({str(error).splitlines()[0]}). A database of another "
+            f"MLflow version: `mlflow db upgrade {address}`; a damaged one: move the file away, runs/ keeps the results."
+        ) from error
+
+
+def _opened(address: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=address)
+    client.search_experiments(max_results=1)
+    return client

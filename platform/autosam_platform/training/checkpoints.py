@@ -1,0 +1,162 @@
+"""What a run needs to continue with the same bits, and which of its checkpoints are whole.
+
+A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch, step, score, versions
+and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``. Ray merges the ranks' folders.
+"""
+
+import json
+import logging
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from autosam_platform.files import write_json
+
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: ``step`` batches of epoch ``epoch`` are done; ``score`` is its validation's mean Dice."""
+
+    epoch: int
+    step: int
+    world: int
+    score: float | None = None
+
+
+def save(
+    folder: Path,
+    rank: int,
+    position: Position,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    curve: Sequence[dict[str, float]] = (),
+) -> None:
+    """Write this rank's part of a checkpoint into ``folder``; rank 0 writes what all have in common.
+
+    Args:
+        curve: points that are reported together with this checkpoint, and lost if the run is killed before.
+    """
+    torch.save(_random_states(), folder / f"random-{rank}.pt")
+    if rank != 0:
+        return
+    safetensors.torch.save_model(model, str(folder / "weights.safetensors"))
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    write_json(folder / "curve.json", list(curve))
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    write_json(folder / "position.json", asdict(position) | {"files": sizes})
+
+
+def load(folder: Path, rank: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put a checkpoint back into ``model``, ``optimizer`` and the random streams of this rank."""
+    position = read_position(folder)
+    safetensors.torch.load_model(model, str(folder / "weights.safetensors"))
+    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu"))
+    states = folder / f"random-{rank}.pt"
+    if states.exists():  # a run continued on more workers than it had: the new ones keep their seeded streams
+        _set_random_states(torch.load(states, weights_only=True))
+    return position
+
+
+def read_position(folder: Path) -> Position:
+    """Where the run stood at this checkpoint."""
+    content = json.loads((folder / "position.json").read_text())
+    content.pop("files")
+    return Position(**content)
+
+
+def read_curve(folder: Path) -> list[dict[str, float]]:
+    """The points that were to be reported with this checkpoint."""
+    return json.loads((folder / "curve.json").read_text())
+
+
+def whole(folder: Path) -> bool:
+    """Is every file of this checkpoint there, with the size it was written with?"""
+    try:
+        content = json.loads((folder / "position.json").read_text())
+        same = all((folder / name).stat().st_size == size for name, size in content["files"].items())
+        return same and all((folder / f"random-{rank}.pt").stat().st_size > 0 for rank in range(content["world"]))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def newest(storage: Path) -> Path | None:
+    """The whole checkpoint that is furthest in training."""
+    return max(_all_whole(storage), key=_progress, default=None)
+
+
+def best(storage: Path) -> Path | None:
+    """The whole checkpoint of the highest score; the newest where no validation was made."""
+    scored = [folder for folder in _all_whole(storage) if read_position(folder).score is not None]
+    return max(scored, key=lambda folder: (read_position(folder).score, _progress(folder)), default=newest(storage))
+
+
+def tidy(storage: Path) -> Path | None:
+    """Make Ray's storage folder fit to start from; return a checkpoint to continue from if Ray lost sight of it.
+
+    Ray writes its list of checkpoints in place, and refuses to start when that file is cut short or names a folder
+    that is gone. Such a list is set aside. What a killed run left unregistered or half-written is removed.
+    """
+    snapshot = storage / SNAPSHOT
+    registered = _registered(snapshot)
+    if registered is None:
+        lost = newest(storage)
+        if snapshot.exists():
+            snapshot.replace(storage / f"{SNAPSHOT}.broken")
+            log.warning("%s was damaged and is set aside; going on from %s", snapshot, lost.name if lost else "the start")
+        return lost
+    for folder in storage.glob("checkpoint_*"):
+        if folder.is_dir() and folder.name not in registered:
+            shutil.rmtree(folder)
+    return None
+
+
+def _registered(snapshot: Path) -> set[str] | None:
+    """Names of the checkpoints in Ray's list; nothing where the list is missing or cannot be used."""
+    try:
+        content = json.loads(snapshot.read_text())
+        results = [*content["checkpoint_results"], content["latest_checkpoint_result"]]
+        names = {result["checkpoint_dir_name"] for result in results if result}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return names if all(whole(snapshot.parent / name) for name in names) else None
+
+
+def _all_whole(storage: Path) -> list[Path]:
+    return [folder for folder in storage.glob("checkpoint_*") if whole(folder)]
+
+
+def _progress(folder: Path) -> tuple[int, int]:
+    position = read_position(folder)
+    return position.epoch, position.step
+
+
+def _random_states() -> dict[str, Any]:
+    """States of torch's streams. Python's and NumPy's global ones are seeded, and nothing here draws from them."""
+    states: dict[str, Any] = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every stream a model may draw its first weights from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

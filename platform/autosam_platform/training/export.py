@@ -1,0 +1,40 @@
+"""The finished model of a run: weights as safetensors, and beside them all that is needed to use them."""
+
+import shutil
+from pathlib import Path
+
+from autosam_platform.config import Experiment
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.files import atomic_folder, write_json
+from autosam_platform.training.checkpoints import read_position
+
+
+def export_model(
+    checkpoint: Path, experiment: Experiment, prepared: PreparedDataset, run_folder: Path, versions: dict[str, str]
+) -> Path:
+    """Write ``model/`` into the run's folder: it appears whole, and its being there says that the run is finished."""
+    position = read_position(checkpoint)
+    target = run_folder / "model"
+    with atomic_folder(target) as folder:
+        shutil.copyfile(checkpoint / "weights.safetensors", folder / "model.safetensors")
+        write_json(
+            folder / "model.json",
+            {
+                "run_id": run_folder.name,
+                "model": {"name": experiment.model.name, "options": experiment.model.options},
+                "num_classes": prepared.num_classes,
+                "classes": [entry.model_dump() for entry in prepared.classes],
+                "patch": list(experiment.model.patch_DHW),
+                "overlap": experiment.inference.overlap,
+                "spacing_xyz": list(prepared.spacing_xyz),
+                "hu_window": list(prepared.description.hu_window),
+                "scaling": prepared.description.scaling.model_dump(mode="json"),
+                "nsd_tolerance_mm": prepared.description.nsd_tolerance_mm,
+                "dataset": prepared.name,
+                "data_fingerprint": prepared.fingerprint,
+                "epoch": position.epoch,
+                "validation_dice": position.score,
+                "versions": versions,
+            },
+        )
+    return target

@@ -1,0 +1,188 @@
+"""Start or continue a fit on Ray Train, and leave a finished model in the run's folder."""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import ray
+import ray.train
+import ray.train.torch
+import yaml
+
+import autosam_platform
+from autosam_models import find_model
+from autosam_platform.cluster import connect
+from autosam_platform.config import Experiment
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.files import write_text
+from autosam_platform.tracking import Run, flatten, open_run
+from autosam_platform.training import checkpoints
+from autosam_platform.training.export import export_model
+from autosam_platform.training.loop import FitTask, fit_worker
+from autosam_platform.training.objectives import Objective, SegmentationObjective
+
+
+class TrainingStopped(RuntimeError):
+    """A fit that cannot go on; the message says why and what to change."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where a fit ended: the run's folder and whether it had been finished before."""
+
+    run_id: str
+    folder: Path
+    found: bool
+
+
+def fit(
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    workspace: Path,
+    objective: Callable[[], Objective] = SegmentationObjective,
+) -> FitResult:
+    """Train ``experiment`` on ``prepared``, from its last checkpoint if there is one.
+
+    Raises:
+        TrainingStopped: the loss stopped being finite, workers failed too often, the run is already going on, or
+            the cluster is too small for it.
+    """
+    run_id = experiment.run_id(prepared.fingerprint)
+    folder = workspace / "runs" / run_id
+    if (folder / "model" / "model.json").exists():
+        return FitResult(run_id, folder, found=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            _fit(experiment, prepared, workspace, folder, objective)
+    except filelock.Timeout as error:
+        raise TrainingStopped(f"{run_id} is being trained by another process; wait for it, or stop it first.") from error
+    return FitResult(run_id, folder, found=False)
+
+
+def _fit(
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    workspace: Path,
+    folder: Path,
+    objective: Callable[[], Objective],
+) -> None:
+    connect()
+    experiment = _with_resources(experiment)
+    write_text(folder / "config.yaml", yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
+    (folder / "failure.txt").unlink(missing_ok=True)
+    run = _open_record(experiment, prepared, workspace, folder)
+    storage = folder / "ray"
+    task = FitTask(experiment, prepared.folder, folder, objective, checkpoints.tidy(storage))
+    state = "FAILED"
+    try:
+        _run_on_ray(task, storage, workspace)
+        best = checkpoints.best(storage)
+        if best is None:
+            raise TrainingStopped(f"the fit ended without a checkpoint in {storage}: see the messages above.")
+        export_model(best, experiment, prepared, folder, versions())
+        run.add_file(folder / "model", "model")
+        state = "FINISHED"
+    except KeyboardInterrupt:
+        state = "KILLED"
+        raise
+    finally:
+        run.finish(state)
+
+
+def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
+    compute = task.experiment.compute
+    trainer = ray.train.torch.TorchTrainer(
+        fit_worker,
+        train_loop_config=task,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=compute.workers,
+            use_gpu=bool(compute.gpu),
+            resources_per_worker={"CPU": compute.cpus_per_worker, **({"GPU": 1} if compute.gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=storage.name,
+            storage_path=str(storage.parent),
+            failure_config=ray.train.FailureConfig(max_failures=compute.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
+            ),
+            # Ray's own messages print every report in full; ours tell how the run goes.
+            logging_config=ray.train.LoggingConfig(log_level="WARNING"),
+            callbacks=[CurveRecorder(workspace, storage.parent.name)],
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingStopped(
+            f"the workers failed more often than --compute.max-failures {compute.max_failures} allows ({error}). The "
+            "same command continues from the last checkpoint."
+        ) from error
+    failure = storage.parent / "failure.txt"
+    if failure.exists():
+        raise TrainingStopped(failure.read_text())
+
+
+class CurveRecorder(ray.train.UserCallback):
+    """Writes the curves that rank 0 reports into the run's record.
+
+    It runs in Ray's controller, on the machine of the driver, so that one process writes a run.
+    """
+
+    def __init__(self, workspace: Path, run_id: str) -> None:
+        self._workspace, self._run_id = workspace, run_id
+        self._run: Run | None = None
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Record what rank 0 sent: a list of points, each with its ``step``."""
+        if self._run is None:
+            self._run = open_run(self._workspace, self._run_id, tags={}, params={})
+        points = [(dict(point), int(point["step"])) for point in metrics[0]["curve"]]
+        for values, _ in points:
+            values.pop("step")
+        self._run.log_many(points)
+
+
+def _with_resources(experiment: Experiment) -> Experiment:
+    """Fill in what the cluster decides: GPU or not, and cores per worker; refuse what it can never have."""
+    compute = experiment.compute
+    total = ray.cluster_resources()
+    gpu = total.get("GPU", 0) > 0 if compute.gpu is None else compute.gpu
+    cpus = compute.cpus_per_worker or max(1, min(8, int(total.get("CPU", 1)) // compute.workers))
+    for name, wanted in (("CPU", cpus * compute.workers), ("GPU", compute.workers if gpu else 0)):
+        if wanted > total.get(name, 0):
+            lack = f"{compute.workers} worker(s) want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}"
+            if not compute.wait_for_nodes:
+                raise TrainingStopped(
+                    f"{lack}: lower --compute.workers or --compute.cpus-per-worker, give --compute.gpu False, or "
+                    "--compute.wait-for-nodes where the cluster grows on demand."
+                )
+            print(f"{lack}: waiting for nodes to join", flush=True)
+    filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})
+    return experiment.model_copy(update={"compute": filled})
+
+
+def _open_record(experiment: Experiment, prepared: PreparedDataset, workspace: Path, folder: Path) -> Run:
+    tags = {
+        "name": experiment.name,
+        "role": find_model(experiment.model.name).role,
+        "model": experiment.model.name,
+        "dataset": prepared.name,
+        "data_fingerprint": prepared.fingerprint,
+        "command": " ".join(sys.argv),
+    } | {f"version.{name}": version for name, version in versions().items()}
+    run = open_run(workspace, folder.name, tags=tags, params=flatten(experiment.model_dump(mode="json")))
+    run.add_file(folder / "config.yaml")
+    return run
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that may change a result."""
+    names = ("torch", "monai", "ray", "numpy", "nibabel", "blosc2")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return found | {"autosam_platform": autosam_platform.__version__, "python": sys.version.split()[0]}

@@ -1,0 +1,37 @@
+"""Fixtures that several rooms share."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REAL_CT = Path(__file__).parents[1] / ".." / "shared" / "data" / "real-ct"
+
+
+@pytest.fixture(scope="session")
+def real_ct() -> Path:
+    """Folder of one real abdominal CT with labels, which is not part of the repository."""
+    if not (REAL_CT / "image.nii.gz").exists():
+        pytest.skip(f"the real CT is not at {REAL_CT}")
+    return REAL_CT.resolve()
+
+
+@pytest.fixture(scope="session")
+def ray_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Ray of two cores for the whole session, with a token, workspace and temporary folder of its own."""
+    import ray
+
+    from autosam_platform.cluster import connect
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("RAY_ADDRESS", raising=False)
+        environment.setenv("AUTOSAM_WORKSPACE", str(tmp_path_factory.mktemp("workspace")))
+        environment.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=str(folder))
+        connect()
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)

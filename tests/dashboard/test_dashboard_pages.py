@@ -1,0 +1,193 @@
+"""Every page in its states: nothing yet, something to show, work in progress, something broken."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from example_runs import APP, CASE, DONE, GOING, UNTESTED
+from streamlit.testing.v1 import AppTest
+
+Page = Callable[..., AppTest]
+
+
+def _texts(elements: object) -> str:
+    return "\n".join(element.value for element in elements)  # type: ignore[attr-defined]
+
+
+def _errors(app: AppTest) -> str:
+    assert not app.exception
+    return _texts(app.error).replace("\\", "")  # messages escape Markdown
+
+
+@pytest.mark.usefixtures("empty")
+@pytest.mark.parametrize("name", ["runs", "run", "viewer"])
+def test_an_empty_workspace_names_the_command_that_fills_it(page: Page, name: str) -> None:
+    app = page(name)
+    assert not app.exception
+    assert "yet" in _texts(app.info)
+    assert _texts(app.code) == "make demo"
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_runs_are_listed_and_filtered(page: Page) -> None:
+    app = page("runs")
+    table = app.dataframe[0].value.set_index("run")
+    assert set(table.index) == {DONE, GOING, UNTESTED}
+    assert table.loc[DONE, "dice"] == 0.75
+    assert table.loc[GOING, "state"] == "RUNNING"
+    app.multiselect[2].set_value(["student"]).run()
+    assert list(app.dataframe[0].value["run"]) == [UNTESTED]
+    app.text_input[0].set_value("no such name").run()
+    assert "No run matches" in _texts(app.info)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_chosen_row_opens_its_run(page: Page) -> None:
+    app = page("runs")
+    row = list(app.dataframe[0].value["run"]).index(UNTESTED)
+    app.session_state["runs"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    app.run()
+    assert app.title[0].value == "Run"
+    assert app.query_params["run"] == UNTESTED
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
+    app = page("run", run=DONE)
+    assert not app.exception
+    assert not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown | {"Duration": ""} == {
+        "State": "FINISHED",
+        "Epoch": "5",
+        "Mean Dice": "0.750",
+        "Mean NSD": "0.500",
+        "Duration": "",
+    }
+    assert len(app.get("plotly_chart")) == 4  # loss, validation Dice; Dice and NSD by organ
+    (cases,) = (frame.value for frame in app.dataframe)
+    assert cases.loc[0, ["case", "worst", "n"]].tolist() == [CASE, "liver", 1]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_run_in_progress_says_that_curves_will_come(page: Page) -> None:
+    app = page("run", run=GOING)
+    assert not app.exception
+    assert app.metric[0].value == "RUNNING"
+    assert "first steps" in _texts(app.info)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_failed_run_says_how_it_goes_on_and_what_evaluates_it(page: Page) -> None:
+    app = page("run", run=UNTESTED)
+    assert "continues from its last checkpoint" in _errors(app)
+    assert f"python jobs/evaluate.py --run {UNTESTED}" in _texts(app.code)
+
+
+@pytest.mark.parametrize("content", ["", "case,dice\nimg,0.5\n", "\x00\x01", None])
+def test_a_damaged_table_is_named_with_its_remedy(page: Page, workspace: Path, content: str | None) -> None:
+    table = workspace / "runs" / DONE / "evaluation" / "metrics.csv"
+    table.write_text(table.read_text().replace("0.5", "half") if content is None else content)
+    app = page("run", run=DONE)
+    assert "metrics.csv cannot be read" in _errors(app)
+    assert "writes it anew" in _errors(app)
+    assert len(app.get("plotly_chart")) == 2  # the curves are still there
+
+
+def test_a_damaged_record_of_runs_leaves_the_files_to_look_at(page: Page, workspace: Path) -> None:
+    (workspace / "mlflow.db").write_text("rubbish")
+    assert "mlflow.db" in _errors(page("runs"))
+    app = page("run", run=DONE)
+    assert "move the file away" in _errors(app)
+    assert len(app.dataframe) == 1
+    assert len(page("viewer", run=DONE).get("image")) == 3
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("name", ["run", "viewer"])
+def test_an_address_that_is_no_name_is_refused(page: Page, name: str) -> None:
+    app = page(name, run="../../etc")
+    assert "'../../etc' is not the name of a run" in _errors(app)
+    assert not app.get("image")
+    assert not app.get("plotly_chart")
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_unknown_runs_and_cases_are_told_apart_from_bad_names(page: Page) -> None:
+    assert "There is no run 'demo-ffffffff'" in _errors(page("run", run="demo-ffffffff"))
+    assert "There is no case 'other'" in _errors(page("viewer", run=DONE, case="other"))
+    assert "is not the name of a case" in _errors(page("viewer", run=DONE, case="../img"))
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_the_viewer_shows_three_planes_and_the_metrics_of_the_case(page: Page) -> None:
+    app = page("viewer", run=DONE, case=CASE)
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("image")) == 3
+    organs = app.dataframe[0].value.set_index("class_name")
+    assert organs.loc["liver", "dice"] == pytest.approx(2 / 3)
+    assert np.isnan(organs.loc["gallbladder", "dice"])
+    app.slider[1].set_value(0).run()
+    app.button_group[3].set_value([]).run()  # no organ
+    assert len(app.get("image")) == 3
+    assert not app.exception
+
+
+def test_a_missing_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
+    (workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz").unlink()
+    app = page("viewer", run=DONE)
+    assert "is missing" in _texts(app.warning)
+    assert len(app.get("image")) == 3
+
+
+def test_a_truncated_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
+    file.write_bytes(file.read_bytes()[:-40])
+    app = page("viewer", run=DONE)
+    assert "damaged or truncated" in _errors(app)
+    assert len(app.get("image")) == 3
+
+
+def test_a_prediction_on_another_grid_is_not_painted(page: Page, workspace: Path) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)), file)
+    assert "has 2 × 3 × 4 voxels and its scan 8 × 11 × 14" in _errors(page("viewer", run=DONE))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"rows": 3}', '{"rows": [{"case": "a"}]}'])
+def test_a_damaged_record_of_a_case_is_named(page: Page, workspace: Path, content: str) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "cases" / f"{CASE}.json"
+    file.write_text(content)
+    assert "is no record of a case" in _errors(page("viewer", run=DONE))
+
+
+def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, workspace: Path) -> None:
+    run, scan = workspace / "runs" / DONE, workspace / "datasets" / "scan.nii.gz"
+    elsewhere = workspace.parent / "elsewhere"
+    elsewhere.mkdir()
+    scan.rename(elsewhere / scan.name)
+    scan.symlink_to(elsewhere / scan.name)
+    assert "is not opened" in _errors(page("viewer", run=DONE))
+    run.joinpath("config.yaml").write_text(f"dataset: {{root: {elsewhere}}}")
+    assert len(page("viewer", run=DONE).get("image")) == 3
+
+
+def test_no_page_imports_the_libraries_of_training(example: Path) -> None:
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file(sys.argv[1], default_timeout=60).run()\n"
+        "app.query_params['run'] = sys.argv[2]\n"
+        "for name in ('run', 'viewer'):\n"
+        "    app.switch_page(f'pages/{name}.py').run()\n"
+        "    assert not app.exception and not app.error, (app.exception, app.error)\n"
+        "print([name for name in ('torch', 'ray', 'monai') if name in sys.modules])"
+    )
+    environment = {"AUTOSAM_WORKSPACE": str(example), "PATH": ""}
+    command = [sys.executable, "-c", code, str(APP), DONE]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "[]"

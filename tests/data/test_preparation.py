@@ -1,0 +1,255 @@
+"""Preparation: verdicts, what is found again, what is redone, and what an interruption leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from synthetic_scans import make_scan, write_btcv, write_btcv_case, write_nifti
+
+from autosam_platform.data.description import DatasetDescription, load_description
+from autosam_platform.data.geometry import read_scan, resample
+from autosam_platform.data.intensity import normalise
+from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
+from autosam_platform.data.readers import DatasetError
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+BTCV = load_description("btcv")
+SETTINGS = Preparation(spacing_xyz=(2.0, 2.0, 2.0))
+
+
+def _states(prepared: PreparedDataset) -> dict[str, tuple[int, int]]:
+    """Inode and time of every file of the cases: new ones for whatever was written again."""
+    files = (prepared.folder / "cases").iterdir()
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def test_prepared_case_is_the_scan_resampled_windowed_and_scaled(tmp_path: Path) -> None:
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 3), SETTINGS, tmp_path)
+    assert prepared.folder.parent == tmp_path / "prepared" and prepared.folder.name.startswith("btcv-")
+    assert [each.case_id for each in prepared.cases("all")] == ["img0001", "img0002", "img0003"]
+    assert (prepared.name, prepared.num_classes, prepared.spacing_xyz) == ("btcv", 14, (2, 2, 2))
+    for case in prepared.cases("all"):
+        scan, _ = read_scan(Path(case.record.image))
+        label, _ = read_scan(Path(str(case.record.label)))
+        image = resample(scan, (2, 2, 2))
+        expected = normalise(image.array_DHW, BTCV.hu_window, BTCV.scaling)
+        np.testing.assert_array_equal(case.image().numpy(), expected)
+        np.testing.assert_array_equal(case.label().numpy(), resample(label, (2, 2, 2), "label").array_DHW)
+        assert case.spacing_DHW == image.spacing_DHW
+
+
+def test_orientation_does_not_matter(tmp_path: Path) -> None:
+    for number, codes in enumerate(("RAS", "LPS", "SAL"), start=1):
+        write_btcv_case(tmp_path / "raw", number, make_scan(0), codes)
+    first, *others = prepare(BTCV, tmp_path / "raw", SETTINGS, tmp_path).cases("all")
+    for other in others:
+        assert first.image().equal(other.image()) and first.label().equal(other.label())
+
+
+def test_second_preparation_finds_everything(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 3)
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    before = _states(prepared)
+    again = prepare(BTCV, root, SETTINGS, tmp_path)
+    assert again == prepared == PreparedDataset.load(prepared.folder)
+    assert _states(again) == before
+
+
+def test_changed_file_is_prepared_again_and_nothing_else(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 3)
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    before = _states(prepared)
+    write_btcv_case(root, 2, make_scan(99))
+    again = prepare(BTCV, root, SETTINGS, tmp_path)
+    after = _states(again)
+    assert {name for name in after if after[name] != before[name]} == {
+        "img0002.b2nd",
+        "img0002.label.b2nd",
+        "img0002.json",
+    }
+    assert again.folder == prepared.folder and again.fingerprint != prepared.fingerprint
+
+
+def test_new_case_joins_without_the_others_being_redone(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    before = _states(prepare(BTCV, root, SETTINGS, tmp_path))
+    write_btcv_case(root, 3, make_scan(3))
+    after = _states(prepare(BTCV, root, SETTINGS, tmp_path))
+    changed = {name for name in after if before.get(name) != after[name]}
+    # With a third case the split of so few is another, and what may be wrong with a case depends on its
+    # split.
+    assert "img0003.json" in changed and "img0001.json" not in changed
+
+
+def test_fingerprint_tells_datasets_apart_but_not_places(tmp_path: Path) -> None:
+    here = prepare(BTCV, write_btcv(tmp_path / "a", 2), SETTINGS, tmp_path)
+    there = prepare(BTCV, write_btcv(tmp_path / "b", 2), SETTINGS, tmp_path)
+    other = prepare(BTCV, tmp_path / "a", Preparation(spacing_xyz=(2.0, 2.0, 3.0)), tmp_path)
+    assert here.folder != there.folder and here.fingerprint == there.fingerprint
+    assert other.folder != here.folder and other.fingerprint != here.fingerprint
+
+
+def test_bad_cases_are_named_and_the_others_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_btcv(tmp_path / "raw", 5)
+    scan = make_scan(7)
+    (root / "labelsTr" / "label0002.nii.gz").unlink()
+    image = root / "imagesTr" / "img0003.nii.gz"
+    image.write_bytes(image.read_bytes()[:2000])
+    hu = scan.image_xyz.copy()
+    hu[0, 0, 0] = np.nan
+    write_nifti(root / "imagesTr" / "img0004.nii.gz", hu, scan.affine)
+    write_nifti(root / "labelsTr" / "label0004.nii.gz", scan.label_xyz, scan.affine)
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    assert {each.case_id: each.status for each in prepared.verdicts} == {
+        "img0001": "ok", "img0002": "rejected", "img0003": "rejected", "img0004": "fixed", "img0005": "ok",
+    }  # fmt: skip
+    assert [each.case_id for each in prepared.cases("all")] == ["img0001", "img0004", "img0005"]
+    printed = capsys.readouterr().out
+    assert "img0001" not in printed
+    assert "label0002.nii.gz is missing; add it or remove the image" in printed
+    assert "5 cases (2 ok, 1 fixed, 2 rejected)" in printed and str(prepared.folder) in printed
+    assert not np.isnan(prepared.cases("all")[1].image().numpy()).any()
+    with pytest.raises(
+        IncompleteDatasetError, match=r"(?s)2 of 5 .*img0002: .*img0003: .*--dataset\.allow-rejected"
+    ):
+        prepared.require_complete()
+    prepared.require_complete(allow_rejected=True)
+
+
+def test_corrected_case_is_accepted_on_the_next_run(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    label = root / "labelsTr" / "label0001.nii.gz"
+    kept = label.read_bytes()
+    label.write_bytes(kept[:100])
+    assert prepare(BTCV, root, SETTINGS, tmp_path).verdicts[0].status == "rejected"
+    label.write_bytes(kept)
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    assert prepared.verdicts[0].status == "ok"
+    prepared.require_complete()
+
+
+def test_dataset_without_a_usable_training_case_is_refused(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    (root / "labelsTr" / "label0001.nii.gz").unlink()
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    with pytest.raises(IncompleteDatasetError, match="no training case of btcv is usable"):
+        prepared.require_complete(allow_rejected=True)
+
+
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere is not a folder"):
+        prepare(BTCV, tmp_path / "nowhere", SETTINGS, tmp_path)
+    assert not (tmp_path / "prepared").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import blosc2
+from autosam_platform.data import preparation
+from autosam_platform.data.description import load_description
+
+def one_after_the_other(function, items, *, label, memory):
+    return [function(item) for item in items]
+
+def write(array, urlpath, **options):
+    if "img0002.label" in urlpath:
+        Path(urlpath).write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return written(array, urlpath=urlpath, **options)
+
+written, blosc2.asarray = blosc2.asarray, write
+preparation.map_tasks = one_after_the_other
+root, workspace = map(Path, sys.argv[1:])
+preparation.prepare(load_description("btcv"), root, preparation.Preparation(spacing_xyz=(2.0, 2.0, 2.0)),
+workspace)
+"""
+
+
+def test_killed_preparation_leaves_nothing_half_written_and_continues(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 3)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, root, tmp_path], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / "prepared").iterdir()
+    with pytest.raises(
+        IncompleteDatasetError, match=r"dataset\.json is missing: the preparation did not end"
+    ):
+        PreparedDataset.load(folder)
+    left = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
+    assert "img0001.json" in left and "img0002.json" not in left and "img0002.label.b2nd" not in left
+    assert any(".tmp-" in name for name in left)
+    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    after = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
+    assert sorted(after) == sorted(
+        f"img000{n}{end}" for n in "123" for end in (".b2nd", ".label.b2nd", ".json")
+    )
+    assert after["img0001.b2nd"] == left["img0001.b2nd"], "the finished case was found"
+    assert (tmp_path / "other").mkdir() is None
+    clean = prepare(BTCV, root, SETTINGS, tmp_path / "other")
+    for one, other in zip(prepared.cases("all"), clean.cases("all"), strict=True):
+        assert one.label().equal(other.label()) and one.image().equal(other.image())
+
+
+def test_damaged_manifest_says_so(tmp_path: Path) -> None:
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, tmp_path)
+    manifest = json.loads((prepared.folder / "dataset.json").read_text())
+    assert manifest["cases"][0]["status"] == "ok"
+    (prepared.folder / "dataset.json").write_text("{}")
+    with pytest.raises(
+        IncompleteDatasetError, match="damaged or of another version: prepare the dataset again"
+    ):
+        PreparedDataset.load(prepared.folder)
+
+
+def test_case_changed_under_an_open_dataset_is_noticed(tmp_path: Path) -> None:
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, tmp_path)
+    (prepared.folder / "cases" / "img0001.json").unlink()
+    with pytest.raises(IncompleteDatasetError, match=r"img0001\.json is missing, damaged or newer"):
+        PreparedDataset.load(prepared.folder).cases("train")
+
+
+def test_impossible_spacing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="spacing_xyz"):
+        Preparation(spacing_xyz=(0.0, 1.0, 1.0))
+
+
+def test_unlabelled_test_case_is_prepared(tmp_path: Path) -> None:
+    fields = load_description("pelvic").model_dump(mode="json")
+    split = {"rule": "by_list", "lists": {"training": "train", "test": "test"}}
+    description = DatasetDescription.model_validate(fields | {"layout": "decathlon", "split": split})
+    scan = make_scan(num_classes=4)
+    write_nifti(tmp_path / "raw/imagesTr/a.nii.gz", scan.image_xyz, scan.affine)
+    write_nifti(tmp_path / "raw/labelsTr/a.nii.gz", scan.label_xyz, scan.affine)
+    write_nifti(tmp_path / "raw/imagesTs/b.nii.gz", scan.image_xyz, scan.affine)
+    prepared = prepare(description, tmp_path / "raw", SETTINGS, tmp_path)
+    (case,) = prepared.cases("test")
+    assert case.record.label is None and case.image().equal(prepared.cases("train")[0].image())
+
+
+def test_real_ct(real_ct: Path, tmp_path: Path) -> None:
+    description = load_description("one_scan")
+    prepared = prepare(description, real_ct, Preparation(spacing_xyz=(4.0, 4.0, 4.0)), tmp_path)
+    (case,) = prepared.cases("test")
+    assert prepared.cases("train") == [case] and case.record.status == "ok"
+    truth = np.asarray(nib.load(real_ct / "labels-btcv.nii.gz").dataobj)
+    assert case.record.contents is not None
+    assert set(case.record.contents.voxels) == set(np.unique(truth).tolist())
+    for organ in (1, 2, 3, 6, 7):
+        assert case.record.contents.voxels[organ] * 64 == pytest.approx((truth == organ).sum() * 27, rel=0.05)
+    image, label = case.image(), case.label()
+    assert image.min() == 0 and image.max() == 1
+    liver_hu = image[label == 6].mean().item() * 400 - 125
+    assert liver_hu == pytest.approx(44, abs=4), "the README's figure"
+    right_kidney, left_kidney = ((label == value).nonzero()[:, 2].float().mean() for value in (2, 3))
+    assert right_kidney > left_kidney

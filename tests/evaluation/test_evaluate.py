@@ -1,0 +1,159 @@
+"""Whole evaluations of a small network: what is written, what is found again, what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from small_models import write_model
+from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
+
+from autosam_platform.data.description import DatasetDescription, load_description
+from autosam_platform.data.geometry import read_scan
+from autosam_platform.data.readers import Case, find_cases
+from autosam_platform.evaluation.evaluate import EvaluationError, Plan, _memory, evaluate_case, evaluate_cases
+from autosam_platform.evaluation.metrics import case_metrics
+from autosam_platform.evaluation.table import Row, read_rows, summarise
+from autosam_platform.files import content_hash
+from autosam_platform.inference.model_folder import read_card
+
+
+@pytest.fixture(scope="module")
+def description() -> DatasetDescription:
+    return load_description("btcv")
+
+
+@pytest.fixture
+def model(tmp_path: Path, description: DatasetDescription) -> Path:
+    return write_model(tmp_path / "run" / "model", description, SPACING_XYZ)
+
+
+@pytest.fixture
+def cases(tmp_path: Path, description: DatasetDescription) -> list[Case]:
+    return find_cases(description, write_btcv(tmp_path / "raw", 2))
+
+
+@pytest.fixture
+def plan(model: Path, description: DatasetDescription) -> Plan:
+    return Plan(
+        model, hash_of(model), model.parent / "evaluation", description, overlap=0.25, tolerance_mm=2.0
+    )
+
+
+def hash_of(model: Path) -> str:
+    return content_hash(model / "model.safetensors", model / "model.json")
+
+
+def recount(case: Case, folder: Path, description: DatasetDescription) -> list[Row]:
+    """The rows of a case, from the files that lie on disk."""
+    assert case.label is not None
+    prediction, _ = read_scan(folder / "predictions" / f"{case.case_id}.nii.gz")
+    truth, _ = read_scan(case.label)
+    metrics = case_metrics(prediction.array_DHW, truth.array_DHW, truth.spacing_DHW, description.classes, 2.0)
+    return [Row.of(case.case_id, each, 2.0) for each in metrics]
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_an_evaluation_leaves_tables_predictions_and_pictures(
+    model: Path, cases: list[Case], description: DatasetDescription
+) -> None:
+    summary = evaluate_cases(model, cases, description)
+
+    folder = model.parent / "evaluation"
+    rows = read_rows(folder / "metrics.csv")
+    assert repr(rows) == repr([row for case in cases for row in recount(case, folder, description)])
+    assert repr(summary) == repr(summarise(rows))
+    assert json.loads((folder / "summary.json").read_text()) == json.loads(json.dumps(summary.as_json()))
+    assert summary.n_cases == 2
+    assert summary.per_class["liver"].n == 2
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == {"metrics.csv", "summary.json", "organs.png"} | {
+        name
+        for case in cases
+        for name in (
+            f"cases/{case.case_id}.json",
+            f"pictures/{case.case_id}.png",
+            f"predictions/{case.case_id}.nii.gz",
+            f"predictions/{case.case_id}.label.txt",
+            f"predictions/{case.case_id}.label.json",
+        )
+    }
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_a_bad_case_is_named_and_the_others_are_kept(
+    model: Path, cases: list[Case], description: DatasetDescription
+) -> None:
+    cases[0].image.write_bytes(cases[0].image.read_bytes()[:300])
+    unlabelled = replace(cases[1], case_id="other", label=None, splits=("test",))
+    with pytest.raises(
+        EvaluationError, match=r"2 of 3 cases could not be scored:\n  img0001: .*img0001\.nii\.gz"
+    ) as e:
+        evaluate_cases(model, [*cases, unlabelled], description)
+    assert "other: has no truth to compare with" in str(e.value)
+    folder = model.parent / "evaluation"
+    assert [path.name for path in (folder / "cases").iterdir()] == [f"{cases[1].case_id}.json"]
+    assert not (folder / "summary.json").exists()
+
+
+def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan, cases: list[Case]) -> None:
+    case = cases[0]
+    record = plan.folder / "cases" / f"{case.case_id}.json"
+
+    def redone(plan: Plan) -> bool:
+        """Evaluate; was the record written anew?"""
+        before = record.stat().st_ino if record.exists() else None
+        evaluate_case(case, plan)
+        return record.stat().st_ino != before
+
+    first = evaluate_case(case, plan)
+    assert not redone(plan)
+    assert repr(evaluate_case(case, plan)) == repr(first)
+
+    (plan.folder / "pictures" / f"{case.case_id}.png").unlink()
+    assert redone(plan)
+    assert redone(replace(plan, overlap=0.5))
+    assert redone(replace(plan, tolerance_mm=3.0))
+    assert redone(plan)
+    record.write_text("{")
+    assert redone(plan)
+    write_btcv_case(case.image.parents[1], 1, make_scan(seed=99))
+    assert redone(plan)
+    write_model(plan.model, plan.description, SPACING_XYZ, seed=1)
+    retrained = replace(plan, model_hash=hash_of(plan.model))
+    assert redone(retrained)
+    assert not redone(retrained)
+
+
+def test_the_prediction_lies_on_the_scan(plan: Plan, cases: list[Case]) -> None:
+    for case in cases:
+        evaluate_case(case, plan)
+        scan, written = nib.load(case.image), nib.load(plan.folder / "predictions" / f"{case.case_id}.nii.gz")
+        assert written.shape == scan.shape
+        np.testing.assert_array_equal(written.affine, scan.affine)
+
+
+def test_classes_that_a_case_does_not_annotate_are_not_scored(plan: Plan, cases: list[Case]) -> None:
+    partial = plan.description.model_copy(update={"annotated": {"img0001": ("liver", "spleen")}})
+    rows = evaluate_case(cases[0], replace(plan, description=partial))
+    assert {row.class_name for row in rows if not np.isnan(row.truth_ml)} == {"liver", "spleen"}
+    assert all(np.isnan(row.dice) for row in rows if row.class_name not in ("liver", "spleen"))
+
+
+def test_other_classes_or_no_case_are_refused(
+    model: Path, cases: list[Case], description: DatasetDescription
+) -> None:
+    with pytest.raises(EvaluationError, match=r"small-01234567 knows the classes .* but amos has"):
+        evaluate_cases(model, cases, load_description("amos"))
+    with pytest.raises(EvaluationError, match="no case of btcv to evaluate"):
+        evaluate_cases(model, [], description)
+
+
+def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases: list[Case]) -> None:
+    card = read_card(model)
+    missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
+    network = _memory(missing, card, weights=1000)
+    # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³: 14 sums and their weights in float32
+    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 19 * 23 + 20 * 16 * 19 * 23

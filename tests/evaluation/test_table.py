@@ -1,0 +1,90 @@
+"""The file, the summary and the terminal's table, on scores whose means are checked by hand."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from autosam_platform.evaluation.metrics import ClassMetrics
+from autosam_platform.evaluation.table import Row, as_table, read_rows, summarise, write_rows
+
+NAN = math.nan
+
+
+def row(case: str, class_id: int, name: str, dice: float, nsd: float, tolerance: float = 2.0) -> Row:
+    return Row.of(case, ClassMetrics(class_id, name, dice, nsd, truth_ml=10.0, predicted_ml=11.0), tolerance)
+
+
+ROWS = [
+    row("a", 1, "liver", 0.9, 0.8),
+    row("a", 2, "gallbladder", NAN, NAN),
+    row("a", 3, "esophagus", NAN, NAN),
+    row("b", 1, "liver", 0.7, 0.6),
+    row("b", 2, "gallbladder", 0.2, 0.3),
+    row("b", 3, "esophagus", NAN, NAN),
+]
+
+
+def test_a_class_counts_once_however_many_cases_have_it() -> None:
+    summary = summarise(ROWS)
+    assert summary.per_class["liver"].dice == pytest.approx(0.8)
+    assert [summary.per_class[name].n for name in ("liver", "gallbladder", "esophagus")] == [2, 1, 0]
+    assert math.isnan(summary.per_class["esophagus"].nsd)
+    assert summary.mean_dice == pytest.approx((0.8 + 0.2) / 2)
+    assert summary.mean_nsd == pytest.approx((0.7 + 0.3) / 2)
+    assert summary.n_cases == 2
+
+
+def test_json_has_null_where_there_is_no_score() -> None:
+    loaded = json.loads(json.dumps(summarise(ROWS).as_json(), allow_nan=False))
+    assert set(loaded) == {"mean_dice", "mean_nsd", "n_cases", "nsd_tolerance_mm", "per_class"}
+    assert loaded["per_class"]["esophagus"] == {"dice": None, "nsd": None, "n": 0}
+    assert loaded["per_class"]["gallbladder"] == {"dice": 0.2, "nsd": 0.3, "n": 1}
+
+
+def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    write_rows(path, [*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])
+    assert (
+        path.read_text().splitlines()[0]
+        == "case,class_id,class_name,dice,nsd,nsd_tolerance_mm,truth_ml,predicted_ml"
+    )
+    # repr: equal as numbers, NaN being equal to NaN
+    assert repr(read_rows(path)) == repr([*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])
+    assert [each.name for each in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_rows_come_back_from_json_as_they_were() -> None:
+    text = json.dumps([each.as_json() for each in ROWS], allow_nan=False)
+    assert repr([Row.from_json(each) for each in json.loads(text)]) == repr(ROWS)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("case,dice\na,0.5\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv has the columns"):
+        read_rows(path)
+    write_rows(path, ROWS)
+    path.write_text(path.read_text()[:-12])
+    with pytest.raises(ValueError, match=r"metrics\.csv is damaged at line 7"):
+        read_rows(path)
+
+
+def test_rows_of_different_tolerances_are_not_averaged() -> None:
+    with pytest.raises(ValueError, match=r"one NSD tolerance, these have \[2\.0, 3\.0\]"):
+        summarise([ROWS[0], row("b", 1, "liver", 0.7, 0.6, tolerance=3.0)])
+    with pytest.raises(ValueError, match="none"):
+        summarise([])
+
+
+def test_the_table_shows_percent_and_n() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(as_table(summarise(ROWS), "Test cases"))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "organ Dice % NSD % (2 mm) n" in lines
+    assert "liver 80.00 70.00 2" in lines
+    assert "esophagus – – 0" in lines
+    assert "mean over organs 50.00 50.00 2" in lines

@@ -1,0 +1,172 @@
+"""From file to file with a network whose right answer is known: it tells the classes by their HU."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from synthetic_scans import reoriented, write_nifti
+from torch import Tensor, nn
+
+from autosam_platform.data.description import LabelClass, Scaling
+from autosam_platform.data.geometry import Volume, read_scan
+from autosam_platform.data.nifti import ScanError
+from autosam_platform.inference.model_folder import Architecture, ModelCard
+from autosam_platform.inference.predictor import Predictor, predict_scan, predict_volume
+
+LOW, HIGH = -1000, 1000
+CLASSES = tuple(LabelClass(id=number, name=f"tissue {number}") for number in (1, 2, 3))
+SPACING_XYZ = (1.5, 2.0, 3.0)
+CODES = ["RAS", "LPS", "LAI", "PIR", "ASL"]
+
+
+class ByIntensity(nn.Module):
+    """Class k above the k-th threshold; its logits are linear in HU, so interpolation changes nothing."""
+
+    def __init__(self, thresholds: list[float]) -> None:
+        super().__init__()
+        self.offsets = torch.tensor([0.0, *thresholds]).cumsum(0)
+
+    def forward(self, image_BCDHW: Tensor) -> Tensor:
+        hu_BCDHW = image_BCDHW * (HIGH - LOW) + LOW
+        classes = torch.arange(len(self.offsets)).reshape(-1, 1, 1, 1)
+        return classes * hu_BCDHW - self.offsets.reshape(-1, 1, 1, 1)
+
+
+def predictor(
+    thresholds: list[float],
+    spacing_xyz: tuple[float, float, float],
+    classes: tuple[LabelClass, ...] = CLASSES,
+    patch: tuple[int, int, int] = (8, 16, 16),
+) -> Predictor:
+    card = ModelCard(
+        run_id="oracle-0",
+        model=Architecture(name="oracle"),
+        num_classes=len(classes) + 1,
+        classes=classes,
+        patch=patch,
+        overlap=0.5,
+        spacing_xyz=spacing_xyz,
+        hu_window=(LOW, HIGH),
+        scaling=Scaling(to=(0.0, 1.0)),
+        nsd_tolerance_mm=2.0,
+        dataset="oracle",
+    )
+    return Predictor(ByIntensity(thresholds), card, torch.device("cpu"), card.overlap)
+
+
+def ramp_xyz(shape_xyz: tuple[int, int, int]) -> np.ndarray:
+    """Whole HU that rise by 20 from voxel to voxel along every axis, centred on 0."""
+    steps = np.indices(shape_xyz).sum(0) - sum(shape_xyz) // 2
+    return (20 * steps).astype(np.int16)
+
+
+def affine() -> np.ndarray:
+    matrix = np.diag([*SPACING_XYZ, 1.0])
+    matrix[:3, 3] = (-20.0, 35.5, -101.25)
+    return matrix
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_the_label_map_lies_on_the_scans_own_grid(tmp_path: Path, codes: str) -> None:
+    hu_xyz = ramp_xyz((23, 19, 11))
+    scan = write_nifti(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
+    target = tmp_path / "out" / "labels.nii.gz"
+
+    prediction = predict_scan(predictor([-150.0, 50.0, 170.0], SPACING_XYZ), scan, target)
+
+    source, written = nib.load(scan), nib.load(target)
+    assert written.shape == source.shape
+    assert nib.aff2axcodes(written.affine) == tuple(codes)
+    np.testing.assert_array_equal(written.affine, source.affine)
+    assert written.get_data_dtype() == np.uint8
+    expected = np.digitize(np.asarray(source.dataobj), [-150, 50, 170])
+    np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
+    assert set(prediction.watch.seconds) == {"read", "resample", "network", "write"}
+    assert {path.name for path in target.parent.iterdir()} == {
+        "labels.nii.gz",
+        "labels.label.txt",
+        "labels.label.json",
+    }
+
+
+@pytest.mark.parametrize("spacing_xyz", [(1.0, 1.0, 1.5), (1.1, 2.0, 0.8), (0.7, 1.9, 3.0)], ids=str)
+@pytest.mark.parametrize("codes", ["RAS", "PIR"])
+def test_resampling_there_and_back_keeps_every_voxel_in_its_place(
+    tmp_path: Path, codes: str, spacing_xyz: tuple[float, float, float]
+) -> None:
+    hu_xyz = ramp_xyz((23, 19, 11))
+    scan = write_nifti(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
+
+    # Linear interpolation gives a ramp back exactly; thresholds lie half a step (10 HU) off any voxel. Only
+    # the outermost voxels differ, where a resampled value is held from the edge.
+    predict_scan(predictor([-150.0, 50.0, 170.0], spacing_xyz), scan, tmp_path / "labels.nii.gz")
+
+    expected_xyz = np.digitize(hu_xyz, [-150, 50, 170]).astype(np.uint8)
+    expected = np.asarray(reoriented(expected_xyz, affine(), codes).dataobj)
+    found = np.asarray(nib.load(tmp_path / "labels.nii.gz").dataobj)
+    inner = (slice(1, -1),) * 3
+    np.testing.assert_array_equal(found[inner], expected[inner])
+    assert (found != expected).mean() < 0.02
+
+
+def test_a_scan_smaller_than_the_window_is_predicted_whole() -> None:
+    hu_DHW = ramp_xyz((3, 5, 4))
+    label_DHW = predict_volume(predictor([-50.0, 10.0, 30.0], SPACING_XYZ), Volume(hu_DHW, (3.0, 2.0, 1.5)))
+    np.testing.assert_array_equal(label_DHW, np.digitize(hu_DHW, [-50, 10, 30]))
+
+
+def test_nan_counts_as_the_windows_lower_bound_and_is_outside_too() -> None:
+    hu_DHW = ramp_xyz((9, 17, 18)).astype(np.float32)
+    hu_DHW[4, 5, 6] = np.nan
+    oracle = predictor([-150.0, 50.0, 170.0], SPACING_XYZ)
+    label_DHW = predict_volume(oracle, Volume(hu_DHW, (3.0, 2.0, 1.5)))
+    np.testing.assert_array_equal(label_DHW, np.digitize(np.nan_to_num(hu_DHW, nan=LOW), [-150, 50, 170]))
+    assert oracle.pad_value == 0.0
+
+
+def test_progress_reaches_all_windows() -> None:
+    seen: list[tuple[int, int]] = []
+    volume = Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5))
+    predict_volume(predictor([0.0, 1.0, 2.0], SPACING_XYZ), volume, progress=lambda *at: seen.append(at))
+    assert seen == [(done, 8) for done in range(1, 9)]  # two windows along each axis
+
+
+def test_a_wrong_target_is_said_before_the_work_and_a_damaged_scan_leaves_none(tmp_path: Path) -> None:
+    oracle = predictor([0.0, 1.0, 2.0], SPACING_XYZ)
+    with pytest.raises(ScanError, match=r"labels\.png must end in \.nii\.gz"):
+        predict_scan(oracle, tmp_path / "missing.nii.gz", tmp_path / "labels.png")
+    scan = write_nifti(tmp_path / "scan.nii.gz", ramp_xyz((9, 9, 9)), affine())
+    scan.write_bytes(scan.read_bytes()[:-200])
+    with pytest.raises(ScanError, match=r"scan\.nii\.gz"):
+        predict_scan(oracle, scan, tmp_path / "labels.nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
+def test_left_is_left_on_real_anatomy(tmp_path: Path, real_ct: Path, codes: str) -> None:
+    """The organs of the real scan, painted with HU of their own, come back where the patient has them."""
+    volume, grid = read_scan(real_ct / "labels-btcv.nii.gz")
+    truth_xyz = volume.array_DHW.transpose(2, 1, 0).astype(np.int16)
+    scan = write_nifti(tmp_path / "scan.nii.gz", 60 * truth_xyz - 500, grid.canonical_affine, codes)
+    organs = tuple(LabelClass(id=number, name=f"organ {number}") for number in range(1, 14))
+    thresholds = [60.0 * number - 530 for number in range(1, 14)]
+    z, y, x = volume.spacing_DHW
+    oracle = predictor(thresholds, (x, y, z), organs, patch=(64, 96, 96))
+
+    predict_scan(oracle, scan, tmp_path / "labels.nii.gz")
+
+    written = nib.load(tmp_path / "labels.nii.gz")
+    np.testing.assert_array_equal(
+        np.asarray(written.dataobj), np.asarray(reoriented(truth_xyz, grid.canonical_affine, codes).dataobj)
+    )
+    x_mm = {organ: centre_mm(written, organ)[0] for organ in (1, 2, 3, 6)}
+    assert x_mm[2] > x_mm[3] + 50  # RAS: x grows to the patient's right; right kidney, left kidney
+    assert x_mm[6] > x_mm[1] + 50  # liver, spleen
+
+
+def centre_mm(image: nib.Nifti1Image, label: int) -> np.ndarray:
+    """Centre of a label in the scanner's coordinates."""
+    voxels = np.argwhere(np.asarray(image.dataobj) == label)
+    return nib.affines.apply_affine(image.affine, voxels).mean(0)

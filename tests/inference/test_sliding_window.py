@@ -1,0 +1,115 @@
+"""The slab-wise sliding window against MONAI's, which holds the whole volume."""
+
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from autosam_platform.inference.sliding_window import Slab, sliding_window
+
+CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    """A small network whose answer depends on where in the window a voxel lies (through its zero padding)."""
+    torch.manual_seed(0)
+    layers = [nn.Conv3d(1, 6, 5, padding=2), nn.Tanh(), nn.Conv3d(6, CLASSES, 3, padding=1)]
+    return nn.Sequential(*layers).eval()
+
+
+def joined(slabs: list[Slab]) -> Tensor:
+    return torch.cat([slab.logits_KDHW for slab in slabs], dim=1)
+
+
+@pytest.mark.parametrize("size", [(19, 17, 21), (8, 9, 10), (5, 30, 7), (33, 6, 6), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize(("overlap", "batch"), [(0.0, 1), (0.25, 1), (0.5, 3), (0.75, 4)])
+def test_same_logits_and_labels_as_monai(
+    network: nn.Module, size: tuple[int, int, int], overlap: float, batch: int
+) -> None:
+    patch = (8, 9, 10)
+    image_DHW = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected_KDHW = sliding_window_inference(
+            image_DHW[None, None], patch, 1, network, overlap, mode="gaussian", cval=-1.0
+        )[0]
+
+    slabs = list(
+        sliding_window(network, image_DHW, patch, overlap, num_classes=CLASSES, batch=batch, pad_value=-1.0)
+    )
+
+    torch.testing.assert_close(joined(slabs), expected_KDHW, rtol=1e-5, atol=1e-5)
+    assert torch.equal(joined(slabs).argmax(0), expected_KDHW.argmax(0))
+
+
+def test_slabs_follow_one_another_and_leave_as_soon_as_they_are_finished(network: nn.Module) -> None:
+    image_DHW = torch.zeros(20, 8, 8)
+    calls = []
+    handle = network.register_forward_hook(lambda *_: calls.append(None))
+    try:
+        at = [
+            (slab.start, slab.stop, len(calls))
+            for slab in sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES)
+        ]
+    finally:
+        handle.remove()
+    # windows of 8 slices begin at 0, 4, 8 and 12: each slab is out after one window more
+    assert at == [(0, 4, 1), (4, 8, 2), (8, 12, 3), (12, 20, 4)]
+
+
+def test_progress_counts_every_window(network: nn.Module) -> None:
+    seen: list[tuple[int, int]] = []
+    image_DHW = torch.zeros(12, 8, 12)
+    list(
+        sliding_window(
+            network,
+            image_DHW,
+            (8, 8, 8),
+            0.5,
+            num_classes=CLASSES,
+            batch=3,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    )
+    assert seen == [(2, 4), (4, 4)]  # two layers of two windows; a batch never mixes layers
+
+
+def test_a_constant_answer_survives_the_weighting() -> None:
+    class Constant(nn.Module):
+        def forward(self, image_BCDHW: Tensor) -> Tensor:
+            values = torch.tensor([1.0, -2.0, 5.0]).reshape(1, 3, 1, 1, 1)
+            return values.expand(len(image_BCDHW), 3, *image_BCDHW.shape[2:])
+
+    slabs = list(sliding_window(Constant(), torch.zeros(11, 7, 9), (4, 4, 4), 0.75, num_classes=3))
+    logits_KDHW = joined(slabs)
+    assert logits_KDHW.shape == (3, 11, 7, 9)
+    for channel, value in enumerate([1.0, -2.0, 5.0]):
+        torch.testing.assert_close(logits_KDHW[channel], torch.full((11, 7, 9), value))
+
+
+def test_bf16_autocast_still_sums_in_float32(network: nn.Module) -> None:
+    image_DHW = torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(2))
+    exact = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES))
+    rounded = list(
+        sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, amp=torch.bfloat16)
+    )
+    difference = (joined(exact) - joined(rounded)).abs().max()
+    assert joined(rounded).dtype == torch.float32
+    assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0, 1.5])
+def test_an_impossible_overlap_is_refused(network: nn.Module, overlap: float) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        list(sliding_window(network, torch.zeros(8, 8, 8), (8, 8, 8), overlap, num_classes=CLASSES))
+
+
+def test_a_network_with_another_number_of_classes_is_refused(network: nn.Module) -> None:
+    with pytest.raises(ValueError, match="expected 7 classes"):
+        list(sliding_window(network, torch.zeros(8, 8, 8), (8, 8, 8), 0.5, num_classes=7))
+
+
+def test_an_empty_volume_is_refused(network: nn.Module) -> None:
+    for shape in [(0, 8, 8), (8, 8)]:
+        with pytest.raises(ValueError, match="expected a volume"):
+            list(sliding_window(network, torch.zeros(shape), (8, 8, 8), 0.5, num_classes=CLASSES))

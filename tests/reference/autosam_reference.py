@@ -1,0 +1,53 @@
+"""Parts of the AutoSAM Adapter written out literally: slow, short, and sharing their weights with the real ones."""
+
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from autosam_models.teacher.attention import WindowAttention
+from autosam_models.teacher.patch_embedding import PatchEmbedding
+from torch import Tensor
+
+
+def embed(embedding: PatchEmbedding, image_BCDHW: Tensor, upsample: int) -> Tensor:
+    """``tokens_BDHWC``: upsample the whole image, convolve its slices, then along depth."""
+    if upsample > 1:
+        image_BCDHW = F.interpolate(image_BCDHW, scale_factor=upsample, mode="trilinear", align_corners=False)
+    return embedding.depth_conv(embedding.slice_conv(image_BCDHW)).permute(0, 2, 3, 4, 1)
+
+
+def groups(grid: tuple[int, int, int], window: int, shifted: bool) -> list[list[tuple[int, int, int]]]:
+    """The tokens that attend to one another, group by group, by their coordinates.
+
+    Along an axis longer than the window, cuts are at 0, w, 2w, ... or, shifted, at 0, w/2, w/2 + w, ...; a shifted
+    grid's first half window shares its window with the last tokens, but not its region, so it is a group of its own.
+    """
+    axes = []
+    for n in grid:
+        first = window // 2 if shifted and n > window else window
+        cuts = [0, *range(first, n, window), n]
+        axes.append([range(start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)])
+    return [list(product(*ranges)) for ranges in product(*axes)]
+
+
+def attend(attention: WindowAttention, x_BDHWC: Tensor) -> Tensor:
+    """Attention group by group, with every relative position looked up and a plain softmax."""
+    out = torch.zeros_like(x_BDHWC)
+    grid = (x_BDHWC.shape[1], x_BDHWC.shape[2], x_BDHWC.shape[3])
+    for group in groups(grid, attention.window, attention.shifted):
+        d, h, w = torch.tensor(group).T
+        out[:, d, h, w] = attention.proj(_attend_group(attention, x_BDHWC[:, d, h, w], torch.tensor(group)))
+    return out
+
+
+def _attend_group(attention: WindowAttention, x_BNC: Tensor, coordinates_N3: Tensor) -> Tensor:
+    q_BNC, k_BNC, v_BNC = attention.qkv(x_BNC).chunk(3, dim=-1)
+    distance_NN3 = coordinates_N3[:, None] - coordinates_N3[None, :] + attention.window - 1
+    tables = (attention.rel_pos_d, attention.rel_pos_h, attention.rel_pos_w)
+    heads = []
+    for q, k, v in zip(*(t.chunk(attention.heads, dim=-1) for t in (q_BNC, k_BNC, v_BNC)), strict=True):
+        logits_BNN = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+        for axis, table in enumerate(tables):
+            logits_BNN = logits_BNN + torch.einsum("bqc,qkc->bqk", q, table[distance_NN3[..., axis]])
+        heads.append(logits_BNN.softmax(dim=-1) @ v)
+    return torch.cat(heads, dim=-1)

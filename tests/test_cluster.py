@@ -1,0 +1,58 @@
+"""Ray tasks over items, and how a Ray of our own is started."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from autosam_platform import cluster
+
+
+def _double(value: int) -> int:
+    return 2 * value
+
+
+def _refuse_three(value: int) -> int:
+    if value == 3:
+        raise ValueError("three is refused")
+    return value
+
+
+def test_results_come_in_the_order_of_the_items(ray_local: None) -> None:
+    assert cluster.map_tasks(_double, [3, 1, 2], label="doubling") == [6, 2, 4]
+    assert cluster.map_tasks(_double, [], label="nothing") == []
+
+
+def test_a_failure_is_raised_as_it_was_raised_there(ray_local: None) -> None:
+    with pytest.raises(ValueError, match="three is refused"):
+        cluster.map_tasks(_refuse_three, [1, 2, 3, 4], label="refusing")
+
+
+def test_what_needs_more_memory_than_any_node_has_still_runs(ray_local: None) -> None:
+    assert cluster.map_tasks(_double, [1, 2], label="large", memory=lambda _: 1 << 60) == [2, 4]
+
+
+def test_a_ray_of_our_own_has_a_token_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
+    cluster._use_own_token()
+    token = tmp_path / "ray" / "auth_token"
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(token)
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    first = token.read_text()
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
+    cluster._use_own_token()
+    assert token.read_text() == first and len(first) == 64
+
+
+def test_a_crashed_cluster_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import utils
+
+    file = Path(utils.get_ray_address_file(str(tmp_path)))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(utils, "read_ray_address", lambda: file.read_text() if file.exists() else None)
+    assert not cluster._runs_here()
+    file.write_text("127.0.0.1:9")  # the discard port: nobody listens
+    assert not cluster._runs_here()

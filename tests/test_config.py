@@ -1,0 +1,103 @@
+"""The experiment description: what it refuses, how a recipe and a command line fill it, what names a run."""
+
+from pathlib import Path
+
+import pytest
+from autosam_platform.config import ConfigError, Experiment, load_recipe, parse_job
+
+RECIPES = Path(__file__).parent.parent / "jobs" / "recipes"
+
+
+def _job(*arguments: str):
+    return parse_job(arguments, RECIPES, description="test")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_a_valid_experiment(path: Path) -> None:
+    job = _job("--recipe", path.stem, "--dataset.root", "/data")
+    assert job.experiment().name == path.stem.replace("_", "-") or job.experiment().name == path.stem
+
+
+def test_paper_recipe_is_the_papers() -> None:
+    experiment = _job("--recipe", "btcv", "--dataset.root", "/data").experiment()
+    training, model = experiment.training, experiment.model
+    assert (model.name, model.patch_DHW) == ("autosam_vit_b", (128, 128, 128))
+    assert (training.learning_rate, training.weight_decay, training.epochs, training.warmup_epochs) == (5e-4, 1e-5, 200, 5)
+    assert (training.batch, experiment.compute.workers, experiment.inference.overlap) == (1, 8, 0.75)
+
+
+def test_the_command_line_comes_after_the_recipe() -> None:
+    job = _job("--training.epochs", "7", "--model.options.no-apg", "--json")
+    assert (job.training.epochs, job.model.options["apg"], job.as_json) == (7, False, True)
+    assert job.training.batch == load_recipe("demo", RECIPES)["training"]["batch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--training.epochs", "-3"), "greater than 0"),
+        (("--training.epoch", "3"), "--training.epochs"),
+        (("--training.warmup-epochs", "900"), "warm-up epochs leave nothing"),
+        (("--recipe", "btcv"), "--dataset.root FOLDER"),
+        (("--recipe", "nothing"), "no recipe 'nothing': name one of amos, btcv"),
+        (("--model.name", "resnet"), "There is no model named 'resnet'"),
+        (("--inference.overlap", "1.5"), "less than or equal to 0.9"),
+        (("--name", "../elsewhere"), "match pattern"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_a_remedy(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        _job(*arguments)
+    captured = capsys.readouterr()
+    unwrapped = " ".join((captured.err + captured.out).replace("│", " ").split())
+    assert stopped.value.code == 2
+    assert message in unwrapped
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {epoch: 3}", "no setting 'training.epoch'"),
+        ("training: {epochs: many}", "training.epochs: .*given: 'many'"),
+        ("- a\n- b", "holds no settings"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_place(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(text)
+    with pytest.raises(SystemExit):
+        _job("--recipe", str(recipe))
+    import re
+
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_load_recipe_names_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="demo"):
+        load_recipe("dem", RECIPES)
+
+
+def test_a_run_is_named_by_what_decides_its_result() -> None:
+    base = _job().experiment()
+    name = base.run_id("data")
+    assert name.startswith("demo-") and base.run_id("data") == name
+    assert base.run_id("other data") != name
+    assert _job("--training.seed", "1").experiment().run_id("data") != name
+    assert _job("--compute.max-failures", "9").experiment().run_id("data") == name
+    assert _job("--training.loader-workers", "3").experiment().run_id("data") == name
+
+
+def test_workers_that_share_the_same_global_batch_are_the_same_run() -> None:
+    one = _job("--training.batch", "4").experiment()
+    two = _job("--training.batch", "2", "--compute.workers", "2").experiment()
+    assert one.run_id("data") == two.run_id("data")
+
+
+def test_a_stored_description_is_read_back_whole() -> None:
+    experiment = _job().experiment()
+    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment

@@ -1,0 +1,136 @@
+"""The repository's own files: pins, the cluster, the commands of the README."""
+
+import ast
+import copy
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"autosam_models", "autosam_platform", "dashboard", "jobs", "_roots"}
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _requirements() -> list[Requirement]:
+    project = _project()
+    return [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+
+
+def _pins() -> dict[str, Requirement]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_every_pin_is_one_exact_public_version() -> None:
+    for pin in _pins().values():
+        (version,) = pin.specifier
+        assert version.operator == "==", f"{pin} is no exact version"
+        assert "+" not in version.version and "*" not in version.version, f"{pin} is not to be had everywhere"
+        assert pin.url is None
+
+
+@pytest.mark.parametrize("requirement", _requirements(), ids=str)
+def test_every_requirement_is_pinned_within_its_range(requirement: Requirement) -> None:
+    pin = _pins()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(next(iter(pin.specifier)).version)
+
+
+def test_every_package_imported_is_required() -> None:
+    """What comes along with another package today need not come along tomorrow."""
+    required = {canonicalize_name(Requirement(line).name) for line in _project()["dependencies"]}
+    providers = packages_distributions()
+    for root in ("platform", "models", "jobs", "dashboard"):
+        for file in (ROOT / root).rglob("*.py"):
+            for name in _imports(file) - OURS - sys.stdlib_module_names:
+                offered = {canonicalize_name(each) for each in providers.get(name, [])}
+                assert required & offered, f"{file}: {name} is not required"
+
+
+def _imports(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    members = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in plain | members}
+
+
+def _cluster() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_cluster_is_what_rays_schema_asks_for() -> None:
+    validate_config(prepare_config(_cluster()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_workers": "two"}, "'two' is not of type"),
+        ({"idle_minutes": 5}, "'idle_minutes' was unexpected"),
+    ],
+)
+def test_the_schema_refuses_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(jsonschema.ValidationError, match=message):
+        validate_config(prepare_config(_cluster() | change))
+
+
+def test_the_cluster_grows_from_no_gpu_nodes() -> None:
+    cluster = _cluster()
+    head, gpu = cluster["available_node_types"]["head"], cluster["available_node_types"]["a100"]
+    assert cluster["head_node_type"] == "head"
+    assert "GPU" not in head["resources"] and gpu["resources"]["GPU"] == 8
+    assert gpu["min_workers"] == 0 < gpu["max_workers"] <= cluster["max_workers"]
+    assert gpu["node_config"]["ImageId"] == head["node_config"]["ImageId"], "one image, one Python"
+
+
+def test_every_node_has_the_project_the_workspace_and_the_token() -> None:
+    cluster = prepare_config(copy.deepcopy(_cluster()))
+    for kind in ("head", "worker"):
+        setup = "\n".join(cluster[f"{kind}_setup_commands"])
+        start = cluster[f"{kind}_start_ray_commands"][-1]
+        assert "-c constraints.txt" in setup and "mount -t nfs4" in setup
+        assert "RAY_AUTH_MODE=token" in start and "MLFLOW_TRACKING_URI=http://" in start
+        assert "AUTOSAM_WORKSPACE=/shared/" in start
+    assert cluster["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_the_clusters_commands_are_shell() -> None:
+    cluster = prepare_config(copy.deepcopy(_cluster()))
+    commands = [each for key, value in cluster.items() if key.endswith("_commands") for each in value]
+    assert len(commands) > 10
+    for command in commands:
+        done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("python", "message"), [("", "No python3 found"), ("/bin/false", "needs Python 3.11, 3.12 or 3.13")]
+)
+def test_set_up_says_which_python_is_missing(tmp_path: Path, python: str, message: str) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(
+        ["make", "setup", f"SYSTEM_PYTHON={python}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -1,0 +1,86 @@
+"""Which checkpoints count, and what is done about the list that Ray keeps of them."""
+
+import json
+from pathlib import Path
+
+import torch
+from autosam_platform.training import checkpoints
+from autosam_platform.training.checkpoints import SNAPSHOT, Position
+from torch import nn
+
+
+def _write(storage: Path, name: str, position: Position) -> tuple[Path, nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(position.epoch)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    folder = storage / name
+    folder.mkdir(parents=True)
+    for rank in reversed(range(position.world)):
+        checkpoints.save(folder, rank, position, model, optimizer)
+    return folder, model, optimizer
+
+
+def _snapshot(storage: Path, *names: str) -> None:
+    results = [{"checkpoint_dir_name": name, "metrics": {}} for name in names]
+    content = {"checkpoint_results": results, "latest_checkpoint_result": results[-1]}
+    (storage / SNAPSHOT).write_text(json.dumps(content))
+
+
+def test_load_gives_back_weights_moments_streams_and_position(tmp_path: Path) -> None:
+    position = Position(epoch=4, step=2, world=2, score=0.5)
+    folder, model, optimizer = _write(tmp_path, "checkpoint_a", position)
+    expected = torch.rand(3)
+    other = nn.Linear(3, 2)
+    other_optimizer = torch.optim.AdamW(other.parameters())
+    assert checkpoints.load(folder, 1, other, other_optimizer) == position
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(other.weight, model.weight)
+    moments = other_optimizer.state[other.weight]["exp_avg"]
+    assert torch.equal(moments, optimizer.state[model.weight]["exp_avg"]) and moments.abs().sum() > 0
+
+
+def test_a_checkpoint_cut_short_is_not_whole(tmp_path: Path) -> None:
+    for name in ("weights.safetensors", "optimizer.pt", "position.json", "random-1.pt"):
+        folder, _, _ = _write(tmp_path, f"checkpoint_{name}", Position(1, 0, 2))
+        assert checkpoints.whole(folder)
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9] if name != "random-1.pt" else b"")
+        assert not checkpoints.whole(folder), name
+
+
+def test_best_is_the_highest_score_and_newest_the_furthest(tmp_path: Path) -> None:
+    first, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, 1, score=0.8))
+    _write(tmp_path, "checkpoint_2", Position(4, 0, 1, score=0.7))
+    last, _, _ = _write(tmp_path, "checkpoint_3", Position(4, 3, 1))
+    assert checkpoints.best(tmp_path) == first
+    assert checkpoints.newest(tmp_path) == last
+
+
+def test_without_a_score_the_best_is_the_newest(tmp_path: Path) -> None:
+    _write(tmp_path, "checkpoint_1", Position(2, 0, 1))
+    last, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0, 1))
+    assert checkpoints.best(tmp_path) == last
+    assert checkpoints.best(tmp_path / "nothing") is None
+
+
+def test_tidy_removes_what_a_killed_run_left_and_keeps_the_rest(tmp_path: Path) -> None:
+    kept, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, 1))
+    stray, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0, 1))
+    _snapshot(tmp_path, "checkpoint_1")
+    assert checkpoints.tidy(tmp_path) is None
+    assert kept.exists() and not stray.exists() and (tmp_path / SNAPSHOT).exists()
+
+
+def test_tidy_sets_a_damaged_list_aside_and_goes_on_from_the_newest(tmp_path: Path) -> None:
+    _write(tmp_path, "checkpoint_1", Position(2, 0, 1))
+    last, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0, 1))
+    (tmp_path / SNAPSHOT).write_text('{"checkpoint_results": [{"chec')
+    assert checkpoints.tidy(tmp_path) == last
+    assert not (tmp_path / SNAPSHOT).exists() and (tmp_path / f"{SNAPSHOT}.broken").exists()
+
+
+def test_tidy_does_not_trust_a_list_that_names_a_lost_checkpoint(tmp_path: Path) -> None:
+    first, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, 1))
+    _snapshot(tmp_path, "checkpoint_1", "checkpoint_2")
+    assert checkpoints.tidy(tmp_path) == first

@@ -1,0 +1,216 @@
+"""Fits on a real Ray with real data and a tiny teacher: killed, continued, spread over workers, stopped by a NaN."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import safetensors.numpy
+import torch
+from autosam_platform.config import Experiment
+from autosam_platform.data.description import load_description
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.tracking import list_runs, read_curves
+from autosam_platform.training.launch import TrainingStopped, fit
+from autosam_platform.training.objectives import SegmentationObjective
+from synthetic_scans import write_btcv
+
+ROOT = Path(__file__).parents[2]
+MODEL = {
+    "name": "autosam_demo",
+    "patch_DHW": (16, 16, 16),
+    "options": {"embed_dim": 16, "heads": 2, "window": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six scans: four to train on, one to validate, one to test."""
+    folder = write_btcv(tmp_path_factory.mktemp("raw"), 6)
+    (folder / "tiny.yaml").write_text(
+        "extends: btcv\nname: tiny\ntitle: tiny\nspacing_xyz: [2.0, 2.0, 3.0]\n"
+        "split: {rule: in_order, parts: [{split: train, cases: 4}, {split: val, cases: 1}, {split: test, cases: 1}]}\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> PreparedDataset:
+    description = load_description(scans / "tiny.yaml")
+    return prepare(description, scans, Preparation(), tmp_path_factory.mktemp("prepared"))
+
+
+def _experiment(scans: Path, **training: object) -> Experiment:
+    workers = training.pop("workers", 1)
+    defaults = {
+        "epochs": 3,
+        "warmup_epochs": 1,
+        "patches_per_case": 4,
+        "batch": 1,
+        "validate_every": 2,
+        "deterministic": True,
+        "precision": "fp32",
+        "loader_workers": 0,
+    }
+    return Experiment.model_validate(
+        {
+            "name": "tiny",
+            "dataset": {"name": str(scans / "tiny.yaml"), "root": scans},
+            "model": MODEL,
+            "training": defaults | training,
+            "inference": {"overlap": 0.25},
+            "compute": {"workers": workers, "cpus_per_worker": 1},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same global batch of 2 on one worker and on two, neither disturbed."""
+    folders = {}
+    for workers in (1, 2):
+        workspace = tmp_path_factory.mktemp(f"workers{workers}")
+        result = fit(_experiment(scans, workers=workers, batch=2 // workers), prepared, workspace)
+        assert not result.found
+        folders[str(workers)] = result.folder
+    return folders
+
+
+def _weights(run: Path) -> dict[str, np.ndarray]:
+    return safetensors.numpy.load_file(run / "model" / "model.safetensors")
+
+
+def _same_bits(one: Path, other: Path) -> bool:
+    first, second = _weights(one), _weights(other)
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted: dict[str, Path]) -> None:
+    curves = [read_curves(folder.parents[1], folder.name) for folder in uninterrupted.values()]
+    one, two = (dict(curve["train/loss"]) for curve in curves)
+    assert sorted(one) == sorted(two) == list(range(1, 25))  # 3 epochs of 4 cases · 4 patches in batches of 2
+    assert max(abs(one[step] - two[step]) for step in one) < 1e-3
+    assert one[24] < one[1]
+    assert curves[0]["val/dice/mean"][0][0] == curves[1]["val/dice/mean"][0][0] == 16
+
+
+def test_a_finished_run_is_found_not_repeated(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path]
+) -> None:
+    folder = uninterrupted["1"]
+    before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    result = fit(_experiment(scans, batch=2), prepared, folder.parents[1])
+    assert result.found and result.folder == folder
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
+    (run,) = list_runs(folder.parents[1])
+    assert run.state == "FINISHED"
+
+
+def test_a_finished_run_leaves_its_best_checkpoint_and_its_settings(uninterrupted: dict[str, Path]) -> None:
+    card = json.loads((uninterrupted["1"] / "model" / "model.json").read_text())
+    assert (card["dataset"], card["num_classes"], card["patch"]) == ("tiny", 14, [16, 16, 16])
+    assert card["epoch"] in (2, 3) and 0 <= card["validation_dice"] <= 1
+    curves = read_curves(uninterrupted["1"].parents[1], uninterrupted["1"].name)
+    assert card["validation_dice"] == pytest.approx(max(value for _, value in curves["val/dice/mean"]))
+
+
+def _kill_when(appears: Path, pattern: str, marker: bytes, done: list[int]) -> None:
+    """Kill -9 one process whose command line has ``marker``, soon after ``pattern`` appears below a folder."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if list(appears.glob(pattern)):
+            pids = [pid for pid in _processes(marker) if pid != os.getpid()]
+            if pids:
+                os.kill(pids[0], signal.SIGKILL)
+                done.append(pids[0])
+                return
+        time.sleep(0.01)
+
+
+def _processes(marker: bytes) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if marker in (entry / "cmdline").read_bytes():
+                    yield int(entry.name)
+            except OSError:
+                continue  # it ended while we looked
+
+
+def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_the_weights(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    killed: list[int] = []
+    # In the uninterrupted run checkpoints lie at the ends of epochs; here one lies in the middle, so that the run
+    # goes on inside an epoch: where it stops must not matter.
+    experiment = _experiment(scans, workers=2, batch=1, checkpoint_steps=3)
+    run = tmp_path / "runs" / experiment.run_id(prepared.fingerprint)
+    killer = threading.Thread(
+        target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed)
+    )
+    killer.start()
+    result = fit(experiment, prepared, tmp_path)
+    killer.join()
+    assert len(killed) == 1
+    assert _same_bits(result.folder, uninterrupted["2"])
+
+
+def test_a_job_killed_and_started_again_ends_with_the_same_weights(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = _experiment(scans, workers=2, batch=1).model_dump(mode="json")
+    recipe = tmp_path / "tiny.json"  # JSON is YAML
+    recipe.write_text(json.dumps(settings))
+    command = [sys.executable, str(ROOT / "jobs" / "train_teacher.py"), "--recipe", str(recipe), "--json"]
+    address = ray.get_runtime_context().gcs_address
+    workspace = tmp_path / "workspace"
+    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    killed: list[int] = []
+    _kill_when(workspace / "runs", "*/ray/checkpoint_*/position.json", str(recipe).encode(), killed)
+    assert killed == [first.pid] and first.wait() == -signal.SIGKILL
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert again.returncode == 0, again.stdout + again.stderr
+    last = json.loads(again.stdout.splitlines()[-1])
+    assert "of 24" in again.stdout  # "from step 8 of 24": it continued
+    assert last["n_cases"] == 1 and len(last["per_class"]) == 13
+    assert _same_bits(Path(last["place"]), uninterrupted["2"])
+
+
+class _NotANumber(SegmentationObjective):
+    """A loss that is NaN for one case, once it has been seen twice."""
+
+    seen = 0
+
+    def forward(self, logits_BKDHW: torch.Tensor, batch: dict[str, object]) -> dict[str, torch.Tensor]:
+        losses = super().forward(logits_BKDHW, batch)
+        type(self).seen += "img0003" in batch["case_id"]  # type: ignore[operator]
+        return {name: loss * (float("nan") if type(self).seen == 2 else 1.0) for name, loss in losses.items()}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_the_case(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
+        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, _NotANumber)
+    (run,) = list_runs(tmp_path)
+    assert run.state == "FAILED"
+    assert not (tmp_path / "runs" / run.run_id / "model").exists()
+    weights = sorted((tmp_path / "runs" / run.run_id / "ray").glob("checkpoint_*/weights.safetensors"))
+    last = safetensors.numpy.load_file(weights[-1])
+    assert all(np.isfinite(values).all() for values in last.values())
+
+
+def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingStopped, match=r"5 worker\(s\) want 5 CPUs and the cluster has 2: lower --compute.workers"):
+        fit(_experiment(scans, workers=5), prepared, tmp_path)

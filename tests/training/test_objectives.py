@@ -1,0 +1,55 @@
+"""The segmentation loss against hand-worked numbers and a plain formulation."""
+
+import math
+
+import torch
+from autosam_platform.training.objectives import SegmentationObjective
+
+
+def _plain(logits_KDHW: torch.Tensor, label_DHW: torch.Tensor) -> float:
+    """Eq. 1 voxel by voxel and class by class, in float64."""
+    probability_KDHW = torch.softmax(logits_KDHW.double(), 0)
+    losses = []
+    for k in range(1, len(logits_KDHW)):
+        truth_DHW = (label_DHW == k).double()
+        if truth_DHW.sum() > 0:
+            both = (probability_KDHW[k] * truth_DHW).sum()
+            losses.append(1 - (2 * both + 1e-5) / (probability_KDHW[k].sum() + truth_DHW.sum() + 1e-5))
+    chosen_DHW = probability_KDHW.gather(0, label_DHW[None])[0]
+    return float(sum(losses) / max(len(losses), 1) - chosen_DHW.log().mean())
+
+
+def test_two_voxels_by_hand() -> None:
+    """Two voxels, two classes, all logits 0: probabilities 1/2, one voxel of class 1.
+
+    Dice loss 1 - 2·½ / (1 + 1) = ½; cross entropy ln 2.
+    """
+    logits = torch.zeros(1, 2, 1, 1, 2)
+    label = torch.tensor([0, 1]).view(1, 1, 1, 1, 2)
+    losses = SegmentationObjective()(logits, {"label": label})
+    assert math.isclose(losses["dice_loss"].item(), 0.5, abs_tol=1e-5)
+    assert math.isclose(losses["cross_entropy"].item(), math.log(2), abs_tol=1e-6)
+    assert math.isclose(losses["loss"].item(), 0.5 + math.log(2), abs_tol=1e-5)
+
+
+def test_equals_the_plain_formulation_for_each_sample() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(3, 5, 4, 3, 6, generator=generator)
+    label = torch.randint(0, 4, (3, 1, 4, 3, 6), generator=generator)  # class 4 is in no label
+    losses = SegmentationObjective()(logits, {"label": label})["loss"]
+    expected = [_plain(logits[i], label[i, 0]) for i in range(3)]
+    assert torch.allclose(losses, torch.tensor(expected), atol=1e-5)
+
+
+def test_a_patch_of_background_alone_has_finite_loss_and_gradient() -> None:
+    logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
+    losses = SegmentationObjective()(logits, {"label": torch.zeros(1, 1, 2, 2, 2, dtype=torch.uint8)})
+    losses["loss"].mean().backward()
+    assert losses["dice_loss"].item() == 0.0
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_a_perfect_prediction_has_no_loss() -> None:
+    label = torch.tensor([0, 1, 2, 1]).view(1, 1, 1, 2, 2)
+    logits = torch.nn.functional.one_hot(label[:, 0], 3).permute(0, 4, 1, 2, 3) * 50.0
+    assert SegmentationObjective()(logits, {"label": label})["loss"].item() < 1e-5

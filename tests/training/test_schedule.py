@@ -1,0 +1,26 @@
+"""The learning rate at the places the paper names."""
+
+import math
+
+from autosam_platform.training.schedule import learning_rate
+
+PAPER = {"peak": 5e-4, "final": 0.01, "steps_per_epoch": 24, "epochs": 200, "warmup_epochs": 5.0}
+
+
+def test_warms_up_for_five_epochs_then_decays_to_one_percent() -> None:
+    rates = [learning_rate(step, **PAPER) for step in range(200 * 24)]
+    assert rates[0] == 5e-4 / 121  # the first of 5 · 24 + 1 equal stairs
+    assert all(later > earlier for earlier, later in zip(rates[:120], rates[1:121], strict=True))
+    assert rates[120] == 5e-4
+    assert all(later < earlier for earlier, later in zip(rates[120:], rates[121:], strict=False))
+    assert math.isclose(learning_rate(200 * 24, **PAPER), 5e-6)
+
+
+def test_decay_is_exponential() -> None:
+    """Half of the decay's time takes half of its orders of magnitude: 5e-4 · √0.01."""
+    middle = 120 + (200 - 5) * 24 // 2
+    assert math.isclose(learning_rate(middle, **PAPER), 5e-5, rel_tol=1e-9)
+
+
+def test_no_warm_up_starts_at_the_peak() -> None:
+    assert learning_rate(0, peak=1.0, final=0.1, steps_per_epoch=3, epochs=2, warmup_epochs=0) == 1.0
