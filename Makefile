@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt | $(PYTHON)
 	@touch $@
 
 demo: $(STAMP)
-	$(PYTHON) jobs/demo.py
+	$(PYTHON) jobs/train_teacher.py
 
 test: $(STAMP)
 	$(PYTHON) -m pytest

@@ -1,4 +1,8 @@
-"""The dashboard: ``streamlit run dashboard/app.py``. One file per page in ``pages/``."""
+"""The dashboard: ``streamlit run dashboard/app.py``. One file per page in ``views/``.
+
+That folder must not be called ``pages``: Streamlit would show the first visitor a page of it without running
+this file.
+"""
 
 import sys
 from pathlib import Path
@@ -12,9 +16,9 @@ import streamlit as st  # noqa: E402
 st.set_page_config(page_title="AutoSAM", layout="wide")
 st.navigation(
     [
-        st.Page("pages/runs.py", title="Runs", default=True),
-        st.Page("pages/run.py", title="Run", url_path="run"),
-        st.Page("pages/viewer.py", title="Viewer", url_path="viewer"),
+        st.Page("views/runs.py", title="Runs", default=True),
+        st.Page("views/run.py", title="Run", url_path="run"),
+        st.Page("views/viewer.py", title="Viewer", url_path="viewer"),
     ],
     position="top",
 ).run()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autosam_platform import cluster
+
 REAL_CT = Path(__file__).parents[1] / ".." / "shared" / "data" / "real-ct"
 
 
@@ -20,18 +22,15 @@ def real_ct() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A Ray of two cores for the whole session, with a token, workspace and temporary folder of its own."""
+    """A Ray of two cores for the whole session, with a workspace and a temporary folder of its own."""
     import ray
-
-    from autosam_platform.cluster import connect
 
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("RAY_ADDRESS", raising=False)
         environment.setenv("AUTOSAM_WORKSPACE", str(tmp_path_factory.mktemp("workspace")))
-        environment.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=str(folder))
-        connect()
+        environment.setattr(cluster, "_runs_here", lambda: False)  # never a cluster that somebody works on
+        cluster.connect(num_cpus=2, include_dashboard=False, _temp_dir=str(folder))
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,21 +11,27 @@ from plotly.colors import qualitative
 
 Points = Sequence[tuple[int, float]]
 Colour = tuple[int, int, int]
+Kind = Literal["organs", "measured", "planned"]
 
 _MOST = 2000  # points of a curve that are sent to the browser
 _NOISY = 60  # points from which on a curve of single patches is shown with its running mean
 _PLAIN = qualitative.D3  # readable on a light and on a dark page
 _PARTS_OF_THE_LOSS = ("dice_loss", "cross_entropy")
+_BESIDE = {"x": 1.02, "y": 1, "font": {"size": 10}}
+_ABOVE = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
 _WORDS = {"nsd": "NSD", "dice": "Dice"}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves with a common axis, by their names in the legend: organs' names if ``organs``."""
+    """Curves with a common axis, by their names in the legend.
+
+    ``organs`` are drawn in their colours; ``measured`` is noisy, since patches differ, and ``planned`` is not.
+    """
 
     title: str
     curves: dict[str, Points]
-    organs: bool
+    kind: Kind
 
 
 def grouped(curves: Mapping[str, Points]) -> list[Chart]:
@@ -36,15 +43,12 @@ def grouped(curves: Mapping[str, Points]) -> list[Chart]:
     for key in sorted(curves):
         points = [point for point in curves[key] if point[0] > 0]  # results of an evaluation stand at step 0
         part, quantity, *organ = key.split("/", 2) if "/" in key else ("", key)
-        if not points or quantity == "epoch":
-            continue
-        name = f"{part}_{quantity}" if organ else "loss" if quantity in _PARTS_OF_THE_LOSS else quantity
-        label = organ[0] if organ else words(quantity if part == "train" else f"{part}_{quantity}")
-        charts.setdefault(name, Chart(words(name), {}, bool(organ))).curves[label] = points
-    return [
-        charts[name]
-        for name in sorted(charts, key=lambda name: ("loss" not in name, not charts[name].organs, name))
-    ]
+        if points and part != "test" and quantity != "epoch":
+            name = f"{part}_{quantity}" if organ else "loss" if quantity in _PARTS_OF_THE_LOSS else quantity
+            label = organ[0] if organ else words(quantity if part == "train" else f"{part}_{quantity}")
+            kind: Kind = "organs" if organ else "planned" if quantity == "learning_rate" else "measured"
+            charts.setdefault(name, Chart(words(name), {}, kind)).curves[label] = points
+    return sorted(charts.values(), key=lambda chart: ("Loss" not in chart.title, chart.kind != "organs", chart.title))
 
 
 def words(name: str) -> str:
@@ -53,56 +57,38 @@ def words(name: str) -> str:
     return " ".join([first[:1].upper() + first[1:], *rest])
 
 
-def curve(chart: Chart, revision: str, colour: Callable[[str], Colour]) -> go.Figure:
+def curve(chart: Chart, colour: Callable[[str], Colour]) -> go.Figure:
     """A line for each curve over the optimiser's steps; a noisy one faint, with its running mean.
 
     Args:
-        revision: a zoom survives redrawing as long as this stays the same.
         colour: red, green and blue of an organ, 0 to 255.
     """
     figure = go.Figure()
     for number, (label, points) in enumerate(chart.curves.items()):
-        single = chart.organs and label != "mean"
+        single = chart.kind == "organs" and label != "mean"
         shade = _css(colour(label)) if single else _PLAIN[number % len(_PLAIN)]
-        _add_line(figure, html.escape(label), points, shade, width=1.5 if single else 3)
-    beside = {"x": 1.02, "y": 1, "font": {"size": 11}}
-    above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+        table = pd.DataFrame(points, columns=["step", "value"])
+        if chart.kind == "measured" and len(table) >= _NOISY:
+            _add_line(figure, "", table, line={"color": shade, "width": 1}, opacity=0.3, showlegend=False)
+            table["value"] = table["value"].rolling(len(table) // 20, min_periods=1, center=True).mean()
+        _add_line(figure, html.escape(label), table, line={"color": shade, "width": 1.5 if single else 3})
     figure.update_layout(
         title=html.escape(chart.title),
         xaxis_title="step",
         yaxis_exponentformat="e",
-        height=340 if chart.organs else 300,
+        height=360,
         margin={"l": 8, "r": 8, "t": 48, "b": 8},
-        uirevision=revision,
         showlegend=len(chart.curves) > 1,
-        legend=beside if chart.organs else above,
+        legend=_BESIDE if chart.kind == "organs" else _ABOVE,
     )
     return figure
 
 
-def _add_line(figure: go.Figure, label: str, points: Points, colour: str, width: float) -> None:
-    table = pd.DataFrame(points, columns=["step", "value"])
-    noisy = len(table) >= _NOISY
-    if noisy:
-        faint = thinned(table)
-        figure.add_scatter(
-            x=faint["step"],
-            y=faint["value"],
-            line={"color": colour, "width": 1},
-            opacity=0.3,
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        table["value"] = table["value"].rolling(len(table) // 20, min_periods=1).mean()
+def _add_line(figure: go.Figure, label: str, table: pd.DataFrame, **style: Any) -> None:
     shown = thinned(table)
-    figure.add_scatter(
-        x=shown["step"],
-        y=shown["value"],
-        name=label,
-        mode="lines" if noisy else "lines+markers",
-        line={"color": colour, "width": width},
-        hovertemplate="step %{x}<br>%{y:.4g}" + (" (running mean)" if noisy else ""),
-    )
+    mode = "lines+markers" if len(shown) < _NOISY else "lines"
+    hover = "step %{x}<br>%{y:.4g}"
+    figure.add_scatter(x=shown["step"], y=shown["value"], name=label, mode=mode, hovertemplate=hover, **style)
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:

@@ -82,9 +82,7 @@ def draw(
     """
     longest_mm = max(length * step for length, step in zip(image_DHW.shape, spacing_DHW, strict=True))
     pixels_per_mm = _LONGEST / longest_mm
-    height, width = (
-        max(1, round(mm * pixels_per_mm)) for mm in extent_mm(plane, image_DHW.shape, spacing_DHW)
-    )
+    height, width = (max(1, round(mm * pixels_per_mm)) for mm in extent_mm(plane, image_DHW.shape, spacing_DHW))
     picture = _grey(_slice(image_DHW, plane, index), (height, width), window)
     for layer in layers:
         _paint(picture, _enlarged(_slice(layer.labels_DHW, plane, index), (height, width)), layer)
@@ -105,8 +103,7 @@ def _grey(slice_HW: np.ndarray, size: tuple[int, int], window: tuple[int, int]) 
 def _enlarged(labels_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Nearest neighbour: the edges of voxels stay visible."""
     rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(size, labels_HW.shape, strict=True)
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels_HW.shape, strict=True)
     )
     return labels_HW[np.ix_(rows, columns)]
 

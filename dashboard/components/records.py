@@ -48,9 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ReadingError(
-            f"{path} cannot be read ({error}): start the run again, it writes the file anew."
-        ) from error
+        raise ReadingError(f"{path} cannot be read ({error}): start the run again, it writes the file anew.") from error
     if not isinstance(content, dict):
         raise ReadingError(f"{path} holds no settings: start the run again, it writes the file anew.")
     return content
@@ -67,9 +65,7 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
         return None
     try:
         undefined = {name: ["nan"] for name in _NUMBERS}  # in numbers only: a case may be called "nan"
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=undefined
-        )
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=undefined)
         return _checked(table)
     except (ValueError, OSError) as error:
         raise ReadingError(f"{path} cannot be read ({error}): jobs/evaluate.py writes it anew.") from error

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,11 +20,14 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 
-def connect() -> None:
+def connect(**own_ray: Any) -> None:
     """Join the cluster this job was submitted to, else the one running on this machine, else start one here.
 
     Both packages travel with the connection (``py_modules``), so that workers of other nodes have the driver's
     very code whether or not it is installed there.
+
+    Args:
+        own_ray: arguments of ``ray.init`` for a Ray that is started here, such as ``num_cpus``.
 
     Raises:
         ConnectionError: a cluster is there but does not let this process in.
@@ -46,11 +48,12 @@ def connect() -> None:
                 "env_vars": settings | {"AUTOSAM_WORKSPACE": str(workspace())},
             },
             logging_level=logging.WARNING,
+            **({} if joins else own_ray),
         )
     except ConnectionError as error:
         raise ConnectionError(
-            f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it uses "
-            "token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, `ray stop` "
+            f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it "
+            "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, `ray stop` "
             "removes its traces."
         ) from error
 
@@ -83,7 +86,7 @@ def map_tasks(
     connect()
     largest = int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
     gpus = 1 if gpu and ray.cluster_resources().get("GPU", 0) else 0
-    remote = ray.remote(_run_item)
+    remote: Any = ray.remote(_run_item)
     handles = {}
     for index, item in enumerate(items):
         need = {"memory": min(memory(item), largest)} if memory else {}
@@ -103,6 +106,15 @@ def map_tasks(
     return results
 
 
+def cores_per_task(tasks: int) -> int:
+    """Cores that each of so many tasks may compute with, so that they share the largest node: 1 to 8."""
+    import ray
+
+    connect()
+    cores = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1)
+    return int(max(1, min(8, cores // max(tasks, 1))))
+
+
 def _run_item(function: Callable[[T], R], item: T) -> R:
     return function(item)
 
@@ -110,20 +122,18 @@ def _run_item(function: Callable[[T], R], item: T) -> R:
 def _runs_here() -> bool:
     """Has `ray start` made this machine part of a cluster that is alive?
 
-    Ray notes its address in a file, which a crash leaves behind; `ray.init` then waits for minutes.
+    Ray notes the cluster's address in a file, which a crash leaves behind; `ray.init` then waits for minutes. That
+    the port is open proves nothing, since another program may have it by now: a raylet of that cluster must run here
+    (docs/log.md, 2026-11-23).
     """
+    from ray._private import services
     from ray._private.utils import read_ray_address
 
     address = read_ray_address()
-    if address is None:
-        return False
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-    except OSError:
-        log.warning("the Ray cluster at %s is gone (`ray stop` removes its traces); starting one for this job", address)
-        return False
-    return True
+    if address is None or address in services.find_gcs_addresses():
+        return address is not None
+    log.warning("the Ray cluster at %s is gone (`ray stop` removes its traces); starting one for this job", address)
+    return False
 
 
 def _use_own_token() -> None:

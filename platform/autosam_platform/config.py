@@ -252,7 +252,7 @@ def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
 
 def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) -> Any:
     field = kind.model_fields[name]
-    annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import rich
 
 from autosam_platform.cluster import map_tasks
 from autosam_platform.config import ConfigError, DatasetSection, Experiment
-from autosam_platform.data.description import DatasetDescription, Split, load_description
+from autosam_platform.data.description import DatasetDescription, DescriptionError, Split, load_description
 from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
@@ -31,6 +31,7 @@ _EXPLAINED = (
     ConfigError,
     ConnectionError,
     DatasetError,
+    DescriptionError,
     EvaluationError,
     IncompleteDatasetError,
     ModelFolderError,

@@ -229,7 +229,8 @@ def _client(address: str) -> MlflowClient:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
             f"the record of runs at {address} cannot be opened ({str(error).splitlines()[0]}). A database of another "
-            f"MLflow version: `mlflow db upgrade {address}`; a damaged one: move the file away, runs/ keeps the results."
+            f"MLflow version: `mlflow db upgrade {address}`; a damaged one: move the file away, "
+            "runs/ keeps the results."
         ) from error
 
 

@@ -16,7 +16,7 @@ def page() -> Callable[..., AppTest]:
 
     def open_page(name: str, **address: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=60).run()
-        app.switch_page(f"pages/{name}.py")
+        app.switch_page(f"views/{name}.py")
         for key, value in address.items():
             app.query_params[key] = value
         return app.run()
@@ -51,9 +51,7 @@ def workspace(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     copy = tmp_path / "workspace"
     shutil.copytree(example, copy)
     for record in copy.glob("runs/*/evaluation/cases/*.json"):
-        record.write_text(
-            record.read_text(encoding="utf-8").replace(str(example), str(copy)), encoding="utf-8"
-        )
+        record.write_text(record.read_text(encoding="utf-8").replace(str(example), str(copy)), encoding="utf-8")
     monkeypatch.setenv("AUTOSAM_WORKSPACE", str(copy))
     return copy
 

@@ -87,9 +87,19 @@ def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:
     }
     loss, dice, rate = charts.grouped(curves)
     assert (loss.title, list(loss.curves)) == ("Loss", ["Dice loss", "Loss"])
-    assert (dice.title, list(dice.curves), dice.organs) == ("Val Dice", ["liver", "mean"], True)
+    assert (dice.title, list(dice.curves), dice.kind) == ("Val Dice", ["liver", "mean"], "organs")
     assert dice.curves["liver"] == [(10, 0.7)]
-    assert (rate.title, list(rate.curves)) == ("Learning rate", ["Learning rate"])
+    assert (rate.title, list(rate.curves), rate.kind) == ("Learning rate", ["Learning rate"], "planned")
+
+
+def test_a_noisy_curve_is_shown_with_its_running_mean() -> None:
+    points = [(step, float(step % 2)) for step in range(1, 101)]
+    faint, mean = charts.curve(charts.Chart("Loss", {"Loss": points}, "measured"), lambda _: (0, 0, 0)).data
+    assert list(faint.y) == [value for _, value in points]
+    assert list(mean.y)[:3] == pytest.approx([2 / 3, 1 / 2, 3 / 5])  # of 3, 4, 5 values around the point
+    assert mean.y[-1] == pytest.approx(1 / 3)
+    (planned,) = charts.curve(charts.Chart("Rate", {"Rate": points}, "planned"), lambda _: (0, 0, 0)).data
+    assert list(planned.y) == list(faint.y)
 
 
 def test_long_curves_are_thinned_evenly_and_keep_their_end() -> None:
@@ -101,10 +111,9 @@ def test_long_curves_are_thinned_evenly_and_keep_their_end() -> None:
     assert len(charts.thinned(table[:2000])) == 2000
 
 
-def test_a_zoom_survives_redrawing_and_names_stay_text() -> None:
-    chart = charts.Chart("Val Dice", {"<b>liver</b>": [(1, 0.5), (2, 0.6)]}, organs=True)
-    figure = charts.curve(chart, "demo", lambda name: (1, 2, 3))
-    assert figure.layout.uirevision == "demo"
+def test_organs_have_their_colours_and_names_stay_text() -> None:
+    chart = charts.Chart("Val Dice", {"<b>liver</b>": [(1, 0.5), (2, 0.6)]}, "organs")
+    figure = charts.curve(chart, lambda name: (1, 2, 3))
     assert figure.data[0].name == "&lt;b&gt;liver&lt;/b&gt;"
     assert figure.data[0].line.color == "rgb(1, 2, 3)"
 

@@ -1,15 +1,20 @@
 """Every page in its states: nothing yet, something to show, work in progress, something broken."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import streamlit as st
 from example_runs import APP, CASE, DONE, GOING, UNTESTED
 from streamlit.testing.v1 import AppTest
+
+from autosam_platform.tracking import list_runs, open_run
 
 Page = Callable[..., AppTest]
 
@@ -79,6 +84,28 @@ def test_a_run_in_progress_says_that_curves_will_come(page: Page) -> None:
     assert not app.exception
     assert app.metric[0].value == "RUNNING"
     assert "first steps" in _texts(app.info)
+    app.toggle[0].set_value(False).run()
+    assert not app.exception
+    assert app.metric[0].value == "RUNNING"
+
+
+def test_a_run_that_ends_while_it_is_watched_is_drawn_with_its_end(page: Page, workspace: Path) -> None:
+    app = page("run", run=GOING)
+    assert app.toggle
+    open_run(workspace, GOING, tags={}, params={}).finish()
+    st.cache_data.clear()
+    app.run()
+    assert app.metric[0].value == "FINISHED"
+    assert not app.toggle
+    assert "not evaluated yet" in _texts(app.info)
+
+
+def test_a_database_that_fails_after_it_was_opened_is_said(page: Page, workspace: Path) -> None:
+    list_runs(workspace)
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as other:
+        other.execute("DROP TABLE runs")
+        other.commit()
+    assert "record of runs does not answer" in _errors(page("runs"))
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -177,13 +204,18 @@ def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, 
     assert len(page("viewer", run=DONE).get("image")) == 3
 
 
+def test_a_link_into_the_app_may_be_the_first_thing_a_server_is_asked_for() -> None:
+    # With a folder of this name Streamlit starts in its older way of many pages, and app.py is passed over.
+    assert not (APP.parent / "pages").exists()
+
+
 def test_no_page_imports_the_libraries_of_training(example: Path) -> None:
     code = (
         "import sys; from streamlit.testing.v1 import AppTest\n"
         "app = AppTest.from_file(sys.argv[1], default_timeout=60).run()\n"
         "app.query_params['run'] = sys.argv[2]\n"
         "for name in ('run', 'viewer'):\n"
-        "    app.switch_page(f'pages/{name}.py').run()\n"
+        "    app.switch_page(f'views/{name}.py').run()\n"
         "    assert not app.exception and not app.error, (app.exception, app.error)\n"
         "print([name for name in ('torch', 'ray', 'monai') if name in sys.modules])"
     )

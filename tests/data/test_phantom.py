@@ -148,9 +148,16 @@ def test_tissues_measure_what_they_should(cases: dict[int, Canonical]) -> None:
 
 
 def test_neighbours_overlap_in_intensity(cases: dict[int, Canonical]) -> None:
-    for case in cases.values():
-        liver, spleen = (case.hu[case.label == organ] for organ in (Organ.LIVER, Organ.SPLEEN))
-        assert abs(np.median(liver) - np.median(spleen)) < 3.5 * liver.std()
+    for organ, other in (
+        (Organ.LIVER, Organ.SPLEEN),
+        (Organ.PANCREAS, Organ.STOMACH),
+        (Organ.CAVA, Organ.PORTAL),
+    ):
+        apart = []
+        for case in cases.values():
+            a, b = (case.hu[case.label == which] for which in (organ, other))
+            apart.append(abs(np.median(a) - np.median(b)) / np.sqrt((a.std() ** 2 + b.std() ** 2) / 2))
+        assert np.median(apart) < 1.8, f"{organ.name} and {other.name}"  # some phases tell them apart, not most
 
 
 def test_phases_of_contrast_occur() -> None:
@@ -186,9 +193,7 @@ def test_written_pair(tmp_path: Path) -> None:
 def test_every_stored_orientation_shows_the_same_patient(codes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     axes = tuple(np.arange(n, dtype=np.float32) * step for n, step in ((4, 2.0), (3, 2.0), (2, 5.0)))
     blank = np.zeros((4, 3, 2), np.float32)
-    frame = Frame(
-        np.array([2.0, 2.0, 5.0]), axes, (blank,) * 3, np.eye(3, 4), np.zeros(3), blank, blank, blank
-    )
+    frame = Frame(np.array([2.0, 2.0, 5.0]), axes, (blank,) * 3, np.eye(3, 4), np.zeros(3), blank, blank, blank)
     image, label = (
         np.arange(24, dtype=np.int16).reshape(4, 3, 2),
         np.arange(24, dtype=np.uint8).reshape(4, 3, 2),
@@ -216,9 +221,7 @@ def test_gallbladder_is_missing_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
 def test_organs_move_by_themselves() -> None:
     rng = np.random.default_rng(0)
     drawn = [Landmarks(rng) for _ in range(50)]
-    right, left, spleen = (
-        np.stack([getattr(d, n) for d in drawn]) for n in ("right_kidney", "left_kidney", "spleen")
-    )
+    right, left, spleen = (np.stack([getattr(d, n) for d in drawn]) for n in ("right_kidney", "left_kidney", "spleen"))
     assert abs(np.corrcoef(right[:, 2], left[:, 2])[0, 1]) < 0.4
     assert spleen[:, 2].std() > 6
 
@@ -252,9 +255,7 @@ def features(case: Canonical) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     box = ndimage.find_objects(body.astype(np.uint8))[0]
     hu, label = case.hu[box], case.label[box]
     position = np.meshgrid(*(np.linspace(0, 1, n, dtype=np.float32) for n in hu.shape), indexing="ij")
-    return np.stack([np.clip(hu, LOW[0], HIGH[0]), *position], -1).reshape(-1, 4).astype(
-        np.float32
-    ), label.ravel()
+    return np.stack([np.clip(hu, LOW[0], HIGH[0]), *position], -1).reshape(-1, 4).astype(np.float32), label.ravel()
 
 
 def binned(x: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -1,12 +1,14 @@
 """Parts of the AutoSAM Adapter written out literally: slow, short, and sharing their weights with the real ones."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
-from autosam_models.teacher.attention import WindowAttention
-from autosam_models.teacher.patch_embedding import PatchEmbedding
 from torch import Tensor
+
+from autosam_models.teacher.attention import WindowAttention
+from autosam_models.teacher.fusion import Fusion
+from autosam_models.teacher.patch_embedding import PatchEmbedding
 
 
 def embed(embedding: PatchEmbedding, image_BCDHW: Tensor, upsample: int) -> Tensor:
@@ -26,7 +28,7 @@ def groups(grid: tuple[int, int, int], window: int, shifted: bool) -> list[list[
     for n in grid:
         first = window // 2 if shifted and n > window else window
         cuts = [0, *range(first, n, window), n]
-        axes.append([range(start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)])
+        axes.append([range(start, stop) for start, stop in pairwise(cuts)])
     return [list(product(*ranges)) for ranges in product(*axes)]
 
 
@@ -51,3 +53,9 @@ def _attend_group(attention: WindowAttention, x_BNC: Tensor, coordinates_N3: Ten
             logits_BNN = logits_BNN + torch.einsum("bqc,qkc->bqk", q, table[distance_NN3[..., axis]])
         heads.append(logits_BNN.softmax(dim=-1) @ v)
     return torch.cat(heads, dim=-1)
+
+
+def fuse(fusion: Fusion, maps_BCDHW: Tensor, image_BCDHW: Tensor) -> Tensor:
+    """Upsample the maps, put the image beside them, convolve."""
+    upsampled = F.interpolate(maps_BCDHW, scale_factor=fusion.factor, mode="trilinear", align_corners=False)
+    return fusion.conv(torch.cat([upsampled, image_BCDHW], dim=1))

@@ -1,5 +1,6 @@
 """The learning rate at the places the paper names."""
 
+import itertools
 import math
 
 from autosam_platform.training.schedule import learning_rate
@@ -10,9 +11,9 @@ PAPER = {"peak": 5e-4, "final": 0.01, "steps_per_epoch": 24, "epochs": 200, "war
 def test_warms_up_for_five_epochs_then_decays_to_one_percent() -> None:
     rates = [learning_rate(step, **PAPER) for step in range(200 * 24)]
     assert rates[0] == 5e-4 / 121  # the first of 5 · 24 + 1 equal stairs
-    assert all(later > earlier for earlier, later in zip(rates[:120], rates[1:121], strict=True))
+    assert all(later > earlier for earlier, later in itertools.pairwise(rates[:121]))
     assert rates[120] == 5e-4
-    assert all(later < earlier for earlier, later in zip(rates[120:], rates[121:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[120:]))
     assert math.isclose(learning_rate(200 * 24, **PAPER), 5e-6)
 
 

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from autosam_models.teacher.windows import Grid, Windows, region_mask
 
+SMALL_WINDOW = 128
+"""Tokens of a window up to which attention on a CPU is written out."""
+
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)  # else codes first made while validating could not be used in training
@@ -18,14 +21,31 @@ def one_hot_coordinates(size: Grid, dtype: torch.dtype, device: torch.device) ->
     return torch.cat(codes, dim=1).to(device, dtype)
 
 
+def softmax_attention(q_WMNE: Tensor, k_WMNE: Tensor, v_WMNC: Tensor, mask: Tensor | None) -> Tensor:
+    """``softmax(q k^T + mask) v`` with scale 1, for values that may be narrower than queries and keys.
+
+    Small windows on a CPU are written out: there the fused kernel spends its time between the windows (64 tokens: 5
+    times as long), while its gain, not to hold all logits, is nothing for windows that small.
+    """
+    if q_WMNE.device.type == "cpu" and q_WMNE.shape[2] <= SMALL_WINDOW:
+        logits_WMNN = q_WMNE @ k_WMNE.transpose(2, 3)
+        if mask is not None:
+            logits_WMNN = logits_WMNN + mask
+        return logits_WMNN.softmax(dim=-1, dtype=torch.float32).to(v_WMNC.dtype) @ v_WMNC
+    # The fused kernels want values as wide as keys; without the padding torch takes its slow path.
+    width = v_WMNC.shape[-1]
+    v_WMNE = F.pad(v_WMNC, (0, q_WMNE.shape[-1] - width))
+    return F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, attn_mask=mask, scale=1.0)[..., :width]
+
+
 class WindowAttention(nn.Module):
     """Multi-head self-attention within windows, with SAM's decomposed relative positions.
 
     The logit of query q at (d, h, w) and key k at (d', h', w') is ``q.k / sqrt(c) + q.Rd[d - d'] + q.Rh[h - h'] +
     q.Rw[w - w']`` (SAM's ``add_decomposed_rel_pos`` with a third table). The three position terms are products too:
     of the query's term for every d' with the one-hot code of the key's d', and so on. So they are appended to
-    queries and keys as extra columns, and the fused kernel does the rest: no tokens-by-tokens bias, forward or
-    backward. Softmax accumulates in fp32 whatever the precision of its input.
+    queries and keys as extra columns, and a fused kernel can do the rest: no tokens-by-tokens bias, forward or
+    backward. Softmax is computed in fp32 also under autocast.
 
     Args:
         dim: width of a token.
@@ -60,14 +80,11 @@ class WindowAttention(nn.Module):
         codes_NE = one_hot_coordinates(windows.size, q_WMNC.dtype, q_WMNC.device)
         q_WMNE = torch.cat([q_WMNC * head_dim**-0.5, self._position_terms(q_WMNC, windows.size)], dim=-1)
         k_WMNE = torch.cat([k_WMNC, codes_NE.expand(count, self.heads, -1, -1)], dim=-1)
-        # The fused kernels want values as wide as keys; without the padding torch falls back to the slow path.
-        v_WMNE = F.pad(v_WMNC, (0, codes_NE.shape[1]))
-
         mask = region_mask(windows, q_WMNE.dtype, q_WMNE.device)
         if mask is not None:
             mask = mask.repeat(count // mask.shape[0], 1, 1, 1)
-        out_WMNE = F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, attn_mask=mask, scale=1.0)
-        return out_WMNE[..., :head_dim].transpose(1, 2).reshape(count, tokens, dim)
+        out_WMNC = softmax_attention(q_WMNE, k_WMNE, v_WMNC, mask)
+        return out_WMNC.transpose(1, 2).reshape(count, tokens, dim)
 
     def _position_terms(self, q_WMNC: Tensor, size: Grid) -> Tensor:
         """``q . R[own - other]`` for every other coordinate of each axis: ``(W, heads, N, d + h + w)``."""

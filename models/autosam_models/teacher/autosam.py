@@ -131,8 +131,8 @@ class AutoSAM(nn.Module):
             image_BCDHW = F.pad(image_BCDHW, (0, missing[2], 0, missing[1], 0, missing[0]), mode="replicate")
         if max(image_BCDHW.shape[2:]) <= self.token_edge:
             raise ValueError(
-                f"An image of {depth} x {height} x {width} voxels is a single token of {self.token_edge} voxels of edge, "
-                f"and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
+                f"An image of {depth} x {height} x {width} voxels is a single token of {self.token_edge} voxels of "
+                f"edge, and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
             )
         maps = self.encoder(image_BCDHW)
         if self.prompt_generator is not None:

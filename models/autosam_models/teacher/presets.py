@@ -43,15 +43,15 @@ DEMO_SIZES: dict[str, Any] = {
     "patch_kernel": 8,
     "upsample": 4,
     "plane_grid": None,
-    "window": 8,
+    "window": 4,
     "adapter_ratio": 0.5,
     "adapter_kernel": 3,
     "neck_channels": 32,
     "apg": True,
     "apg_widths": (16, 24, 32, 48),
     "mlam": True,
-    "head_widths": (32, 24),
-    "fusion_width": 24,
+    "head_widths": (32, 16),
+    "fusion_width": 16,
     "fusion": "full",
 }
 

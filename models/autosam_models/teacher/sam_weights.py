@@ -81,8 +81,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: refused, it holds more than tensors or is no checkpoint ({_short(error)}). {WHERE}") \
-            from error
+        raise ValueError(
+            f"{path}: refused, it holds more than tensors or is no checkpoint ({_short(error)}). {WHERE}"
+        ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path}: cannot be read, it may be cut off ({_short(error)}). {WHERE}") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
@@ -111,7 +112,7 @@ def _inflate(wanted: Mapping[str, Tensor], encoder: ImageEncoder, path: Path) ->
         ) from error
     if left:
         raise ValueError(
-            f"{path}: holds {PREFIX}{min(left)} (and {len(left) - 1} more) that an encoder of {len(encoder.blocks)} "
+            f"{path}: holds {min(left)} (and {len(left) - 1} more) that an encoder of {len(encoder.blocks)} "
             f"blocks has no place for. Choose the checkpoint of the model's own size. {WHERE}"
         )
     return inflated

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autosam_platform.cluster import map_tasks
+from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.checks import CheckedCase, load_checked
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.geometry import Grid, Volume, save_label, to_grid
@@ -73,7 +73,7 @@ def evaluate_cases(
     *,
     overlap: float | None = None,
     tolerance_mm: float | None = None,
-    cpus: int = 1,
+    cpus: int | None = None,
 ) -> Summary:
     """Evaluate the model folder ``model`` on ``cases`` and write the results below ``folder``.
 
@@ -98,12 +98,12 @@ def evaluate_cases(
         description=description,
         overlap=card.overlap if overlap is None else overlap,
         tolerance_mm=description.nsd_tolerance_mm if tolerance_mm is None else tolerance_mm,
-        threads=cpus,
+        threads=cpus or cores_per_task(len(cases)),
     )
     memory = functools.partial(_memory, card=card, weights=(model / WEIGHTS).stat().st_size)
     task = functools.partial(_evaluate_or_explain, plan=plan)
     label = f"evaluating {card.run_id}"
-    results = map_tasks(task, cases, label=label, memory=memory, cpus=cpus, gpu=True)
+    results = map_tasks(task, cases, label=label, memory=memory, cpus=plan.threads, gpu=True)
     problems = [each for each in results if isinstance(each, str)]
     if problems:
         listed = "\n".join(problems)

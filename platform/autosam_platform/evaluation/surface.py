@@ -5,8 +5,8 @@ and neck anatomy" (arXiv:1809.04430), as their `surface-distance` computes it: t
 between the voxels; every 2×2×2 neighbourhood that is neither all inside nor all outside holds a surface
 element, whose area follows from which of the eight voxels are inside and from the spacing. MONAI's
 `compute_surface_dice` with `use_subvoxels=True` computes the same; it is the reference of the tests and gives
-the table of areas. It costs 3 times the time and, for a liver at 0.7 mm, 3.7 GB where this takes 0.1 GB,
-hence the own code.
+the table of areas. For 13 organs in 300 × 480 × 480 voxels it takes 31 s and 3.7 GB on one core where this
+takes 3 s and 0.1 GB, hence the own code.
 """
 
 from typing import NamedTuple

@@ -21,6 +21,7 @@ from autosam_platform.inference.model_folder import ModelCard, load_model, read_
 from autosam_platform.inference.native_grid import labels_on_grid
 from autosam_platform.inference.sliding_window import Progress, sliding_window
 from autosam_platform.inference.stopwatch import Stopwatch
+from autosam_platform.numerics import format_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Predictor:
         card = read_card(folder)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model = load_model(folder, card, place)
-        amp = torch.bfloat16 if has_bf16(place) else None
+        amp = torch.bfloat16 if format_of("auto", place) is torch.bfloat16 else None
         return cls(model, card, place, card.overlap if overlap is None else overlap, batch, amp)
 
     def prepare(self, volume: Volume) -> Tensor:
@@ -139,10 +140,3 @@ def predict_scan(
     with watch.phase("write"):
         save_label(target, to_grid(label_DHW, grid), grid, predictor.card.classes)
     return Prediction(volume, label_DHW, watch)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Does this hardware compute in bf16 rather than imitate it?"""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,6 +1,6 @@
 """What a run needs to continue with the same bits, and which of its checkpoints are whole.
 
-A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch, step, score, versions
+A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch, step, score
 and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``. Ray merges the ranks' folders.
 """
 
@@ -113,7 +113,8 @@ def tidy(storage: Path) -> Path | None:
         lost = newest(storage)
         if snapshot.exists():
             snapshot.replace(storage / f"{SNAPSHOT}.broken")
-            log.warning("%s was damaged and is set aside; going on from %s", snapshot, lost.name if lost else "the start")
+            start = lost.name if lost else "the start"
+            log.warning("%s was damaged and is set aside; going on from %s", snapshot, start)
         return lost
     for folder in storage.glob("checkpoint_*"):
         if folder.is_dir() and folder.name not in registered:

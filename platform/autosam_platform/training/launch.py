@@ -60,7 +60,7 @@ def fit(
         with filelock.FileLock(folder / ".lock", timeout=0):
             _fit(experiment, prepared, workspace, folder, objective)
     except filelock.Timeout as error:
-        raise TrainingStopped(f"{run_id} is being trained by another process; wait for it, or stop it first.") from error
+        raise TrainingStopped(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
     return FitResult(run_id, folder, found=False)
 
 
@@ -98,7 +98,7 @@ def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
     compute = task.experiment.compute
     trainer = ray.train.torch.TorchTrainer(
         fit_worker,
-        train_loop_config=task,
+        train_loop_config={"task": task},
         scaling_config=ray.train.ScalingConfig(
             num_workers=compute.workers,
             use_gpu=bool(compute.gpu),
@@ -112,8 +112,8 @@ def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
                 num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
             ),
             # Ray's own messages print every report in full; ours tell how the run goes.
-            logging_config=ray.train.LoggingConfig(log_level="WARNING"),
-            callbacks=[CurveRecorder(workspace, storage.parent.name)],
+            logging_config=ray.train.LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]  # mypy sees V1's
+            callbacks=[CurveRecorder(workspace, storage.parent.name)],  # type: ignore[list-item]  # likewise
         ),
     )
     try:

@@ -147,7 +147,7 @@ class Fit:
         return losses, list(batch["case_id"])
 
     def _agree(self, losses: dict[str, Tensor], cases: list[str]) -> dict[str, float]:
-        """Means over all workers; every worker stops here, before the optimiser, if one has a loss that is not finite."""
+        """Means over all workers; all stop here, before the optimiser, if one has a loss that is not finite."""
         values = torch.stack([loss.detach().float() for loss in losses.values()])
         if self.world > 1:
             torch.distributed.all_reduce(values)
@@ -197,7 +197,8 @@ class Fit:
         overlap = self.experiment.inference.validation_overlap
         patch = self.experiment.model.patch_DHW
         dice = validate(self.model, self.prepared, patch, overlap, self.device, self.autocast, self.rank, self.world)
-        self._say(f"epoch {epoch + 1}: mean Dice {dice['mean']:.4f} on {len(self.prepared.cases('val'))} validation cases")
+        count = len(self.prepared.cases("val"))
+        self._say(f"epoch {epoch + 1}: mean Dice {dice['mean']:.4f} on {count} validation case(s)")
         self.curve.append({"step": self._global_step()} | {f"val/dice/{name}": value for name, value in dice.items()})
         return dice["mean"]
 
@@ -248,8 +249,8 @@ class Fit:
         done = self._global_step()
         where = f"from step {done} of {self.sampler.steps * self.settings.epochs}" if done else "from the start"
         self._say(
-            f"{self.experiment.model.name}: {trained / 1e6:.2f} M of {total / 1e6:.2f} M parameters are trained, {where}; "
-            f"{len(self.prepared.cases('train'))} training cases, {self.world} worker(s) on {self.device.type}, "
+            f"{self.experiment.model.name}: {trained / 1e6:.2f} M of {total / 1e6:.2f} M parameters are trained, "
+            f"{where}; {len(self.prepared.cases('train'))} training cases, {self.world} worker(s) on {self.device.type}, "
             f"{str(format_of(self.settings.precision, self.device)).removeprefix('torch.')}"
         )
         if trained == total:
@@ -280,9 +281,9 @@ class Fit:
             print(text, file=sys.stdout, flush=True)
 
 
-def fit_worker(task: FitTask) -> None:
-    """Entry point of each worker that Ray Train starts."""
-    Fit(task).run()
+def fit_worker(config: dict[str, Any]) -> None:
+    """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
+    Fit(config["task"]).run()
 
 
 def _build(experiment: Experiment, num_classes: int) -> nn.Module:

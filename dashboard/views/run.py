@@ -46,9 +46,7 @@ def _state(root: Path, run_id: str) -> str | None:
     for place, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
         place.metric(name, value, border=True)
     if run.state in ("FAILED", "KILLED"):
-        st.error(
-            "This run stopped before its end. The command that started it continues from its last checkpoint."
-        )
+        st.error("This run stopped before its end. The command that started it continues from its last checkpoint.")
     return run.state
 
 
@@ -61,7 +59,7 @@ def _live(root: Path, run_id: str, drawn_in: str | None) -> None:
             _no_curves(state)
         places = st.columns(2)
         for number, chart in enumerate(charts.grouped(curves)):
-            figure = charts.curve(chart, run_id, organ_colour)
+            figure = charts.curve(chart, organ_colour)
             places[number % 2].plotly_chart(figure, key=f"curve-{run_id}-{chart.title}")
         if state != drawn_in and drawn_in == tracked.RUNNING:
             st.rerun()
@@ -69,9 +67,7 @@ def _live(root: Path, run_id: str, drawn_in: str | None) -> None:
 
 def _no_curves(state: str | None) -> None:
     if state == tracked.RUNNING:
-        st.info(
-            "The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:"
-        )
+        st.info("The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:")
     elif state is not None:
         st.info("This run ended before it recorded a step.")
 
@@ -91,9 +87,7 @@ def _organs(metrics: pd.DataFrame) -> None:
     tolerance = ", ".join(f"{value:g}" for value in sorted(metrics["nsd_tolerance_mm"].dropna().unique()))
     dice, nsd = st.columns(2)
     dice.plotly_chart(charts.spread(metrics, "dice", "Dice", organ_colour), key="dice-by-organ")
-    nsd.plotly_chart(
-        charts.spread(metrics, "nsd", f"NSD at {tolerance} mm", organ_colour), key="nsd-by-organ"
-    )
+    nsd.plotly_chart(charts.spread(metrics, "nsd", f"NSD at {tolerance} mm", organ_colour), key="nsd-by-organ")
 
 
 def _cases(metrics: pd.DataFrame, run_id: str) -> None:
@@ -118,7 +112,7 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
     st.caption("Worst first. Tick a row to see the case in the viewer.")
     if picked.selection.rows:
         case_id = table["case"].iloc[picked.selection.rows[0]]
-        st.switch_page("pages/viewer.py", query_params={"run": run_id, "case": case_id})
+        st.switch_page("views/viewer.py", query_params={"run": run_id, "case": case_id})
 
 
 def _pictures(folder: Path) -> None:
@@ -158,7 +152,9 @@ def _page() -> None:
         run_id = chosen("run", known)
         folder, state = run_folder(root, run_id), states.get(run_id)
         if recorded is not None:
-            st.fragment(_live, run_every=3 if state == tracked.RUNNING else None)(root, run_id, state)
+            # Streamlit makes a chart anew when its points change, which undoes a zoom.
+            follow = state == tracked.RUNNING and st.toggle("Follow the run (off: charts keep their zoom)", value=True)
+            st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
         if state != tracked.RUNNING or (folder / "evaluation").exists():
             _results(folder, run_id)
         _pictures(folder)

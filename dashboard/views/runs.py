@@ -7,6 +7,7 @@ from autosam_platform.files import workspace
 from dashboard.components import tracked
 from dashboard.components.states import explained, nothing
 
+_ROWS = 18  # as many as a laptop's screen has room for
 _COLUMNS = {
     "run": st.column_config.TextColumn("Run", pinned=True),
     "dataset": st.column_config.TextColumn("Dataset"),
@@ -67,6 +68,7 @@ def _list() -> None:
             shown,
             hide_index=True,
             placeholder="–",
+            height="content" if len(shown) <= _ROWS else _ROWS * 36,
             column_config=_COLUMNS,
             on_select="rerun",
             selection_mode="single-row",
@@ -74,7 +76,7 @@ def _list() -> None:
         )
         st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open it; a click on a heading sorts.")
         if picked.selection.rows:
-            st.switch_page("pages/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
+            st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
 
 
 def _refresh_seconds() -> int | None:
