@@ -1,7 +1,7 @@
 """Check and prepare a data set: one verdict per case (ok, fixed, rejected, with the reason), then the patch store.
 
-    python jobs/prepare.py                                        the phantoms of the demo
-    python jobs/prepare.py --recipe btcv --dataset.root FOLDER
+python jobs/prepare.py                                        the phantoms of the demo
+python jobs/prepare.py --recipe btcv --dataset.root FOLDER
 """
 
 import sys

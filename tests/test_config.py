@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from autosam_platform.config import ConfigError, Experiment, load_recipe, parse_job
 
 RECIPES = Path(__file__).parent.parent / "jobs" / "recipes"
@@ -22,7 +23,12 @@ def test_paper_recipe_is_the_papers() -> None:
     experiment = _job("--recipe", "btcv", "--dataset.root", "/data").experiment()
     training, model = experiment.training, experiment.model
     assert (model.name, model.patch_DHW) == ("autosam_vit_b", (128, 128, 128))
-    assert (training.learning_rate, training.weight_decay, training.epochs, training.warmup_epochs) == (5e-4, 1e-5, 200, 5)
+    assert (training.learning_rate, training.weight_decay, training.epochs, training.warmup_epochs) == (
+        5e-4,
+        1e-5,
+        200,
+        5,
+    )
     assert (training.batch, experiment.compute.workers, experiment.inference.overlap) == (1, 8, 0.75)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from autosam_platform.files import atomic_folder, atomic_write, content_hash, workspace, write_json
 
 

@@ -65,9 +65,7 @@ def _imported_rooms(source: str) -> set[str]:
 
 
 def _breaches(room: str, source: str) -> list[str]:
-    return [
-        other for other in sorted(_imported_rooms(source)) if other != room and _floor(other) >= _floor(room)
-    ]
+    return [other for other in sorted(_imported_rooms(source)) if other != room and _floor(other) >= _floor(room)]
 
 
 def _source_files() -> list[Path]:

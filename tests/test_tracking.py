@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from autosam_platform.tracking import TrackingError, flatten, list_runs, open_run, read_curves
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}

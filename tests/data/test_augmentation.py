@@ -18,9 +18,7 @@ def _label(rows: list[list[int]]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.uint8)[None, None]  # C, D, H, W
 
 
-def _apply(
-    transform: SpatialTransform, label: torch.Tensor, mirrored: dict[int, int] | None = None
-) -> torch.Tensor:
+def _apply(transform: SpatialTransform, label: torch.Tensor, mirrored: dict[int, int] | None = None) -> torch.Tensor:
     size = (label.shape[1], label.shape[2], label.shape[3])
     return transform.apply([(label, "label")], size, CUBE, mirrored or {})[0]
 

@@ -27,22 +27,16 @@ def case(tmp_path: Path) -> Case:
 
 
 def _image(array: Callable[[np.ndarray], np.ndarray]) -> Change:
-    return lambda image, label, scan: nib.save(
-        nib.Nifti1Image(array(scan.image_xyz.copy()), scan.affine), image
-    )
+    return lambda image, label, scan: nib.save(nib.Nifti1Image(array(scan.image_xyz.copy()), scan.affine), image)
 
 
 def _label(array: Callable[[np.ndarray], np.ndarray]) -> Change:
-    return lambda image, label, scan: nib.save(
-        nib.Nifti1Image(array(scan.label_xyz.copy()), scan.affine), label
-    )
+    return lambda image, label, scan: nib.save(nib.Nifti1Image(array(scan.label_xyz.copy()), scan.affine), label)
 
 
 def _affine(which: str, change: Callable[[np.ndarray], np.ndarray]) -> Change:
     def write(image: Path, label: Path, scan: Scan) -> None:
-        path, array = (
-            (image, scan.image_xyz.astype(np.int16)) if which == "image" else (label, scan.label_xyz)
-        )
+        path, array = (image, scan.image_xyz.astype(np.int16)) if which == "image" else (label, scan.label_xyz)
         nib.save(nib.Nifti1Image(array, change(scan.affine.copy())), path)
 
     return write
@@ -150,9 +144,7 @@ REJECTED: dict[str, tuple[Change, str]] = {
     "no organ": (_label(np.zeros_like), r"label0001.*no organ at all.*remove the case"),
     "colours": (
         lambda image, label, scan: nib.save(
-            nib.Nifti1Image(
-                np.zeros(scan.label_xyz.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]), scan.affine
-            ),
+            nib.Nifti1Image(np.zeros(scan.label_xyz.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]), scan.affine),
             image,
         ),
         r"img0001.*not plain numbers",

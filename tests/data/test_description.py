@@ -114,9 +114,7 @@ def _fields(**changes: object) -> dict[str, object]:
         ({"split": {"rule": "in_order", "parts": [{"split": "test", "cases": 3}]}}, "need one 'train'"),
     ],
 )
-def test_wrong_description_says_file_and_field(
-    changes: dict[str, object], message: str, tmp_path: Path
-) -> None:
+def test_wrong_description_says_file_and_field(changes: dict[str, object], message: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(_fields(**changes)))
     with pytest.raises(DescriptionError, match=rf"wrong\.yaml(?s:.*){message}"):

@@ -15,9 +15,7 @@ from autosam_platform.data.geometry import Grid, read_scan, save_label, to_grid
 
 CLASSES = load_description("btcv").classes
 ORIENTATIONS = [
-    "".join(codes)
-    for order in itertools.permutations(("RL", "AP", "SI"))
-    for codes in itertools.product(*order)
+    "".join(codes) for order in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*order)
 ]  # all 48
 
 

@@ -11,9 +11,7 @@ def test_window_maps_onto_the_range() -> None:
     scaled = normalise(hu, (-125, 275), Scaling(to=(0, 1)))
     np.testing.assert_allclose(scaled, [0, 0, 0.5, 1, 1], atol=1e-7)
     assert scaled.dtype == np.float32
-    np.testing.assert_allclose(
-        normalise(hu, (-1000, 1000), Scaling(to=(-1, 1))), [-1, -0.125, 0.075, 0.275, 1]
-    )
+    np.testing.assert_allclose(normalise(hu, (-1000, 1000), Scaling(to=(-1, 1))), [-1, -0.125, 0.075, 0.275, 1])
 
 
 def test_amos_subtracts_and_divides_after_clipping() -> None:
@@ -25,9 +23,7 @@ def test_amos_subtracts_and_divides_after_clipping() -> None:
 def test_what_the_store_keeps_scales_as_the_scan_does() -> None:
     hu = np.random.default_rng(0).normal(0, 300, 1000).astype(np.float32)
     window, scaling = (-125, 275), Scaling(to=(0, 1))
-    np.testing.assert_array_equal(
-        normalise(to_window(hu, window), window, scaling), normalise(hu, window, scaling)
-    )
+    np.testing.assert_array_equal(normalise(to_window(hu, window), window, scaling), normalise(hu, window, scaling))
 
 
 def test_every_integer_type_can_be_windowed() -> None:

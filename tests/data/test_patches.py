@@ -30,9 +30,7 @@ def _with(prepared: PreparedDataset, **changes: object) -> PreparedDataset:
     """The same prepared cases under a description with other augmentation or sampling."""
     fields = prepared.description.model_dump(mode="json") | changes
     description = DatasetDescription.model_validate(fields)
-    return PreparedDataset(
-        prepared.folder, description, prepared.spacing_xyz, prepared.fingerprint, prepared.entries
-    )
+    return PreparedDataset(prepared.folder, description, prepared.spacing_xyz, prepared.fingerprint, prepared.entries)
 
 
 def _epoch(patches: PatchDataset) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -44,8 +42,7 @@ def _equal(
     one: list[tuple[str, torch.Tensor, torch.Tensor]], other: list[tuple[str, torch.Tensor, torch.Tensor]]
 ) -> bool:
     return all(
-        a[0] == b[0] and torch.equal(a[1], b[1]) and torch.equal(a[2], b[2])
-        for a, b in zip(one, other, strict=True)
+        a[0] == b[0] and torch.equal(a[1], b[1]) and torch.equal(a[2], b[2]) for a, b in zip(one, other, strict=True)
     )
 
 
@@ -102,9 +99,7 @@ def test_number_of_workers_does_not_matter(prepared: PreparedDataset, workers: i
 def test_foreground_patches_hold_every_organ_equally_often(prepared: PreparedDataset) -> None:
     """Patches of one voxel are their centre; the 13 organs are all in every case."""
     dataset = _with(prepared, augmentation=NEVER, foreground_fraction=1.0)
-    found = Counter(
-        int(label) for _, _, label in _epoch(PatchDataset(dataset, (1, 1, 1), patches_per_case=130))
-    )
+    found = Counter(int(label) for _, _, label in _epoch(PatchDataset(dataset, (1, 1, 1), patches_per_case=130)))
     assert sorted(found) == list(range(1, 14))
     assert all(abs(count - 40) < 25 for count in found.values()), found
 
@@ -121,9 +116,7 @@ def test_patch_is_where_its_centre_is_and_inside_the_volume(prepared: PreparedDa
     patches = PatchDataset(_with(prepared, augmentation=NEVER), PATCH, patches_per_case=5)
     cases = {case.case_id: case for case in prepared.cases("train")}
     for case_id, image, label in _epoch(patches):
-        windows = (
-            torch.from_numpy(cases[case_id].image().numpy()).unfold(0, 6, 1).unfold(1, 10, 1).unfold(2, 8, 1)
-        )
+        windows = torch.from_numpy(cases[case_id].image().numpy()).unfold(0, 6, 1).unfold(1, 10, 1).unfold(2, 8, 1)
         places = (windows == image[0]).flatten(3).all(-1).nonzero()
         assert len(places) == 1
         d, h, w = places[0].tolist()
@@ -162,9 +155,7 @@ def test_turned_patch_stays_at_its_place(prepared: PreparedDataset, monkeypatch:
     is.
     """
     monkeypatch.setattr(augmentation, "LARGEST_ANGLE", 1e-4)
-    turned = _epoch(
-        PatchDataset(_with(prepared, augmentation=NEVER | {"rotate": 1.0}), PATCH, patches_per_case=5)
-    )
+    turned = _epoch(PatchDataset(_with(prepared, augmentation=NEVER | {"rotate": 1.0}), PATCH, patches_per_case=5))
     plain = _epoch(PatchDataset(_with(prepared, augmentation=NEVER), PATCH, patches_per_case=5))
     for (_, image, label), (_, other_image, other_label) in zip(turned, plain, strict=True):
         assert torch.equal(label, other_label)
@@ -173,9 +164,7 @@ def test_turned_patch_stays_at_its_place(prepared: PreparedDataset, monkeypatch:
 
 def test_dataset_without_training_cases_is_refused(prepared: PreparedDataset) -> None:
     entries = tuple(each.model_copy(update={"splits": ("test",)}) for each in prepared.entries)
-    empty = PreparedDataset(
-        prepared.folder, prepared.description, prepared.spacing_xyz, prepared.fingerprint, entries
-    )
+    empty = PreparedDataset(prepared.folder, prepared.description, prepared.spacing_xyz, prepared.fingerprint, entries)
     with pytest.raises(ValueError, match="has no training case"):
         PatchDataset(empty, PATCH)
 

@@ -97,9 +97,7 @@ def test_fingerprint_tells_datasets_apart_but_not_places(tmp_path: Path) -> None
     assert other.folder != here.folder and other.fingerprint != here.fingerprint
 
 
-def test_bad_cases_are_named_and_the_others_prepared(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_cases_are_named_and_the_others_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_btcv(tmp_path / "raw", 5)
     scan = make_scan(7)
     (root / "labelsTr" / "label0002.nii.gz").unlink()
@@ -119,9 +117,7 @@ def test_bad_cases_are_named_and_the_others_prepared(
     assert "label0002.nii.gz is missing; add it or remove the image" in printed
     assert "5 cases (2 ok, 1 fixed, 2 rejected)" in printed and str(prepared.folder) in printed
     assert not np.isnan(prepared.cases("all")[1].image().numpy()).any()
-    with pytest.raises(
-        IncompleteDatasetError, match=r"(?s)2 of 5 .*img0002: .*img0003: .*--dataset\.allow-rejected"
-    ):
+    with pytest.raises(IncompleteDatasetError, match=r"(?s)2 of 5 .*img0002: .*img0003: .*--dataset\.allow-rejected"):
         prepared.require_complete()
     prepared.require_complete(allow_rejected=True)
 
@@ -182,18 +178,14 @@ def test_killed_preparation_leaves_nothing_half_written_and_continues(tmp_path: 
     killed = subprocess.run([sys.executable, "-c", KILLED, root, tmp_path], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     (folder,) = (tmp_path / "prepared").iterdir()
-    with pytest.raises(
-        IncompleteDatasetError, match=r"dataset\.json is missing: the preparation did not end"
-    ):
+    with pytest.raises(IncompleteDatasetError, match=r"dataset\.json is missing: the preparation did not end"):
         PreparedDataset.load(folder)
     left = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
     assert "img0001.json" in left and "img0002.json" not in left and "img0002.label.b2nd" not in left
     assert any(".tmp-" in name for name in left)
     prepared = prepare(BTCV, root, SETTINGS, tmp_path)
     after = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
-    assert sorted(after) == sorted(
-        f"img000{n}{end}" for n in "123" for end in (".b2nd", ".label.b2nd", ".json")
-    )
+    assert sorted(after) == sorted(f"img000{n}{end}" for n in "123" for end in (".b2nd", ".label.b2nd", ".json"))
     assert after["img0001.b2nd"] == left["img0001.b2nd"], "the finished case was found"
     assert (tmp_path / "other").mkdir() is None
     clean = prepare(BTCV, root, SETTINGS, tmp_path / "other")
@@ -206,9 +198,7 @@ def test_damaged_manifest_says_so(tmp_path: Path) -> None:
     manifest = json.loads((prepared.folder / "dataset.json").read_text())
     assert manifest["cases"][0]["status"] == "ok"
     (prepared.folder / "dataset.json").write_text("{}")
-    with pytest.raises(
-        IncompleteDatasetError, match="damaged or of another version: prepare the dataset again"
-    ):
+    with pytest.raises(IncompleteDatasetError, match="damaged or of another version: prepare the dataset again"):
         PreparedDataset.load(prepared.folder)
 
 

@@ -63,9 +63,7 @@ def test_ct_org_counts_numbers_and_tests_on_the_first_19(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("found", "expected"), [(300, (225, 30, 45)), (100, (75, 10, 15)), (3, (1, 1, 1)), (1, (1, 0, 0))]
 )
-def test_fewer_cases_shrink_the_split_in_proportion(
-    tmp_path: Path, found: int, expected: tuple[int, int, int]
-) -> None:
+def test_fewer_cases_shrink_the_split_in_proportion(tmp_path: Path, found: int, expected: tuple[int, int, int]) -> None:
     for number in range(found):
         _touch(tmp_path, f"images/p{number}.nii", f"labels/p{number}.nii.gz")
     splits = _counts(find_cases(load_description("pelvic"), tmp_path))
@@ -107,9 +105,7 @@ def _decathlon() -> DatasetDescription:
 
 
 def test_nnunet_v2_has_a_channel_number_and_no_list(tmp_path: Path) -> None:
-    _write_json(
-        tmp_path, channel_names={"0": "CT"}, labels={"background": 0}, numTraining=2, file_ending=".nii.gz"
-    )
+    _write_json(tmp_path, channel_names={"0": "CT"}, labels={"background": 0}, numTraining=2, file_ending=".nii.gz")
     for case in ("a_001", "b"):
         _touch(tmp_path, f"imagesTr/{case}_0000.nii.gz", f"labelsTr/{case}.nii.gz")
     assert _found(find_cases(_decathlon(), tmp_path), tmp_path) == [
@@ -132,9 +128,7 @@ def test_second_channel_is_refused(tmp_path: Path) -> None:
         find_cases(_decathlon(), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "escape", ["../outside.nii.gz", "/etc/hostname.nii.gz", "imagesTr/../../outside.nii.gz"]
-)
+@pytest.mark.parametrize("escape", ["../outside.nii.gz", "/etc/hostname.nii.gz", "imagesTr/../../outside.nii.gz"])
 def test_dataset_json_may_not_lead_outside(tmp_path: Path, escape: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -152,9 +146,7 @@ def test_damaged_dataset_json_is_named(tmp_path: Path) -> None:
 def test_one_case_in_two_splits(tmp_path: Path) -> None:
     _touch(tmp_path, "image.nii.gz", "labels-btcv.nii.gz", "labels-amos.nii.gz")
     (case,) = find_cases(load_description("one_scan"), tmp_path)
-    assert case == Case(
-        "image", tmp_path / "image.nii.gz", tmp_path / "labels-btcv.nii.gz", ("train", "test")
-    )
+    assert case == Case("image", tmp_path / "image.nii.gz", tmp_path / "labels-btcv.nii.gz", ("train", "test"))
 
 
 def test_unpaired_files_are_found_for_the_checks_to_name(tmp_path: Path) -> None:

@@ -45,9 +45,7 @@ def test_image_equals_the_reference(spacing: tuple[float, float, float]) -> None
     image = np.random.default_rng(1).normal(size=(9, 14, 17)).astype(np.float32)
     ours = resample(Volume(image, (1.0, 1.5, 1.0)), spacing).array_DHW
     factors = [n / size for n, size in zip(image.shape, ours.shape, strict=True)]
-    blurred = gaussian_filter(
-        image.astype(np.float64), [max(0, (f - 1) / 2) for f in factors], mode="nearest"
-    )
+    blurred = gaussian_filter(image.astype(np.float64), [max(0, (f - 1) / 2) for f in factors], mode="nearest")
     reference = torch.nn.functional.interpolate(
         torch.from_numpy(blurred)[None, None], size=ours.shape, mode="trilinear", align_corners=False
     )[0, 0].numpy()
@@ -64,9 +62,7 @@ def test_shrinking_removes_what_the_new_grid_cannot_hold() -> None:
 def _label_reference(label: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Scores K, D, H, W of the linearly interpolated one-hot masks."""
     masks = torch.stack([torch.from_numpy(label == value) for value in range(int(label.max()) + 1)]).double()
-    return torch.nn.functional.interpolate(masks[None], size=shape, mode="trilinear", align_corners=False)[
-        0
-    ].numpy()
+    return torch.nn.functional.interpolate(masks[None], size=shape, mode="trilinear", align_corners=False)[0].numpy()
 
 
 @pytest.mark.parametrize("spacing", [(0.5, 0.5, 0.5), (0.7, 2.0, 1.3), (2.2, 0.6, 1.0), (3.0, 4.0, 2.5)])

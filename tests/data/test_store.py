@@ -141,7 +141,5 @@ def test_record_without_its_arrays_does_not_count(stored: StoredCase) -> None:
 def test_damaged_array_says_what_to_do(stored: StoredCase) -> None:
     path = stored.folder / "img0001.label.b2nd"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(
-        FileNotFoundError, match=r"img0001\.label\.b2nd is missing or damaged.*remove all files"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"img0001\.label\.b2nd is missing or damaged.*remove all files"):
         stored.label()

@@ -37,9 +37,7 @@ def cases(tmp_path: Path, description: DatasetDescription) -> list[Case]:
 
 @pytest.fixture
 def plan(model: Path, description: DatasetDescription) -> Plan:
-    return Plan(
-        model, hash_of(model), model.parent / "evaluation", description, overlap=0.25, tolerance_mm=2.0
-    )
+    return Plan(model, hash_of(model), model.parent / "evaluation", description, overlap=0.25, tolerance_mm=2.0)
 
 
 def hash_of(model: Path) -> str:
@@ -88,9 +86,7 @@ def test_a_bad_case_is_named_and_the_others_are_kept(
 ) -> None:
     cases[0].image.write_bytes(cases[0].image.read_bytes()[:300])
     unlabelled = replace(cases[1], case_id="other", label=None, splits=("test",))
-    with pytest.raises(
-        EvaluationError, match=r"2 of 3 cases could not be scored:\n  img0001: .*img0001\.nii\.gz"
-    ) as e:
+    with pytest.raises(EvaluationError, match=r"2 of 3 cases could not be scored:\n  img0001: .*img0001\.nii\.gz") as e:
         evaluate_cases(model, [*cases, unlabelled], description)
     assert "other: has no truth to compare with" in str(e.value)
     folder = model.parent / "evaluation"
@@ -142,9 +138,7 @@ def test_classes_that_a_case_does_not_annotate_are_not_scored(plan: Plan, cases:
     assert all(np.isnan(row.dice) for row in rows if row.class_name not in ("liver", "spleen"))
 
 
-def test_other_classes_or_no_case_are_refused(
-    model: Path, cases: list[Case], description: DatasetDescription
-) -> None:
+def test_other_classes_or_no_case_are_refused(model: Path, cases: list[Case], description: DatasetDescription) -> None:
     with pytest.raises(EvaluationError, match=r"small-01234567 knows the classes .* but amos has"):
         evaluate_cases(model, cases, load_description("amos"))
     with pytest.raises(EvaluationError, match="no case of btcv to evaluate"):

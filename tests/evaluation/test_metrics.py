@@ -35,9 +35,7 @@ def test_dice_and_volumes_by_hand() -> None:
     prediction = label_map((1, slice(1, 5)), (2, slice(5, 6)))  # liver 64 voxels, 32 of them right; spleen 16
     found = scores(prediction, truth)
     assert found["liver"].dice == pytest.approx(2 * 32 / (48 + 64))
-    assert (found["liver"].truth_ml, found["liver"].predicted_ml) == pytest.approx(
-        (0.48, 0.64)
-    )  # 10 mm³ a voxel
+    assert (found["liver"].truth_ml, found["liver"].predicted_ml) == pytest.approx((0.48, 0.64))  # 10 mm³ a voxel
     assert (found["spleen"].dice, found["spleen"].nsd) == (1.0, 1.0)
 
 

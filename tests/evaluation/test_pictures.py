@@ -17,9 +17,7 @@ LIVER, SPLEEN = LabelClass(id=1, name="liver"), LabelClass(id=2, name="spleen")
 PANELS_PX, HEADER_PX, GAP_PX = 1440, 62, 10
 
 
-def scan(
-    shape: tuple[int, int, int] = (20, 30, 40), spacing: tuple[float, float, float] = (3.0, 2.0, 1.0)
-) -> Volume:
+def scan(shape: tuple[int, int, int] = (20, 30, 40), spacing: tuple[float, float, float] = (3.0, 2.0, 1.0)) -> Volume:
     return Volume(np.full(shape, -1000, np.int16), spacing)
 
 

@@ -30,9 +30,7 @@ def blobs(seed: int, shape: tuple[int, int, int] = (9, 14, 12)) -> tuple[Mask, M
     return smooth[0] > 0.05, smooth[1] > 0.05
 
 
-def brute_force(
-    prediction: Mask, truth: Mask, spacing: tuple[float, float, float], tolerance: float
-) -> float:
+def brute_force(prediction: Mask, truth: Mask, spacing: tuple[float, float, float], tolerance: float) -> float:
     """The definition, element by element: every corner, its eight voxels, every distance."""
     table = create_table_neighbour_code_to_surface_area(spacing)[0].tolist()
 
@@ -42,9 +40,7 @@ def brute_force(
 
         found = []
         for d, h, w in itertools.product(*(range(n + 1) for n in mask.shape)):
-            eight = [
-                inside((d - 1 + i, h - 1 + j, w - 1 + k)) for i, j, k in itertools.product((0, 1), repeat=3)
-            ]
+            eight = [inside((d - 1 + i, h - 1 + j, w - 1 + k)) for i, j, k in itertools.product((0, 1), repeat=3)]
             code = sum(2 ** (7 - place) for place, set_ in enumerate(eight) if set_)
             if 0 < code < 255:
                 found.append(((d * spacing[0], h * spacing[1], w * spacing[2]), table[code]))
@@ -58,9 +54,7 @@ def brute_force(
 
 def monai(prediction: Mask, truth: Mask, spacing: tuple[float, float, float], tolerance: float) -> float:
     masks = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
-    result = compute_surface_dice(
-        *masks, [tolerance], include_background=True, spacing=spacing, use_subvoxels=True
-    )
+    result = compute_surface_dice(*masks, [tolerance], include_background=True, spacing=spacing, use_subvoxels=True)
     return float(result)
 
 

@@ -49,8 +49,7 @@ def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     write_rows(path, [*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])
     assert (
-        path.read_text().splitlines()[0]
-        == "case,class_id,class_name,dice,nsd,nsd_tolerance_mm,truth_ml,predicted_ml"
+        path.read_text().splitlines()[0] == "case,class_id,class_name,dice,nsd,nsd_tolerance_mm,truth_ml,predicted_ml"
     )
     # repr: equal as numbers, NaN being equal to NaN
     assert repr(read_rows(path)) == repr([*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])

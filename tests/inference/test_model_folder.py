@@ -42,9 +42,7 @@ def test_a_predictor_takes_the_runs_overlap_unless_told_otherwise(folder: Path) 
 
 def test_no_model(folder: Path) -> None:
     (folder / "model.json").unlink()
-    with pytest.raises(
-        ModelFolderError, match=r"holds no model\.json: name the folder model/ of a finished run"
-    ):
+    with pytest.raises(ModelFolderError, match=r"holds no model\.json: name the folder model/ of a finished run"):
         read_card(folder)
 
 
@@ -52,9 +50,7 @@ def test_a_damaged_description_names_the_key(folder: Path) -> None:
     path = folder / "model.json"
     card = json.loads(path.read_text())
     path.write_text(json.dumps(card | {"overlap": 1.5}))
-    with pytest.raises(
-        ModelFolderError, match=r"model\.json does not describe a model \(overlap: .*less than 1"
-    ):
+    with pytest.raises(ModelFolderError, match=r"model\.json does not describe a model \(overlap: .*less than 1"):
         read_card(folder)
     path.write_text(path.read_text()[:50])
     with pytest.raises(ModelFolderError, match=r"model\.json does not describe a model"):
@@ -67,9 +63,7 @@ def test_missing_truncated_or_foreign_weights(folder: Path) -> None:
     whole = path.read_bytes()
 
     path.write_bytes(whole[:-100])
-    with pytest.raises(
-        ModelFolderError, match=r"model\.safetensors does not hold the weights of autosam_demo"
-    ):
+    with pytest.raises(ModelFolderError, match=r"model\.safetensors does not hold the weights of autosam_demo"):
         load_model(folder, card, CPU)
     save_file(dict(list(weights.items())[1:]), path)
     with pytest.raises(ModelFolderError, match="Missing key"):

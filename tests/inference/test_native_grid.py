@@ -16,12 +16,8 @@ def cut(logits_KDHW: Tensor, thickness: int) -> list[Slab]:
 
 
 @pytest.mark.parametrize("thickness", [1, 2, 3, 5, 100])
-@pytest.mark.parametrize(
-    "native", [(7, 6, 5), (20, 13, 9), (19, 6, 5), (3, 4, 11), (1, 1, 1), (40, 12, 10)], ids=str
-)
-def test_any_slab_thickness_equals_the_whole_volume_at_once(
-    native: tuple[int, int, int], thickness: int
-) -> None:
+@pytest.mark.parametrize("native", [(7, 6, 5), (20, 13, 9), (19, 6, 5), (3, 4, 11), (1, 1, 1), (40, 12, 10)], ids=str)
+def test_any_slab_thickness_equals_the_whole_volume_at_once(native: tuple[int, int, int], thickness: int) -> None:
     logits_KDHW = torch.randn(5, 7, 6, 5, generator=torch.Generator().manual_seed(3))
     whole_KDHW = F.interpolate(logits_KDHW[None], size=native, mode="trilinear", align_corners=False)[0]
 

@@ -34,9 +34,7 @@ def test_same_logits_and_labels_as_monai(
             image_DHW[None, None], patch, 1, network, overlap, mode="gaussian", cval=-1.0
         )[0]
 
-    slabs = list(
-        sliding_window(network, image_DHW, patch, overlap, num_classes=CLASSES, batch=batch, pad_value=-1.0)
-    )
+    slabs = list(sliding_window(network, image_DHW, patch, overlap, num_classes=CLASSES, batch=batch, pad_value=-1.0))
 
     torch.testing.assert_close(joined(slabs), expected_KDHW, rtol=1e-5, atol=1e-5)
     assert torch.equal(joined(slabs).argmax(0), expected_KDHW.argmax(0))
@@ -90,9 +88,7 @@ def test_a_constant_answer_survives_the_weighting() -> None:
 def test_bf16_autocast_still_sums_in_float32(network: nn.Module) -> None:
     image_DHW = torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(2))
     exact = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES))
-    rounded = list(
-        sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, amp=torch.bfloat16)
-    )
+    rounded = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, amp=torch.bfloat16))
     difference = (joined(exact) - joined(rounded)).abs().max()
     assert joined(rounded).dtype == torch.float32
     assert 0 < difference < 0.05

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
+
 from autosam_platform.training import checkpoints
 from autosam_platform.training.checkpoints import SNAPSHOT, Position
-from torch import nn
 
 
 def _write(storage: Path, name: str, position: Position) -> tuple[Path, nn.Module, torch.optim.Optimizer]:

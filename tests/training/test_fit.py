@@ -15,13 +15,14 @@ import pytest
 import ray
 import safetensors.numpy
 import torch
+from synthetic_scans import write_btcv
+
 from autosam_platform.config import Experiment
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.tracking import list_runs, read_curves
 from autosam_platform.training.launch import TrainingStopped, fit
 from autosam_platform.training.objectives import SegmentationObjective
-from synthetic_scans import write_btcv
 
 ROOT = Path(__file__).parents[2]
 MODEL = {
@@ -212,5 +213,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingStopped, match=r"5 worker\(s\) want 5 CPUs and the cluster has 2: lower --compute.workers"):
+    with pytest.raises(
+        TrainingStopped, match=r"5 worker\(s\) want 5 CPUs and the cluster has 2: lower --compute.workers"
+    ):
         fit(_experiment(scans, workers=5), prepared, tmp_path)

@@ -3,6 +3,7 @@
 import math
 
 import torch
+
 from autosam_platform.training.objectives import SegmentationObjective
 
 

@@ -45,9 +45,7 @@ class SpatialTransform:
         flipped = rng.random(3) < settings.flip
         return cls(float(angle) if turned else 0.0, tuple(int(axis) for axis in np.flatnonzero(flipped)))
 
-    def margin(
-        self, size_DHW: tuple[int, int, int], spacing_DHW: tuple[float, float, float]
-    ) -> tuple[int, int, int]:
+    def margin(self, size_DHW: tuple[int, int, int], spacing_DHW: tuple[float, float, float]) -> tuple[int, int, int]:
         """Size of the patch to start from, so that the turned one has no empty corners."""
         if not self.angle:
             return size_DHW
@@ -120,9 +118,7 @@ def _turn(
     return turned.reshape(channels, depth, *size_DHW[1:]).to(array_CDHW.dtype)
 
 
-def _turned_grid(
-    source: tuple[int, int], angle: float, size: tuple[int, ...], spacing: tuple[float, ...]
-) -> Tensor:
+def _turned_grid(source: tuple[int, int], angle: float, size: tuple[int, ...], spacing: tuple[float, ...]) -> Tensor:
     """Where each voxel of the result comes from: 1, H, W, (w, h), from −1 to 1 over the source."""
     h, w = ((torch.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, spacing, strict=True))
     cos, sin = math.cos(angle), math.sin(angle)

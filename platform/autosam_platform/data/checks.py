@@ -92,14 +92,10 @@ def _check_intensities(path: Path, array: np.ndarray, notes: list[str]) -> None:
             "−100, air −1000): convert it with its rescale slope and intercept, unscaled."
         )
     if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
-        notes.append(
-            f"{path} holds values from {low:g} to {high:g} HU, beyond any CT: clipped to the window."
-        )
+        notes.append(f"{path} holds values from {low:g} to {high:g} HU, beyond any CT: clipped to the window.")
 
 
-def _load_label(
-    case: Case, description: DatasetDescription, grid: Grid, notes: list[str]
-) -> np.ndarray | None:
+def _load_label(case: Case, description: DatasetDescription, grid: Grid, notes: list[str]) -> np.ndarray | None:
     if case.label is None:
         if set(case.splits) - {"test"}:
             raise ScanError(f"{case.image} has no label, which training and validation need: add one.")
@@ -126,9 +122,7 @@ def _check_same_grid(case: Case, image: Grid, label: Grid, notes: list[str]) -> 
             f"{difference:g}): copy the image's header if the voxels match, else export the pair again."
         )
     if difference > AFFINE_NOISE_MM:
-        notes.append(
-            f"{case.label}: affine differs from its image's by {difference:.1g}; the image's is used."
-        )
+        notes.append(f"{case.label}: affine differs from its image's by {difference:.1g}; the image's is used.")
     if image.orientation != label.orientation:
         notes.append(f"{case.label} is stored {label.orientation}, its image {image.orientation}: reordered.")
 
@@ -139,9 +133,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 def _label_ids(path: Path, array: np.ndarray, description: DatasetDescription) -> np.ndarray:
     if array.dtype.kind == "f" and not (np.abs(array - np.rint(array)) <= 1e-3).all():
-        raise ScanError(
-            f"{path} holds values that are no whole numbers: a label map holds class ids, export it again."
-        )
+        raise ScanError(f"{path} holds values that are no whole numbers: a label map holds class ids, export it again.")
     known = {0, *(each.id for each in description.classes), *description.ignored_labels}
     whole = np.rint(array).astype(np.int32) if array.dtype.kind == "f" else array
     ids = set(np.unique(whole).tolist())
@@ -155,7 +147,5 @@ def _label_ids(path: Path, array: np.ndarray, description: DatasetDescription) -
     if description.ignored_labels:
         label_DHW[np.isin(label_DHW, list(description.ignored_labels))] = 0
     if not label_DHW.any():
-        raise ScanError(
-            f"{path} holds no organ at all: most likely a failed export; correct it or remove the case."
-        )
+        raise ScanError(f"{path} holds no organ at all: most likely a failed export; correct it or remove the case.")
     return label_DHW

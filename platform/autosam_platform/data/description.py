@@ -164,9 +164,7 @@ class DatasetDescription(_Frozen):
         if len(names) < len(ids):
             raise ValueError("two classes have the same name")
         for each in self.classes:
-            if each.mirror is not None and (
-                each.mirror not in names or names[each.mirror].mirror != each.name
-            ):
+            if each.mirror is not None and (each.mirror not in names or names[each.mirror].mirror != each.name):
                 raise ValueError(f"'{each.name}' and its mirror '{each.mirror}' must name each other")
         if set(self.ignored_labels) & {0, *ids}:
             raise ValueError(f"ignored_labels repeats an id that is in use: {sorted(self.ignored_labels)}")
@@ -245,9 +243,7 @@ def _read(path: Path) -> dict[str, Any]:
     if base is None:
         return fields
     if base not in description_names():
-        raise DescriptionError(
-            f"{path} extends '{base}', which is not one of {', '.join(description_names())}"
-        )
+        raise DescriptionError(f"{path} extends '{base}', which is not one of {', '.join(description_names())}")
     return _read(_FOLDER / f"{base}.yaml") | fields
 
 

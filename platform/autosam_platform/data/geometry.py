@@ -46,9 +46,7 @@ class Grid:
     @property
     def canonical_affine(self) -> np.ndarray:
         """Affine of the same voxels with their axes reordered and flipped to RAS (still X, Y, Z)."""
-        return self.affine @ orientations.inv_ornt_aff(
-            orientations.io_orientation(self.affine), self.shape_xyz
-        )
+        return self.affine @ orientations.inv_ornt_aff(orientations.io_orientation(self.affine), self.shape_xyz)
 
     @property
     def shape_DHW(self) -> tuple[int, int, int]:
@@ -91,9 +89,7 @@ def to_grid(label_DHW: np.ndarray, grid: Grid) -> np.ndarray:
         ValueError: the array does not have the grid's (canonical) shape.
     """
     canonical_xyz = label_DHW.transpose(2, 1, 0)  # z, y, x → x, y, z
-    from_ras = orientations.ornt_transform(
-        orientations.axcodes2ornt("RAS"), orientations.io_orientation(grid.affine)
-    )
+    from_ras = orientations.ornt_transform(orientations.axcodes2ornt("RAS"), orientations.io_orientation(grid.affine))
     stored_xyz = orientations.apply_orientation(canonical_xyz, from_ras)
     if stored_xyz.shape != tuple(grid.shape_xyz):
         raise ValueError(

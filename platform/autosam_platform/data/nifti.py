@@ -40,9 +40,7 @@ def open_nifti(path: Path) -> nib.Nifti1Image:
     if not path.is_file():
         raise ScanError(f"{path} does not exist: check the path.")
     if not path.name.endswith(SUFFIXES):
-        raise ScanError(
-            f"{path} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix)."
-        )
+        raise ScanError(f"{path} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix).")
     try:
         _check_written_spacing(path)
         image = nib.load(path)
@@ -50,8 +48,7 @@ def open_nifti(path: Path) -> nib.Nifti1Image:
         raise
     except _UNREADABLE as error:
         raise ScanError(
-            f"{path} cannot be read as NIfTI ({_one_line(error)}): the file is damaged or truncated, "
-            "copy it again."
+            f"{path} cannot be read as NIfTI ({_one_line(error)}): the file is damaged or truncated, copy it again."
         ) from None
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{path} holds no NIfTI image: convert the scan to NIfTI (e.g. with dcm2niix).")
@@ -71,9 +68,7 @@ def read_voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     try:
         array = np.asarray(stored, np.float32) if scaled else stored.get_unscaled()  # never through float64
     except _UNREADABLE as error:
-        raise ScanError(
-            f"{path} is truncated or damaged ({_one_line(error)}): copy or download it again."
-        ) from None
+        raise ScanError(f"{path} is truncated or damaged ({_one_line(error)}): copy or download it again.") from None
     if array.dtype.kind not in "iuf":
         raise ScanError(f"{path} holds {array.dtype} voxels, not plain numbers: export one grey volume.")
     array = array.reshape(array.shape[:3])

@@ -112,9 +112,7 @@ def _draw_centre(
     wants_organ = rng.random() < foreground_fraction
     value = organs[int(rng.integers(len(organs)))] if organs and (wants_organ or 0 not in points) else 0
     candidates = points.get(value)
-    flat = (
-        rng.integers(np.prod(shape_DHW)) if candidates is None else candidates[rng.integers(len(candidates))]
-    )
+    flat = rng.integers(np.prod(shape_DHW)) if candidates is None else candidates[rng.integers(len(candidates))]
     return tuple(int(place) for place in np.unravel_index(int(flat), shape_DHW))
 
 

@@ -78,11 +78,7 @@ def prepare(
     spacing = settings.spacing_xyz or description.spacing_xyz
     place = Path(root).expanduser().resolve()
     schema = description.model_dump(mode="json")
-    folder = (
-        workspace
-        / "prepared"
-        / f"{description.name}-{content_hash(VERSION, schema, spacing, str(place))[:8]}"
-    )
+    folder = workspace / "prepared" / f"{description.name}-{content_hash(VERSION, schema, spacing, str(place))[:8]}"
     plan = CasePlan(description, spacing, (folder / "cases").absolute())
     with locked(folder / ".lock"):
         _remove_leftovers(plan.folder)

@@ -75,9 +75,7 @@ class PreparedDataset:
             raise IncompleteDatasetError(
                 f"{path} is damaged or of another version: prepare the dataset again."
             ) from None
-        return cls(
-            Path(folder), manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases
-        )
+        return cls(Path(folder), manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases)
 
     @property
     def name(self) -> str:
@@ -117,9 +115,7 @@ class PreparedDataset:
                 "Correct them and prepare again, or go on without them: --dataset.allow-rejected"
             )
         if not self.cases("train"):
-            raise IncompleteDatasetError(
-                f"no training case of {self.name} is usable: {_counts(self.entries)}."
-            )
+            raise IncompleteDatasetError(f"no training case of {self.name} is usable: {_counts(self.entries)}.")
 
     def _usable(self) -> Iterable[CaseEntry]:
         return (each for each in self.entries if each.status != "rejected")
@@ -133,8 +129,7 @@ class PreparedDataset:
         record = read_record(folder, entry.case_id)
         if record is None or record.content != entry.content:
             raise IncompleteDatasetError(
-                f"{record_path(folder, entry.case_id)} is missing, damaged or newer than dataset.json: "
-                "prepare again."
+                f"{record_path(folder, entry.case_id)} is missing, damaged or newer than dataset.json: prepare again."
             )
         return StoredCase(folder, record, self.description)
 

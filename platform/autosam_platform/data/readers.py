@@ -65,12 +65,9 @@ def find_cases(description: DatasetDescription, root: str | Path) -> list[Case]:
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder} is not a folder. For {description.title} give the folder that holds "
-            f"{_expected(description)}."
+            f"{folder} is not a folder. For {description.title} give the folder that holds {_expected(description)}."
         )
-    pairs = (
-        _find_decathlon(folder) if description.layout == "decathlon" else _find_patterns(description, folder)
-    )
+    pairs = _find_decathlon(folder) if description.layout == "decathlon" else _find_patterns(description, folder)
     pairs = [each for each in pairs if re.fullmatch(description.case_pattern, each.case_id)]
     cases = _split(description, sorted(pairs, key=lambda each: natural_key(each.case_id)))
     if not cases:
@@ -91,9 +88,7 @@ def _expected(description: DatasetDescription) -> str:
     if description.layout == "decathlon":
         return "dataset.json, or imagesTr/*.nii.gz and labelsTr/*.nii.gz"
     patterns = _patterns(description)
-    return " or ".join(
-        f"{each.image}.nii.gz and {each.label}.nii.gz".replace("{id}", "*") for each in patterns
-    )
+    return " or ".join(f"{each.image}.nii.gz and {each.label}.nii.gz".replace("{id}", "*") for each in patterns)
 
 
 def _patterns(description: DatasetDescription) -> tuple[FilePattern, ...]:
@@ -159,13 +154,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _listed(folder: Path, name: str, entries: Any) -> list[_Pair]:
     pairs = []
     for entry in entries if isinstance(entries, list) else [entries]:
-        fields = (
-            {"image": entry} if isinstance(entry, str) else entry
-        )  # the Decathlon's test list names images only
+        fields = {"image": entry} if isinstance(entry, str) else entry  # the Decathlon's test list names images only
         if not isinstance(fields, dict) or not isinstance(fields.get("image"), str):
-            raise DatasetError(
-                f"{folder / 'dataset.json'}: {name}: {entry!r} is not {{'image': …, 'label': …}}"
-            )
+            raise DatasetError(f"{folder / 'dataset.json'}: {name}: {entry!r} is not {{'image': …, 'label': …}}")
         image = _with_channel(_inside(folder, fields["image"]))
         label = _inside(folder, fields["label"]) if fields.get("label") else None
         pairs.append(_Pair(stem(Path(fields["image"])), image, label, name))
@@ -182,9 +173,7 @@ def _inside(folder: Path, relative: Any) -> Path:
     """A file named by ``dataset.json``, which may not lead out of the dataset's folder."""
     path = folder / str(relative)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise DatasetError(
-            f"{folder / 'dataset.json'} names {relative!r}, which is outside {folder}: refused."
-        )
+        raise DatasetError(f"{folder / 'dataset.json'} names {relative!r}, which is outside {folder}: refused.")
     return path
 
 
@@ -232,9 +221,7 @@ def _sizes(rule: InOrder, found: int) -> list[tuple[Split, int]]:
     """How many of the cases found go to each part."""
     total = sum(part.cases for part in rule.parts)
     if found >= total:
-        return [
-            (part.split, part.cases + (found - total if part.split == "train" else 0)) for part in rule.parts
-        ]
+        return [(part.split, part.cases + (found - total if part.split == "train" else 0)) for part in rule.parts]
     least = 1 if found >= len(rule.parts) else 0
     spare = found - least * len(rule.parts)
     sizes = {part.split: least + part.cases * spare // total for part in rule.parts}
@@ -247,7 +234,6 @@ def _refuse_repeated_ids(folder: Path, cases: list[Case]) -> None:
     for case in cases:
         if case.case_id in seen:
             raise DatasetError(
-                f"{folder} holds case '{case.case_id}' twice: {seen[case.case_id].image} and "
-                f"{case.image}; remove one."
+                f"{folder} holds case '{case.case_id}' twice: {seen[case.case_id].image} and {case.image}; remove one."
             )
         seen[case.case_id] = case

@@ -173,9 +173,7 @@ def describe_label(label_DHW: np.ndarray, in_patient_DHW: np.ndarray) -> LabelCo
 
 def _sample_background(label_DHW: np.ndarray, allowed_DHW: np.ndarray, rng: np.random.Generator) -> list[int]:
     """From a subset drawn first: the indices of all its voxels would take more memory than the scan."""
-    drawn = rng.choice(
-        label_DHW.size, min(label_DHW.size, 50 * POINTS_PER_CLASS), replace=False, shuffle=False
-    )
+    drawn = rng.choice(label_DHW.size, min(label_DHW.size, 50 * POINTS_PER_CLASS), replace=False, shuffle=False)
     return _sample(drawn[(label_DHW.ravel()[drawn] == 0) & allowed_DHW.ravel()[drawn]], rng)
 
 
@@ -209,17 +207,13 @@ def _open(path: Path) -> blosc2.NDArray:
         ) from None
 
 
-def _crop(
-    array: blosc2.NDArray, corner: tuple[int, int, int], size: tuple[int, int, int], fill: int
-) -> np.ndarray:
+def _crop(array: blosc2.NDArray, corner: tuple[int, int, int], size: tuple[int, int, int], fill: int) -> np.ndarray:
     starts = [max(first, 0) for first in corner]
     stops = [min(first + length, n) for first, length, n in zip(corner, size, array.shape, strict=True)]
     inside = array[tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))]
     if inside.shape == tuple(size):
         return inside
     patch = np.full(size, fill, inside.dtype)
-    place = (
-        slice(a - first, a - first + n) for a, first, n in zip(starts, corner, inside.shape, strict=True)
-    )
+    place = (slice(a - first, a - first + n) for a, first, n in zip(starts, corner, inside.shape, strict=True))
     patch[tuple(place)] = inside
     return patch

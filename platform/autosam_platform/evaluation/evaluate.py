@@ -193,9 +193,7 @@ def _evaluate_or_explain(case: Case, plan: Plan) -> list[Row] | str:
 
 def _check_cases(cases: Sequence[Case], card: ModelCard, description: DatasetDescription) -> None:
     if not cases:
-        raise EvaluationError(
-            f"there is no case of {description.name} to evaluate: choose a split that has cases"
-        )
+        raise EvaluationError(f"there is no case of {description.name} to evaluate: choose a split that has cases")
     if card.classes != description.classes:
         ours, theirs = ([each.name for each in classes] for classes in (card.classes, description.classes))
         raise EvaluationError(
@@ -250,9 +248,7 @@ def _draw(
     title: str,
 ) -> None:
     classes, window = plan.description.classes, plan.description.hu_window
-    save_case_picture(
-        path, image, prediction_DHW, truth_DHW, classes, hu_window=window, title=title, metrics=metrics
-    )
+    save_case_picture(path, image, prediction_DHW, truth_DHW, classes, hu_window=window, title=title, metrics=metrics)
 
 
 def _write_results(plan: Plan, card: ModelCard, rows: Sequence[Row]) -> Summary:

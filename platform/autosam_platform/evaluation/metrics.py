@@ -86,15 +86,11 @@ def _known(label_DHW: NDArray[np.integer], ids: Sequence[int], what: str) -> NDA
     found = np.unique(label_DHW)
     unknown = sorted(set(found.tolist()) - set(ids))
     if unknown:
-        raise ValueError(
-            f"the {what} holds the labels {unknown}, which are none of the dataset's {sorted(ids)}"
-        )
+        raise ValueError(f"the {what} holds the labels {unknown}, which are none of the dataset's {sorted(ids)}")
     return label_DHW.astype(np.uint8, copy=False)
 
 
-def _joint_counts(
-    truth_DHW: NDArray[np.uint8], prediction_DHW: NDArray[np.uint8], size: int
-) -> NDArray[np.int64]:
+def _joint_counts(truth_DHW: NDArray[np.uint8], prediction_DHW: NDArray[np.uint8], size: int) -> NDArray[np.int64]:
     """Voxels for each pair of true and predicted label, one slice at a time to stay small."""
     counts = np.zeros(size * size, np.int64)
     for truth_HW, prediction_HW in zip(truth_DHW, prediction_DHW, strict=True):

@@ -98,9 +98,7 @@ def save_case_picture(
         _draw_labels(panel, plane, size, index, organs, prediction_DHW, truth_DHW)
     _draw_legend(figure, organs, metrics)
     how = "prediction filled" if truth_DHW is None else "prediction filled, truth outlined"
-    figure.text(
-        _GAP_PX / figure.bbox.width, 1 - 8 / figure.bbox.height, title, va="top", fontsize=13, weight="bold"
-    )
+    figure.text(_GAP_PX / figure.bbox.width, 1 - 8 / figure.bbox.height, title, va="top", fontsize=13, weight="bold")
     note = f"{how} · radiological convention: the patient's right (R) is at the left side of the picture"
     figure.text(_GAP_PX / figure.bbox.width, 1 - 34 / figure.bbox.height, note, va="top", fontsize=10)
     _save(figure, path)
@@ -113,9 +111,7 @@ def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
     figure.suptitle(title, fontsize=13, weight="bold")
     tolerance = rows[0].nsd_tolerance_mm if rows else 0.0
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw_spread(
-        left, "Dice", names, [[row.dice for row in rows if row.class_name == name] for name in names]
-    )
+    _draw_spread(left, "Dice", names, [[row.dice for row in rows if row.class_name == name] for name in names])
     label = f"NSD at {tolerance:g} mm"
     _draw_spread(right, label, names, [[row.nsd for row in rows if row.class_name == name] for name in names])
     left.invert_yaxis()
@@ -143,9 +139,7 @@ def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]
 def _telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) -> int:
     """The slice with the largest sum of organ areas, each as a share of that organ's largest on this axis."""
     slices = range(label_DHW.shape[axis])
-    areas = np.array(
-        [np.bincount(label_DHW.take(at, axis).ravel(), minlength=num_classes)[1:] for at in slices]
-    )
+    areas = np.array([np.bincount(label_DHW.take(at, axis).ravel(), minlength=num_classes)[1:] for at in slices])
     if not areas.any():
         return len(slices) // 2
     return int((areas / np.maximum(areas.max(axis=0), 1)).sum(axis=1).argmax())
@@ -158,9 +152,7 @@ def _draw_scan(
     low, high = hu_window
     grey = plane.cut(scan.array_DHW, index)
     extent = (0, width, height, 0)
-    panel.imshow(
-        grey, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear", aspect="equal"
-    )
+    panel.imshow(grey, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear", aspect="equal")
     rim = withStroke(linewidth=3, foreground="black")  # readable on bone and on organs too
     letters: dict[str, Any] = {
         "color": "#ffe066",
@@ -241,9 +233,7 @@ def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence
         spread = np.linspace(-0.18, 0.18, len(scores)) if len(scores) > 1 else np.zeros(len(scores))
         panel.scatter(scores, place + spread, s=22, color=[colour], edgecolor="0.2", linewidth=0.5, zorder=3)
         panel.scatter([mean(scores)], [place], marker="|", s=260, color="black", linewidth=2, zorder=4)
-    panel.set_yticks(
-        range(len(names)), [f"{name}  (n = {len(each)})" for name, each in zip(names, known, strict=True)]
-    )
+    panel.set_yticks(range(len(names)), [f"{name}  (n = {len(each)})" for name, each in zip(names, known, strict=True)])
     panel.set_xlim(-0.02, 1.02)
     panel.set_xlabel(f"{label} (a point is a case, the black bar their mean)")
     panel.grid(axis="x", color="0.9")

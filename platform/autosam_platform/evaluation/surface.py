@@ -46,9 +46,7 @@ def normalised_surface_distance(
         ValueError: a mask is empty, and so has no surface.
     """
     if not prediction_DHW.any() or not truth_DHW.any():
-        raise ValueError(
-            "an empty mask has no surface: decide what its score is before asking for a distance"
-        )
+        raise ValueError("an empty mask has no surface: decide what its score is before asking for a distance")
     predicted = surface_of(prediction_DHW, spacing_DHW)
     true = surface_of(truth_DHW, spacing_DHW)
     agreeing = _area_within(predicted, true, tolerance_mm) + _area_within(true, predicted, tolerance_mm)

@@ -49,9 +49,7 @@ class Row:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The row that ``as_json`` gave."""
-        filled: dict[str, Any] = {
-            name: math.nan if value is None else value for name, value in values.items()
-        }
+        filled: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
         return cls(**filled)
 
     def as_json(self) -> dict[str, Any]:
@@ -101,15 +99,11 @@ def read_rows(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != names:
-            raise ValueError(
-                f"{path} has the columns {reader.fieldnames}, expected {names}: evaluate the run again"
-            )
+            raise ValueError(f"{path} has the columns {reader.fieldnames}, expected {names}: evaluate the run again")
         try:
             return [_from_text(line) for line in reader]
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is damaged at line {reader.line_num}: evaluate the run again"
-            ) from error
+            raise ValueError(f"{path} is damaged at line {reader.line_num}: evaluate the run again") from error
 
 
 def _from_text(values: dict[str, str]) -> Row:
@@ -125,15 +119,11 @@ def summarise(rows: Sequence[Row]) -> Summary:
     """
     tolerances = {row.nsd_tolerance_mm for row in rows}
     if len(tolerances) != 1:
-        raise ValueError(
-            f"a summary needs rows of one NSD tolerance, these have {sorted(tolerances) or 'none'}"
-        )
+        raise ValueError(f"a summary needs rows of one NSD tolerance, these have {sorted(tolerances) or 'none'}")
     per_class = {}
     for name in dict.fromkeys(row.class_name for row in rows):
         scored = [row for row in rows if row.class_name == name and not math.isnan(row.dice)]
-        per_class[name] = Score(
-            mean(row.dice for row in scored), mean(row.nsd for row in scored), len(scored)
-        )
+        per_class[name] = Score(mean(row.dice for row in scored), mean(row.nsd for row in scored), len(scored))
     return Summary(
         mean_dice=mean(score.dice for score in per_class.values()),
         mean_nsd=mean(score.nsd for score in per_class.values()),
@@ -166,9 +156,7 @@ def _percent(value: float) -> str:
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()
-    }
+    return {key: _without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -77,9 +77,7 @@ def read_card(folder: Path) -> ModelCard:
         return ModelCard.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ModelFolderError(
-            f"{path} does not describe a model ({problems}): train or export it again"
-        ) from None
+        raise ModelFolderError(f"{path} does not describe a model ({problems}): train or export it again") from None
 
 
 def load_model(folder: Path, card: ModelCard, device: torch.device) -> nn.Module:
@@ -92,9 +90,7 @@ def load_model(folder: Path, card: ModelCard, device: torch.device) -> nn.Module
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
     options = card.model.options
-    model = build_model(
-        card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options
-    )
+    model = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
     try:
         load_weights(model, path)
     except (SafetensorError, RuntimeError) as error:

@@ -44,9 +44,7 @@ class Predictor:
     amp: torch.dtype | None = None
 
     @classmethod
-    def load(
-        cls, folder: Path, *, overlap: float | None = None, device: str | None = None, batch: int = 1
-    ) -> Self:
+    def load(cls, folder: Path, *, overlap: float | None = None, device: str | None = None, batch: int = 1) -> Self:
         """Load ``model/`` of a run: on a GPU where there is one, in bf16 where the hardware has it.
 
         Args:
@@ -121,9 +119,7 @@ class Prediction:
     watch: Stopwatch
 
 
-def predict_scan(
-    predictor: Predictor, scan: Path, target: Path, *, progress: Progress | None = None
-) -> Prediction:
+def predict_scan(predictor: Predictor, scan: Path, target: Path, *, progress: Progress | None = None) -> Prediction:
     """Predict a NIfTI file and write the label map on its grid: same shape, affine and orientation.
 
     The names and colours of the labels lie beside ``target`` (see ``data.geometry.save_label``).

@@ -62,13 +62,9 @@ def sliding_window(
         ValueError: the overlap is not in [0, 1), the volume is no volume, or the network gives another shape.
     """
     if not 0 <= overlap < 1:
-        raise ValueError(
-            f"an overlap of {overlap} is not possible: give a share from 0 up to 0.9, such as 0.5"
-        )
+        raise ValueError(f"an overlap of {overlap} is not possible: give a share from 0 up to 0.9, such as 0.5")
     if image_DHW.ndim != 3 or 0 in image_DHW.shape:
-        raise ValueError(
-            f"expected a volume of depth, height and width, got the shape {tuple(image_DHW.shape)}"
-        )
+        raise ValueError(f"expected a volume of depth, height and width, got the shape {tuple(image_DHW.shape)}")
     padded_DHW, before = _pad(image_DHW, patch, pad_value)
     windows = _windows(padded_DHW.shape, patch, overlap)
     weight_DHW = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125, device=device)
@@ -93,9 +89,7 @@ def sliding_window(
         sums.move_up(following - start)
 
 
-def predict_labels(
-    model: nn.Module, image_DHW: Tensor, patch: Size, overlap: float, num_classes: int
-) -> Tensor:
+def predict_labels(model: nn.Module, image_DHW: Tensor, patch: Size, overlap: float, num_classes: int) -> Tensor:
     """The most probable class of every voxel of a prepared volume, uint8, on the volume's device.
 
     A volume smaller than the window is padded with its own minimum, which is air in any CT.
@@ -125,10 +119,7 @@ def _pad(image_DHW: Tensor, patch: Size, value: float) -> tuple[Tensor, list[int
 
 def _windows(size: torch.Size, patch: Size, overlap: float) -> list[tuple[slice, ...]]:
     """All windows, lowest first; the last of each axis is moved back to end with the volume."""
-    step = [
-        want if want == have else max(int(want * (1 - overlap)), 1)
-        for want, have in zip(patch, size, strict=True)
-    ]
+    step = [want if want == have else max(int(want * (1 - overlap)), 1) for want, have in zip(patch, size, strict=True)]
     return dense_patch_slices(size, patch, step)
 
 
