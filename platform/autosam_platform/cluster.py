@@ -53,8 +53,8 @@ def connect(**own_ray: Any) -> None:
     except ConnectionError as error:
         raise ConnectionError(
             f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it "
-            "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, `ray stop` "
-            "removes its traces."
+            "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, "
+            "`ray stop` removes its traces."
         ) from error
 
 

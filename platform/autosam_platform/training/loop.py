@@ -250,8 +250,8 @@ class Fit:
         where = f"from step {done} of {self.sampler.steps * self.settings.epochs}" if done else "from the start"
         self._say(
             f"{self.experiment.model.name}: {trained / 1e6:.2f} M of {total / 1e6:.2f} M parameters are trained, "
-            f"{where}; {len(self.prepared.cases('train'))} training cases, {self.world} worker(s) on {self.device.type}, "
-            f"{str(format_of(self.settings.precision, self.device)).removeprefix('torch.')}"
+            f"{where}; {len(self.prepared.cases('train'))} training cases, {self.world} worker(s) on "
+            f"{self.device.type}, {str(format_of(self.settings.precision, self.device)).removeprefix('torch.')}"
         )
         if trained == total:
             self._say(
