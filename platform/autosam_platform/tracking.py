@@ -191,7 +191,7 @@ def _summary(run: MlflowRun) -> RunSummary:
 
 def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
+    if experiment is None or "'" in run_id:  # none of ours has a quote, and a filter cannot hold one
         return None
     found = client.search_runs([experiment.experiment_id], f"tags.`{_RUN_ID}` = '{run_id}'", max_results=1)
     return found[0] if found else None
