@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ import pytest
 
 from autosam_platform import cluster
 
-REAL_CT = Path(__file__).parents[1] / ".." / "shared" / "data" / "real-ct"
+TESTS = Path(__file__).parent
+REAL_CT = TESTS.parent / ".." / "shared" / "data" / "real-ct"
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,8 @@ def ray_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("RAY_ADDRESS", raising=False)
         environment.setenv("AUTOSAM_WORKSPACE", str(tmp_path_factory.mktemp("workspace")))
+        # Workers import what the tests define; the packages themselves travel as they do for a job.
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *(str(each) for each in TESTS.glob("*/"))]))
         environment.setattr(cluster, "_runs_here", lambda: False)  # never a cluster that somebody works on
         cluster.connect(num_cpus=2, include_dashboard=False, _temp_dir=str(folder))
         yield

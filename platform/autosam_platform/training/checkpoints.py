@@ -1,7 +1,7 @@
 """What a run needs to continue with the same bits, and which of its checkpoints are whole.
 
 A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch,
-step, score and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``. Ray merges the ranks' folders.
+step, score and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``; Ray merges them.
 """
 
 import json
