@@ -7,6 +7,7 @@ Nothing of SAM's encoder runs them, so it is enough that their signatures are de
 """
 
 import importlib
+import sys
 from types import ModuleType
 
 import torch
@@ -33,6 +34,11 @@ def _import_segment_anything() -> ModuleType:
         if "torchvision::" not in str(error):
             raise
         _declare_missing_operators()
+    if "segment_anything" not in sys.modules:
+        # Somebody else's import of it may have failed for the same reason (MONAI tries). Python then keeps the parts
+        # that had succeeded, and would not hang them into the package again.
+        for name in [each for each in sys.modules if each.startswith("segment_anything.")]:
+            del sys.modules[name]
     return importlib.import_module("segment_anything")
 
 
