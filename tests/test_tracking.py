@@ -1,8 +1,10 @@
 """Runs as they are recorded and read back, on a real SQLite store."""
 
 import math
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,15 @@ def test_a_damaged_database_is_an_error_with_its_path_and_remedy(tmp_path: Path)
     (tmp_path / "mlflow.db").write_text("rubbish")
     with pytest.raises(TrackingError, match=r"mlflow\.db.*move the file away"):
         list_runs(tmp_path)
+
+
+def test_a_database_that_fails_while_a_run_writes_is_our_error(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "demo-0123", tags=TAGS, params={})
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
+        other.execute("DROP TABLE metrics")
+        other.commit()
+    with pytest.raises(TrackingError, match="record of runs does not answer"):
+        run.log({"train/loss": 1.0}, 1)
 
 
 def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:

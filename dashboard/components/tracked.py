@@ -63,18 +63,9 @@ def _curves(workspace: str, run_id: str) -> dict[str, Points]:
 
 
 def _asked(question: Callable[[], T]) -> T:
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     from autosam_platform.tracking import TrackingError
 
     try:
         return question()
     except TrackingError as error:
         raise ReadingError(str(error)) from error
-    except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReadingError(
-            f"The record of runs does not answer ({reason}). If it is locked, wait for the process that writes it, "
-            "or end it, and reload the page."
-        ) from error

@@ -77,7 +77,9 @@ class TrainingSection(Section):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Learning rate after the warm-up."""
     final_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """The rate at the end, as a fraction of the learning rate; it decays exponentially to it."""
+    """The rate at the end, as a fraction of the learning rate."""
+    decay: Literal["exponential", "linear"] = "exponential"
+    """How the rate gets there after the warm-up: exponential is the paper's, linear pays in short runs."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """AdamW's decoupled weight decay."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0

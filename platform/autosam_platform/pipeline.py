@@ -145,9 +145,10 @@ def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> N
     run = open_run(workspace(), run_folder.name, tags={}, params={})
     made_of = content_hash(folder / "metrics.csv")
     if run.tags().get(f"autosam.evaluation.{split}") != made_of:
-        numbers = {f"{split}/mean_dice": summary.mean_dice, f"{split}/mean_nsd": summary.mean_nsd}
+        prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
+        numbers = {f"{prefix}/mean_dice": summary.mean_dice, f"{prefix}/mean_nsd": summary.mean_nsd}
         for name, score in summary.per_class.items():
-            numbers |= {f"{split}/dice/{name}": score.dice, f"{split}/nsd/{name}": score.nsd}
+            numbers |= {f"{prefix}/dice/{name}": score.dice, f"{prefix}/nsd/{name}": score.nsd}
         run.log(numbers, step=0)
         save_curves(run_folder / "curves.png", read_curves(workspace(), run_folder.name), run_folder.name)
         run.add_file(run_folder / "curves.png")

@@ -9,11 +9,11 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine by default
 from mlflow.entities import Metric, Param, RunTag
@@ -28,10 +28,28 @@ EXPERIMENT = "autosam"
 _RUN_ID = "autosam.run_id"
 _BATCH = 900  # MLflow takes at most 1,000 metrics a call
 _PARAM_LENGTH = 6000
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TrackingError(RuntimeError):
     """The record of the runs cannot be read or written; the message says where it is and what to do."""
+
+
+def _explained(ask: Callable[P, T]) -> Callable[P, T]:
+    """``ask`` the record; a refusal of MLflow or its database becomes a ``TrackingError``."""
+
+    @functools.wraps(ask)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return ask(*args, **kwargs)
+        except (MlflowException, SQLAlchemyError) as error:
+            raise TrackingError(
+                f"the record of runs does not answer ({str(error).splitlines()[0]}). If it is locked, wait for the "
+                "process that writes it, or end it, and try again."
+            ) from error
+
+    return asked
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,7 @@ class Run:
         """Record numbers at ``step``; those that are not finite are left out, since a curve has no place for them."""
         self.log_many([(metrics, step)])
 
+    @_explained
     def log_many(self, points: Iterable[tuple[Mapping[str, float], int]]) -> None:
         """The same for many steps, in few calls."""
         now = int(time.time() * 1000)
@@ -75,14 +94,17 @@ class Run:
         for start in range(0, len(rows), _BATCH):
             self._client.log_batch(self.mlflow_id, metrics=rows[start : start + _BATCH])
 
+    @_explained
     def tag(self, tags: Mapping[str, Any]) -> None:
         """Record facts that may change, as text."""
         self._client.log_batch(self.mlflow_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
+    @_explained
     def tags(self) -> dict[str, str]:
         """The facts recorded so far."""
         return dict(self._client.get_run(self.mlflow_id).data.tags)
 
+    @_explained
     def add_file(self, path: Path, folder: str = "") -> None:
         """Keep a copy of a file, or of the files in a folder, with the run."""
         if path.is_dir():
@@ -90,11 +112,13 @@ class Run:
         else:
             self._client.log_artifact(self.mlflow_id, str(path), folder or None)
 
+    @_explained
     def finish(self, state: str = "FINISHED") -> None:
         """Close the record as FINISHED, FAILED or KILLED."""
         self._client.set_terminated(self.mlflow_id, state)
 
 
+@_explained
 def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: Mapping[str, Any]) -> Run:
     """Begin the record of ``run_id``, or go on with it where there is one.
 
@@ -121,6 +145,7 @@ def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: M
     return run
 
 
+@_explained
 def list_runs(workspace: Path, limit: int = 1000) -> list[RunSummary]:
     """The newest runs first.
 
@@ -137,6 +162,7 @@ def list_runs(workspace: Path, limit: int = 1000) -> list[RunSummary]:
     return [_summary(run) for run in found if _RUN_ID in run.data.tags]
 
 
+@_explained
 def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float]]]:
     """Every curve of a run as (step, value), in order of steps.
 

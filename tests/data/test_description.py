@@ -28,7 +28,6 @@ PAPER = {
     "amos": (AMOS_ORGANS, (1.0, 1.0, 1.5), (-991, 362), (0.1, 0.1, 0.2, 0.0)),
     "ct_org": ("liver, bladder, lungs, kidneys, bones", (2.0, 2.0, 2.0), (-1000, 1000), (0.5, 0.5, 0.1, 0.1)),
     "pelvic": ("prostate, bladder, rectum", (1.5, 1.5, 1.5), (-50, 150), (0.3, 0.2, 0.1, 0.1)),
-    "phantom": (BTCV_ORGANS, (3.0, 3.0, 3.0), (-125, 275), (0.1, 0.1, 0.2, 0.0)),
 }
 
 
@@ -48,6 +47,12 @@ def test_description_is_the_papers(name: str) -> None:
         settings.intensity_shift,
     ) == probabilities
     assert description.nsd_tolerance_mm == 2.0
+
+
+@pytest.mark.parametrize("name", ["phantom", "one_scan"])
+def test_small_datasets_have_btcvs_classes_and_window(name: str) -> None:
+    own, btcv = load_description(name), load_description("btcv")
+    assert (own.classes, own.hu_window, own.spacing_xyz) == (btcv.classes, btcv.hu_window, (3.0, 3.0, 3.0))
 
 
 def test_scaling_is_the_papers() -> None:

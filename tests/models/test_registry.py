@@ -27,7 +27,7 @@ def test_the_largest_fits_the_papers_about_600_million():
 
 def test_demo_is_small_and_trained_whole():
     card = CARDS["autosam_demo"]
-    assert card.parameters == card.trained_parameters < 2e6
+    assert card.parameters == card.trained_parameters < 3e6
 
 
 def test_unknown_model_is_refused_with_what_there_is():

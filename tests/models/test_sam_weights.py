@@ -36,6 +36,7 @@ def test_weights_arrive(sam):
     encoder = build(path).encoder
     kernel = state["image_encoder.patch_embed.proj.weight"]
     torch.testing.assert_close(encoder.patch_embedding.slice_conv.weight[:, 0, 0], kernel.sum(dim=1))
+    assert (encoder.patch_embedding.depth_conv.weight == 1 / 16).all()  # a mean: constant along depth is SAM's slice
     torch.testing.assert_close(encoder.positions.plane_HWC, state["image_encoder.pos_embed"][0])
     torch.testing.assert_close(encoder.blocks[2].mlp.lin1.weight, state["image_encoder.blocks.2.mlp.lin1.weight"])
     attention = encoder.blocks[3].attn  # global in SAM, so 7 rows; 3 with windows of 2

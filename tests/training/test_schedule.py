@@ -3,9 +3,18 @@
 import itertools
 import math
 
+import pytest
+
 from autosam_platform.training.schedule import learning_rate
 
-PAPER = {"peak": 5e-4, "final": 0.01, "steps_per_epoch": 24, "epochs": 200, "warmup_epochs": 5.0}
+PAPER = {
+    "peak": 5e-4,
+    "final": 0.01,
+    "decay": "exponential",
+    "steps_per_epoch": 24,
+    "epochs": 200,
+    "warmup_epochs": 5.0,
+}
 
 
 def test_warms_up_for_five_epochs_then_decays_to_one_percent() -> None:
@@ -24,4 +33,11 @@ def test_decay_is_exponential() -> None:
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:
-    assert learning_rate(0, peak=1.0, final=0.1, steps_per_epoch=3, epochs=2, warmup_epochs=0) == 1.0
+    assert learning_rate(0, **PAPER | {"peak": 1.0, "warmup_epochs": 0}) == 1.0
+
+
+def test_linear_decay_is_half_way_in_the_middle() -> None:
+    """From 1 to 0.2 over the 4 steps after the warm-up of one: 0.6 after two of them."""
+    short = {"peak": 1.0, "final": 0.2, "decay": "linear", "steps_per_epoch": 1, "epochs": 5, "warmup_epochs": 1}
+    rates = [learning_rate(step, **short) for step in range(6)]
+    assert rates == pytest.approx([0.5, 1.0, 0.8, 0.6, 0.4, 0.2])

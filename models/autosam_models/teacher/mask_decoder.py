@@ -12,6 +12,9 @@ from autosam_models.teacher.fusion import Fusion
 
 FusionSize = Literal["half", "full"]
 
+ORGAN_PRIOR = -4.0
+"""Logit of every organ against the background, before training."""
+
 
 class MaskDecoder(nn.Module):
     """Maps of the token grid and the image to logits.
@@ -54,6 +57,11 @@ class MaskDecoder(nn.Module):
         self.fuse = Fusion(maps * second, in_channels, fusion_width, factor)
         self.norm = InstanceNorm(fusion_width)
         self.classify = nn.Conv3d(fusion_width, num_classes, 3, padding=1)
+        # Nearly all voxels are background. Told so from the start, no organ has to be unlearned everywhere first;
+        # without it, small ones stay at zero for hundreds of steps (docs/log.md, 2026-11-23).
+        assert self.classify.bias is not None
+        nn.init.constant_(self.classify.bias, ORGAN_PRIOR)
+        nn.init.zeros_(self.classify.bias[:1])
 
     def forward(self, maps_BCDHW: Sequence[Tensor], image_BCDHW: Tensor) -> Tensor:
         """Decode.

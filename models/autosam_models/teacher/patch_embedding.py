@@ -51,7 +51,9 @@ class PatchEmbedding(nn.Module):
         self.border = int(upsample > 1)
         self.slice_conv = nn.Conv3d(in_channels, embed_dim, (1, kernel, kernel), stride=(1, kernel, kernel))
         self.depth_conv = nn.Conv3d(embed_dim, embed_dim, (kernel, 1, 1), stride=(kernel, 1, 1), groups=embed_dim)
-        nn.init.constant_(self.depth_conv.weight, 1 / kernel)
+        # Different along depth in each channel, with the variance kept. load_sam makes it a mean; a mean from scratch
+        # would hide from every channel at which depth of the token something lies (docs/log.md, 2026-11-23).
+        nn.init.normal_(self.depth_conv.weight, std=kernel**-0.5)
         assert self.depth_conv.bias is not None
         nn.init.zeros_(self.depth_conv.bias)
         self.register_buffer("upsampling", upsampling_matrix(kernel, upsample), persistent=False)

@@ -39,8 +39,9 @@ class SamWeights:
 def load_sam(encoder: ImageEncoder, path: str | Path) -> SamWeights:
     """Copy the image encoder of a SAM checkpoint into ``encoder``.
 
-    Kernels of the patch embedding are summed over SAM's colours (CT is grey: the same value in all three), tables of
-    relative positions are resized linearly to the window, and the table for depth starts as the mean of both.
+    Kernels of the patch embedding are summed over SAM's colours (CT is grey: the same value in all three) and followed
+    by a mean along depth; tables of relative positions are resized linearly to the window, and the table for depth
+    starts as the mean of both.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -122,7 +123,9 @@ def _inflate_embedding(left: dict[str, Tensor], encoder: ImageEncoder) -> dict[s
     kernel_CIHW = left.pop("patch_embed.proj.weight")
     channels = encoder.patch_embedding.slice_conv.in_channels
     grey = kernel_CIHW.sum(dim=1, keepdim=True) / channels
+    depth_kernel = encoder.patch_embedding.depth_conv.weight
     return {
+        "patch_embedding.depth_conv.weight": torch.full_like(depth_kernel, 1 / depth_kernel.shape[2]),
         "patch_embedding.slice_conv.weight": grey.repeat(1, channels, 1, 1)[:, :, None],
         "patch_embedding.slice_conv.bias": left.pop("patch_embed.proj.bias"),
         "positions.plane_HWC": left.pop("pos_embed")[0],

@@ -172,6 +172,7 @@ class Fit:
             epoch * self.sampler.steps + self.position.step,
             peak=self.settings.learning_rate,
             final=self.settings.final_rate,
+            decay=self.settings.decay,
             steps_per_epoch=self.sampler.steps,
             epochs=self.settings.epochs,
             warmup_epochs=self.settings.warmup_epochs,

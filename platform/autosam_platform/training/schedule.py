@@ -1,17 +1,25 @@
 """The learning rate as a pure function of the step, so that a checkpoint needs no scheduler of its own."""
 
+from typing import Literal
+
+Decay = Literal["exponential", "linear"]
+
 
 def learning_rate(
-    step: int, *, peak: float, final: float, steps_per_epoch: int, epochs: int, warmup_epochs: float
+    step: int, *, peak: float, final: float, decay: Decay, steps_per_epoch: int, epochs: int, warmup_epochs: float
 ) -> float:
-    """Linear warm-up, then exponential decay to ``final · peak`` at the last epoch (PAPER.md Sec. 4).
+    """Linear warm-up, then decay to ``final · peak`` at the last epoch: exponential in the paper (PAPER.md Sec. 4).
 
     Args:
         step: steps done before this one, counted over all epochs from 0.
         peak: rate at the end of the warm-up.
         final: rate at the end of training, as a fraction of ``peak``.
+        decay: ``"linear"`` stays near the peak for longer, which pays in short runs.
     """
     epoch = step / steps_per_epoch
     if epoch < warmup_epochs:
         return peak * (step + 1) / (warmup_epochs * steps_per_epoch + 1)
-    return peak * final ** ((epoch - warmup_epochs) / (epochs - warmup_epochs))
+    share = (epoch - warmup_epochs) / (epochs - warmup_epochs)
+    if decay == "linear":
+        return peak * (1 - share * (1 - final))
+    return peak * final**share
