@@ -44,5 +44,5 @@ dashboard: $(STAMP)
 	$(PYTHON) -m streamlit run dashboard/app.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find platform models jobs dashboard tests \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +

@@ -93,7 +93,8 @@ def map_tasks(
         handles[remote.options(num_cpus=cpus, num_gpus=gpus, name=label, **need).remote(function, item)] = index
     results: list[Any] = [None] * len(items)
     waiting = list(handles)
-    with tqdm(total=len(items), desc=label, file=sys.stdout, disable=not items, ascii=" =") as bar:
+    pause = 0.1 if sys.stdout.isatty() else 15.0  # seconds between updates: in a log file each one is a line
+    with tqdm(total=len(items), desc=label, file=sys.stdout, disable=not items, ascii=" =", mininterval=pause) as bar:
         while waiting:
             done, waiting = ray.wait(waiting, num_returns=1)
             try:

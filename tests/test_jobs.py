@@ -1,0 +1,120 @@
+"""The jobs as a person launches them: commands in, exit status, messages and files out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import ray
+from synthetic_scans import write_btcv
+
+JOBS = Path(__file__).parents[1] / "jobs"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scans, two to train on, and a recipe beside them."""
+    folder = write_btcv(tmp_path_factory.mktemp("raw"), 4)
+    (folder / "tiny.yaml").write_text(
+        "extends: btcv\nname: tiny\ntitle: tiny\nspacing_xyz: [2.0, 2.0, 3.0]\n"
+        "split: {rule: in_order, parts: [{split: train, cases: 2}, {split: val, cases: 1}, {split: test, cases: 1}]}\n"
+    )
+    recipe = {
+        "name": "tiny",
+        "dataset": {"name": str(folder / "tiny.yaml"), "root": str(folder)},
+        "model": {"name": "autosam_demo", "patch_DHW": [16, 16, 16], "options": {"embed_dim": 16, "window": 2}},
+        "training": {"epochs": 2, "warmup_epochs": 1, "patches_per_case": 2, "loader_workers": 0},
+        "inference": {"overlap": 0.25},
+        "compute": {"cpus_per_worker": 1},
+    }
+    (folder / "recipe.json").write_text(json.dumps(recipe))  # JSON is YAML
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run ``jobs/NAME.py`` in an empty folder, with a workspace for all tests of this module."""
+    workspace, home = tmp_path_factory.mktemp("jobs"), tmp_path_factory.mktemp("home")
+    address = ray.get_runtime_context().gcs_address
+    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+
+    def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(JOBS / f"{name}.py"), *map(str, arguments)]
+        return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=240)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(job: Run, scans: Path) -> dict[str, object]:
+    """What training the recipe printed on its last line."""
+    done = job("train_teacher", "--recipe", scans / "recipe.json", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_trained_run_leaves_model_metrics_pictures_and_curves(trained: dict[str, object]) -> None:
+    folder = Path(str(trained["place"]))
+    assert folder.name == trained["run"]
+    for part in ("config.yaml", "curves.png", "model/model.safetensors", "model/model.json", "evaluation/metrics.csv"):
+        assert (folder / part).stat().st_size > 0, part
+    assert len(list((folder / "evaluation" / "pictures").glob("*.png"))) == trained["n_cases"] == 1
+    assert len(list((folder / "evaluation" / "predictions").glob("*.nii.gz"))) == 1
+
+
+def test_the_same_command_again_finds_the_run(job: Run, scans: Path, trained: dict[str, object]) -> None:
+    done = job("train_teacher", "--recipe", scans / "recipe.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "was trained before and is found" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"Result: {trained['place']}"
+
+
+def test_evaluate_takes_another_split(job: Run, trained: dict[str, object]) -> None:
+    done = job("evaluate", "--split", "val", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["n_cases"] == 1
+    assert (Path(str(trained["place"])) / "evaluation-val" / "metrics.csv").exists()
+
+
+def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[str, object], tmp_path: Path) -> None:
+    scan, target = scans / "imagesTr" / "img0001.nii.gz", tmp_path / "labels.nii.gz"
+    done = job("predict", "--input", scan, "--output", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    image, label = nib.load(scan), nib.load(target)
+    assert label.shape == image.shape
+    assert nib.aff2axcodes(label.affine) == nib.aff2axcodes(image.affine)
+    np.testing.assert_allclose(label.affine, image.affine)
+    assert (tmp_path / "labels.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("train_teacher", ["--recipe", "one_scan", "--dataset.root", "/nowhere"], "/nowhere"),
+        ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
+        ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
+    ],
+)
+def test_what_a_person_can_put_right_is_said_without_a_traceback(
+    job: Run, trained: dict[str, object], name: str, arguments: list[str], message: str
+) -> None:
+    done = job(name, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_rejected_case_stops_the_training_before_it_begins(job: Run, scans: Path, tmp_path: Path) -> None:
+    broken = write_btcv(tmp_path, 4)
+    whole = (broken / "imagesTr" / "img0002.nii.gz").read_bytes()
+    (broken / "imagesTr" / "img0002.nii.gz").write_bytes(whole[: len(whole) // 2])
+    done = job("train_teacher", "--recipe", scans / "recipe.json", "--dataset.root", broken)
+    assert done.returncode == 1
+    assert "img0002" in done.stderr and "--dataset.allow-rejected" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
