@@ -10,6 +10,10 @@ SETTINGS_OF_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; without it every task warns
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # train.report waits for this poll: 2 s is a third of a short fit
+    # Else a worker prints every line twice, and every report in full (its logger is named after a file, so that
+    # LoggingConfig does not reach it).
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
 }
 for _name, _value in SETTINGS_OF_RAY.items():
     os.environ.setdefault(_name, _value)

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from autosam_platform.data.colours import organ_colour
 from autosam_platform.files import atomic_write
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
@@ -26,7 +27,9 @@ def save_curves(path: Path, curves: Curves, title: str) -> None:
         if key.startswith("val/dice/"):
             organ = key.removeprefix("val/dice/")
             mean = organ == "mean"
-            dice.plot(*_xy(points), marker=".", lw=2.5 if mean else 0.8, color="black" if mean else None, label=organ)
+            colour = "black" if mean else np.divide(organ_colour(organ), 255)
+            marks = {"marker": "o", "ms": 4, "mec": "dimgrey", "mew": 0.5}  # the edge shows a pale organ on white
+            dice.plot(*_xy(points), lw=2.5 if mean else 1, color=colour, label=organ, **marks)
     rate.plot(*_xy(curves.get("train/learning_rate", ())))
     for axes, name in ((losses, "training loss"), (dice, "validation Dice"), (rate, "learning rate")):
         axes.set(title=name, xlabel="step")

@@ -111,7 +111,6 @@ def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
             ),
-            # Ray's own messages print every report in full; ours tell how the run goes.
             logging_config=ray.train.LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]  # mypy sees V1's
             callbacks=[CurveRecorder(workspace, storage.parent.name)],  # type: ignore[list-item]  # likewise
         ),
