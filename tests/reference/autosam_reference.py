@@ -1,4 +1,4 @@
-"""Parts of the AutoSAM Adapter written out literally: slow, short, and sharing their weights with the real ones."""
+"""The AutoSAM Adapter and its parts written out literally: slow, short, and sharing their weights with the real ones."""
 
 from itertools import pairwise, product
 
@@ -7,7 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autosam_models.teacher.attention import WindowAttention
+from autosam_models.teacher.autosam import AutoSAM
+from autosam_models.teacher.encoder import ImageEncoder
 from autosam_models.teacher.fusion import Fusion
+from autosam_models.teacher.mask_decoder import MaskDecoder
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 
 
@@ -59,3 +62,38 @@ def fuse(fusion: Fusion, maps_BCDHW: Tensor, image_BCDHW: Tensor) -> Tensor:
     """Upsample the maps, put the image beside them, convolve."""
     upsampled = F.interpolate(maps_BCDHW, scale_factor=fusion.factor, mode="trilinear", align_corners=False)
     return fusion.conv(torch.cat([upsampled, image_BCDHW], dim=1))
+
+
+def forward(model: AutoSAM, image_BCDHW: Tensor) -> Tensor:
+    """The whole model: ``logits_BKDHW`` as ``AutoSAM.forward`` gives them, nothing folded, fused or skipped."""
+    depth, height, width = image_BCDHW.shape[2:]
+    missing = [-n % model.token_edge for n in (width, height, depth)]
+    image_BCDHW = F.pad(image_BCDHW, [side for gap in missing for side in (0, gap)], mode="replicate")
+    maps = encode(model.encoder, image_BCDHW)
+    if model.prompt_generator is not None:
+        maps[-1] = model.prompt_generator(maps[-1])
+    return decode(model.decoder, maps, image_BCDHW)[:, :, :depth, :height, :width]
+
+
+def encode(encoder: ImageEncoder, image_BCDHW: Tensor) -> list[Tensor]:
+    """The maps after each quarter of the blocks; the last ones, where there are fewer necks than quarters."""
+    embedding = encoder.patch_embedding
+    upsample = embedding.slice_conv.kernel_size[1] // embedding.stride
+    tokens_BDHWC = encoder.positions(embed(embedding, image_BCDHW, upsample))
+    quarters = []
+    for number, block in enumerate(encoder.blocks, start=1):
+        tokens_BDHWC = block.adapter(tokens_BDHWC)
+        tokens_BDHWC = tokens_BDHWC + attend(block.attn, block.norm1(tokens_BDHWC))
+        tokens_BDHWC = tokens_BDHWC + block.mlp(block.norm2(tokens_BDHWC))
+        if number % (len(encoder.blocks) // 4) == 0:
+            quarters.append(tokens_BDHWC.permute(0, 4, 1, 2, 3))
+    return [neck(x) for neck, x in zip(encoder.necks, quarters[-len(encoder.necks) :], strict=True)]
+
+
+def decode(decoder: MaskDecoder, maps: list[Tensor], image_BCDHW: Tensor) -> Tensor:
+    """Heads, upsampling, the image beside them, two convolutions; upsampled to the image where it is larger."""
+    heads_BCDHW = torch.cat([head(x) for head, x in zip(decoder.heads, maps, strict=True)], dim=1)
+    size = [decoder.fuse.factor * n for n in heads_BCDHW.shape[2:]]
+    fused = fuse(decoder.fuse, heads_BCDHW, F.interpolate(image_BCDHW, size, mode="area"))
+    logits = decoder.classify(F.relu(F.instance_norm(fused, weight=decoder.norm.weight, bias=decoder.norm.bias)))
+    return F.interpolate(logits, image_BCDHW.shape[2:], mode="trilinear", align_corners=False)
