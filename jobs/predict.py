@@ -68,8 +68,8 @@ def _demo() -> tuple[Path, Path]:
 
 
 def _show(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\rwindow {done} of {total}", end=end, flush=True)
+    if done == total or sys.stdout.isatty():  # in a log file, the last one will do
+        print(f"\rwindow {done} of {total}", end="\n" if done == total else "", flush=True)
 
 
 if __name__ == "__main__":

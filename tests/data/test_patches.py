@@ -56,6 +56,16 @@ def test_shapes_types_and_number(prepared: PreparedDataset) -> None:
         patches[12]
 
 
+def test_a_patch_tells_which_classes_its_case_annotates(prepared: PreparedDataset) -> None:
+    partly = _with(prepared, annotated={"img0001": ["spleen", "liver"]})  # ids 1 and 6
+    patches = PatchDataset(partly, PATCH)
+    found = {
+        item["case_id"]: item["annotated"].nonzero().flatten().tolist() for item in map(patches.__getitem__, range(4))
+    }
+    assert found.pop("img0001") == [0, 1, 6]
+    assert list(found.values()) == [list(range(14))] * 3
+
+
 def test_every_case_comes_once_a_round_in_an_order_of_its_own(prepared: PreparedDataset) -> None:
     patches = PatchDataset(prepared, PATCH, patches_per_case=8)
     order = [case_id for case_id, _, _ in _epoch(patches)]

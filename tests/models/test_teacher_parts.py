@@ -5,10 +5,27 @@ import torch
 from reference.autosam_reference import fuse
 
 from autosam_models.teacher.adapter import SpatialAdapter
-from autosam_models.teacher.convolution import InstanceNorm
+from autosam_models.teacher.convolution import Conv3d, InstanceNorm
 from autosam_models.teacher.fusion import Fusion, phase_matrix
 from autosam_models.teacher.positions import PositionTables
 from autosam_models.teacher.prompt_generator import AutoPromptGenerator, pad_for_halving
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_kernels_gradient_under_autocast_is_right_on_small_grids(depth):
+    torch.manual_seed(0)
+    conv = Conv3d(24, 24, 3, padding=1, bias=False)
+    x_BCDHW = torch.randn(1, 24, depth, 4, 4)
+
+    def gradient(enabled):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = conv(x_BCDHW)
+        return torch.autograd.grad(out.float().square().sum(), conv.weight)[0]
+
+    expected = gradient(enabled=False)
+    for _ in range(5):  # what was wrong came from memory that others had used
+        torch.full_like(conv.weight, 1e30)
+        torch.testing.assert_close(gradient(enabled=True), expected, rtol=0.05, atol=0.02 * expected.abs().max().item())
 
 
 def test_larger_plane_is_average_pooled_to_the_patch():

@@ -1,4 +1,4 @@
-"""The AutoSAM Adapter and its parts written out literally: slow, short, and sharing their weights with the real ones."""
+"""The AutoSAM Adapter and its parts written out literally: slow, short, with the weights of the real ones."""
 
 from itertools import pairwise, product
 

@@ -210,6 +210,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
     assert all(np.isfinite(values).all() for values in last.values())
 
 
+class _Bottomless(SegmentationObjective):
+    """A loss that is finite, and whose gradient is not: the square root at zero."""
+
+    def forward(self, logits_BKDHW: torch.Tensor, batch: dict[str, object]) -> dict[str, torch.Tensor]:
+        losses = super().forward(logits_BKDHW, batch)  # type: ignore[arg-type]
+        return losses | {"loss": losses["loss"] + (logits_BKDHW * 0).flatten(1).sum(1).sqrt()}
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_too(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 0, step 0, in img000\d\. No weight"):
+        fit(_experiment(scans, seed=6), prepared, tmp_path, _Bottomless)
+
+
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:

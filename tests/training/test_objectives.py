@@ -20,6 +20,14 @@ def _plain(logits_KDHW: torch.Tensor, label_DHW: torch.Tensor) -> float:
     return float(sum(losses) / max(len(losses), 1) - chosen_DHW.log().mean())
 
 
+def _batch(label_B1DHW: torch.Tensor, num_classes: int, unknown: int | None = None) -> dict[str, torch.Tensor]:
+    """A batch whose cases annotate all classes but ``unknown``."""
+    annotated_BK = torch.ones(len(label_B1DHW), num_classes, dtype=torch.bool)
+    if unknown is not None:
+        annotated_BK[:, unknown] = False
+    return {"label": label_B1DHW, "annotated": annotated_BK}
+
+
 def test_two_voxels_by_hand() -> None:
     """Two voxels, two classes, all logits 0: probabilities 1/2, one voxel of class 1.
 
@@ -27,7 +35,7 @@ def test_two_voxels_by_hand() -> None:
     """
     logits = torch.zeros(1, 2, 1, 1, 2)
     label = torch.tensor([0, 1]).view(1, 1, 1, 1, 2)
-    losses = SegmentationObjective()(logits, {"label": label})
+    losses = SegmentationObjective()(logits, _batch(label, 2))
     assert math.isclose(losses["dice_loss"].item(), 0.5, abs_tol=1e-5)
     assert math.isclose(losses["cross_entropy"].item(), math.log(2), abs_tol=1e-6)
     assert math.isclose(losses["loss"].item(), 0.5 + math.log(2), abs_tol=1e-5)
@@ -37,14 +45,14 @@ def test_equals_the_plain_formulation_for_each_sample() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(3, 5, 4, 3, 6, generator=generator)
     label = torch.randint(0, 4, (3, 1, 4, 3, 6), generator=generator)  # class 4 is in no label
-    losses = SegmentationObjective()(logits, {"label": label})["loss"]
+    losses = SegmentationObjective()(logits, _batch(label, 5))["loss"]
     expected = [_plain(logits[i], label[i, 0]) for i in range(3)]
     assert torch.allclose(losses, torch.tensor(expected), atol=1e-5)
 
 
 def test_a_patch_of_background_alone_has_finite_loss_and_gradient() -> None:
     logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
-    losses = SegmentationObjective()(logits, {"label": torch.zeros(1, 1, 2, 2, 2, dtype=torch.uint8)})
+    losses = SegmentationObjective()(logits, _batch(torch.zeros(1, 1, 2, 2, 2, dtype=torch.uint8), 3))
     losses["loss"].mean().backward()
     assert losses["dice_loss"].item() == 0.0
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
@@ -53,4 +61,20 @@ def test_a_patch_of_background_alone_has_finite_loss_and_gradient() -> None:
 def test_a_perfect_prediction_has_no_loss() -> None:
     label = torch.tensor([0, 1, 2, 1]).view(1, 1, 1, 2, 2)
     logits = torch.nn.functional.one_hot(label[:, 0], 3).permute(0, 4, 1, 2, 3) * 50.0
-    assert SegmentationObjective()(logits, {"label": label})["loss"].item() < 1e-5
+    assert SegmentationObjective()(logits, _batch(label, 3))["loss"].item() < 1e-5
+
+
+def test_a_class_that_the_case_does_not_annotate_counts_as_background() -> None:
+    """Three classes with logits 0, of which the case annotates class 1 only: background 2/3, class 1 1/3.
+
+    Labels background and class 1: Dice loss 1 - 2·⅓ / (⅔ + 1) = 0.6; cross entropy -(ln ⅔ + ln ⅓) / 2.
+    """
+    logits = torch.zeros(1, 3, 1, 1, 2, requires_grad=True)
+    label = torch.tensor([0, 1]).view(1, 1, 1, 1, 2)
+    losses = SegmentationObjective()(logits, _batch(label, 3, unknown=2))
+    assert math.isclose(losses["dice_loss"].item(), 0.6, abs_tol=1e-5)
+    assert math.isclose(losses["cross_entropy"].item(), -(math.log(2 / 3) + math.log(1 / 3)) / 2, abs_tol=1e-6)
+    losses["cross_entropy"].sum().backward()
+    # Where the label is background, class 2 is as right as background, and both rise at the cost of class 1.
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[0, :, 0, 0, 0], torch.tensor([-1 / 12, 1 / 6, -1 / 12]))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from autosam_models.teacher.adapter import SpatialAdapter
 from autosam_models.teacher.attention import WindowAttention
+from autosam_models.teacher.convolution import Conv3d
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 from autosam_models.teacher.positions import PositionTables
 
@@ -56,7 +57,7 @@ def neck(dim: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(dim, out_channels, 1, bias=False),
         ChannelNorm(out_channels, eps=NORM_EPS),
-        nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False),
+        Conv3d(out_channels, out_channels, 3, padding=1, bias=False),
         ChannelNorm(out_channels, eps=NORM_EPS),
     )
 

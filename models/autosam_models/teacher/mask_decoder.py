@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.convolution import InstanceNorm, conv_norm_relu
+from autosam_models.teacher.convolution import Conv3d, InstanceNorm, conv_norm_relu
 from autosam_models.teacher.fusion import Fusion
 
 FusionSize = Literal["half", "full"]
@@ -56,7 +56,7 @@ class MaskDecoder(nn.Module):
         factor = 2 if fusion == "half" else token_edge
         self.fuse = Fusion(maps * second, in_channels, fusion_width, factor)
         self.norm = InstanceNorm(fusion_width)
-        self.classify = nn.Conv3d(fusion_width, num_classes, 3, padding=1)
+        self.classify = Conv3d(fusion_width, num_classes, 3, padding=1)
         # Nearly all voxels are background. Told so from the start, no organ has to be unlearned everywhere first;
         # without it, small ones stay at zero for hundreds of steps (docs/log.md, 2026-11-23).
         assert self.classify.bias is not None

@@ -17,11 +17,13 @@ _ORDER, _PATCH = 0, 1  # two streams of random numbers of an epoch
 class Patch(TypedDict):
     """What the network trains on.
 
-    ``image``: 1, D, H, W, float32, scaled. ``label``: 1, D, H, W, uint8 class ids.
+    ``image``: 1, D, H, W, float32, scaled. ``label``: 1, D, H, W, uint8 class ids. ``annotated``: K, bool, the classes
+    that the case annotates and the background.
     """
 
     image: Tensor
     label: Tensor
+    annotated: Tensor
     case_id: str
 
 
@@ -86,7 +88,9 @@ class PatchDataset(Dataset[Patch]):
             description.mirrored_ids,
         )
         image = augment_intensity(image, rng, description.augmentation)
-        return {"image": image, "label": label, "case_id": case.case_id}
+        annotated = torch.zeros(description.num_classes, dtype=torch.bool)
+        annotated[[0, *description.annotated_ids(case.case_id)]] = True
+        return {"image": image, "label": label, "annotated": annotated, "case_id": case.case_id}
 
     def _case_at(self, index: int) -> int:
         """Each round through the cases is a permutation of its own."""

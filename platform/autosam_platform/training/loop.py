@@ -1,5 +1,7 @@
 """The one training loop: what every worker of a fit does, whatever the model and the objective."""
 
+import logging
+import math
 import sys
 import tempfile
 import time
@@ -42,8 +44,8 @@ class FitTask:
     continue_from: Path | None = None
 
 
-class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite; the message names the cases, and no weight was changed by it."""
+class NotFiniteError(RuntimeError):
+    """A loss or gradient became NaN or infinite; the message names the cases, and no weight was changed by it."""
 
 
 class EpochSampler(Sampler[int]):
@@ -102,7 +104,7 @@ class Fit:
             for epoch in range(self.position.epoch, self.settings.epochs):
                 self._train_epoch(epoch)
                 self._end_epoch(epoch)
-        except NonFiniteLossError as error:
+        except NotFiniteError as error:
             # Raised on every rank at the same step. Starting again would meet it again, so the workers end in
             # order, and the driver, which finds the message, fails the run.
             if self.rank == 0:
@@ -117,10 +119,16 @@ class Fit:
             waited = time.monotonic() - started
             losses, cases = self._forward(batch)
             values = self._agree(losses, cases)
-            rate = self._step(losses["loss"], epoch)
+            rate, norm = self._step(losses["loss"], epoch, cases)
             self.position = replace(self.position, epoch=epoch, step=self.position.step + 1, score=None)
             seconds = time.monotonic() - started
-            self._record(values | {"learning_rate": rate, "wait_share": waited / seconds, "step_seconds": seconds})
+            steps = {
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "wait_share": waited / seconds,
+                "step_seconds": seconds,
+            }
+            self._record(values | steps)
             if self.settings.checkpoint_steps and self.position.step % self.settings.checkpoint_steps == 0:
                 self._report(self.position)
             started = time.monotonic()
@@ -153,21 +161,24 @@ class Fit:
             torch.distributed.all_reduce(values)
         means = dict(zip(losses, (values / self.world).tolist(), strict=True))
         if not torch.isfinite(values).all():
-            gathered: list[Any] = [None] * self.world
-            if self.world > 1:
-                torch.distributed.all_gather_object(gathered, (float(losses["loss"]), cases))
-            else:
-                gathered = [(float(losses["loss"]), cases)]
-            guilty = [case for value, names in gathered if not abs(value) < float("inf") for case in names]
-            raise NonFiniteLossError(
-                f"the loss is not finite ({means}) at epoch {self.position.epoch}, step {self.position.step}, in "
-                f"{', '.join(sorted(set(guilty)))}. No weight was changed by it. Look at these cases "
-                "(python jobs/prepare.py prints what the checks say); if they are sound, lower "
-                "--training.learning-rate or set --training.precision fp32."
-            )
+            self._stop(f"the loss is not finite ({means})", cases, guilty=not losses["loss"].isfinite().item())
         return means
 
-    def _step(self, loss: Tensor, epoch: int) -> float:
+    def _stop(self, reason: str, cases: list[str], *, guilty: bool) -> None:
+        """End the run on all ranks, which all come here at the same step; name the cases of those with the fault."""
+        told: list[Any] = [(guilty, cases)]
+        if self.world > 1:
+            told = [None] * self.world
+            torch.distributed.all_gather_object(told, (guilty, cases))
+        named = sorted({case for at_fault, names in told if at_fault for case in names})
+        raise NotFiniteError(
+            f"{reason} at epoch {self.position.epoch}, step {self.position.step}, in {', '.join(named)}. No weight was "
+            "changed by it. Look at these cases (python jobs/prepare.py prints what the checks say); if they are "
+            "sound, lower --training.learning-rate or set --training.precision fp32."
+        )
+
+    def _step(self, loss: Tensor, epoch: int, cases: list[str]) -> tuple[float, float]:
+        """One step of the optimiser; give the learning rate and the gradient's norm before it was clipped."""
         rate = learning_rate(
             epoch * self.sampler.steps + self.position.step,
             peak=self.settings.learning_rate,
@@ -181,9 +192,11 @@ class Fit:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm).item()
+        if not math.isfinite(norm):  # workers share their gradients, so all find it
+            self._stop(f"the gradient is not finite (norm {norm})", cases, guilty=True)
         self.optimizer.step()
-        return rate
+        return rate, norm
 
     def _end_epoch(self, epoch: int) -> None:
         done, last = epoch + 1, epoch + 1 == self.settings.epochs
@@ -284,6 +297,7 @@ class Fit:
 
 def fit_worker(config: dict[str, Any]) -> None:
     """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
+    logging.getLogger().setLevel(logging.WARNING)  # Ray tells here of every report and checkpoint, in full
     Fit(config["task"]).run()
 
 
