@@ -44,9 +44,10 @@ def job(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     address = ray.get_runtime_context().gcs_address
     environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
 
-    def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(JOBS / f"{name}.py"), *map(str, arguments)]
-        return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=240)
+        own = environment | variables
+        return subprocess.run(command, env=own, cwd=home, capture_output=True, text=True, timeout=240)
 
     return run
 
@@ -118,3 +119,13 @@ def test_a_rejected_case_stops_the_training_before_it_begins(job: Run, scans: Pa
     assert done.returncode == 1
     assert "img0002" in done.stderr and "--dataset.allow-rejected" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_job_may_be_submitted_with_variables_that_we_set_too(job: Run, scans: Path, tmp_path: Path) -> None:
+    """`ray job submit --runtime-env-json` puts its variables into the environment, and itself into one of Ray's."""
+    variables = {"AUTOSAM_WORKSPACE": str(tmp_path), "RAY_TRAIN_V2_ENABLED": "1"}
+    submitted = json.dumps({"runtime_env": {"env_vars": variables}})
+    recipe = scans / "recipe.json"
+    done = job("prepare", "--recipe", recipe, RAY_JOB_CONFIG_JSON_ENV_VAR=submitted, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "prepared").glob("tiny-*/dataset.json"))

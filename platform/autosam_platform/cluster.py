@@ -40,6 +40,9 @@ def connect(**own_ray: Any) -> None:
     if not joins:
         _use_own_token()
     settings = {name: os.environ[name] for name in autosam_platform.SETTINGS_OF_RAY}
+    # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
+    # the environment, so they have the job's values.
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     try:
         ray.init(
             address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
