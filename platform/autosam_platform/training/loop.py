@@ -217,7 +217,7 @@ class Fit:
         return dice["mean"]
 
     def _record(self, values: dict[str, float]) -> None:
-        point = {f"train/{name}": value for name, value in values.items()} | {"train/epoch": float(self.position.epoch)}
+        point = {f"train/{name}": value for name, value in values.items()} | {"train/epoch": self.position.epoch + 1.0}
         self.curve.append({"step": self._global_step()} | point)
         if self._report_is_due():
             self._progress(values)
