@@ -1,5 +1,6 @@
 """The jobs as a person launches them: commands in, exit status, messages and files out."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import ray
 from synthetic_scans import write_btcv
+
+from autosam_platform.pipeline import Outcome, run_job
 
 JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -129,3 +132,12 @@ def test_a_job_may_be_submitted_with_variables_that_we_set_too(job: Run, scans: 
     done = job("prepare", "--recipe", recipe, RAY_JOB_CONFIG_JSON_ENV_VAR=submitted, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "prepared").glob("tiny-*/dataset.json"))
+
+
+def test_a_full_disk_is_said_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> Outcome:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/case.b2nd")
+
+    with pytest.raises(SystemExit, match="1"):
+        run_job(full)
+    assert "The disk is full (/data/case.b2nd): make room" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What the jobs have in common: data prepared, a model fitted, cases evaluated; each step found where it is done."""
 
+import errno
 import functools
 import json
 import sys
@@ -59,6 +60,13 @@ def run_job(job: Callable[[], Outcome], *, as_json: bool = False) -> None:
         outcome = job()
     except _EXPLAINED as error:
         print(f"\n{error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        cause = getattr(error, "cause", error)  # what a Ray task raised comes wrapped
+        if cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = cause.filename or workspace()
+        print(f"\nThe disk is full ({place}): make room, and the same command continues.", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         print("\nInterrupted: the same command continues from here.", file=sys.stderr)

@@ -5,6 +5,9 @@ A case is three files: ``<id>.b2nd`` (windowed HU, int16), ``<id>.label.b2nd`` (
 scanner measured and take half the room of floats; the scaling is applied to the patch that is read.
 """
 
+import errno
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,14 +190,19 @@ def _write_array(path: Path, array: np.ndarray) -> None:
     chunks = tuple(min(_CHUNK, n) for n in array.shape)
     blocks = tuple(min(_BLOCK, n) for n in array.shape)
     with atomic_write(path) as temporary:
-        blosc2.asarray(
-            np.ascontiguousarray(array),
-            urlpath=str(temporary),
-            mode="w",
-            chunks=chunks,
-            blocks=blocks,
-            cparams=_COMPRESSION,
-        )
+        try:
+            blosc2.asarray(
+                np.ascontiguousarray(array),
+                urlpath=str(temporary),
+                mode="w",
+                chunks=chunks,
+                blocks=blocks,
+                cparams=_COMPRESSION,
+            )
+        except RuntimeError as error:  # blosc2 does not say why it could not write
+            if shutil.disk_usage(path.parent).free < array.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
 
 
 def _open(path: Path) -> blosc2.NDArray:
