@@ -221,7 +221,7 @@ class _Bottomless(SegmentationObjective):
 def test_a_gradient_that_is_not_finite_stops_the_run_too(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 0, step 0, in img000\d\. No weight"):
+    with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
         fit(_experiment(scans, seed=6), prepared, tmp_path, _Bottomless)
 
 

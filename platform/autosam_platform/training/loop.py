@@ -1,6 +1,5 @@
 """The one training loop: what every worker of a fit does, whatever the model and the objective."""
 
-import logging
 import math
 import sys
 import tempfile
@@ -8,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray.train
 import ray.train.torch
@@ -164,7 +163,7 @@ class Fit:
             self._stop(f"the loss is not finite ({means})", cases, guilty=not losses["loss"].isfinite().item())
         return means
 
-    def _stop(self, reason: str, cases: list[str], *, guilty: bool) -> None:
+    def _stop(self, reason: str, cases: list[str], *, guilty: bool) -> NoReturn:
         """End the run on all ranks, which all come here at the same step; name the cases of those with the fault."""
         told: list[Any] = [(guilty, cases)]
         if self.world > 1:
@@ -172,9 +171,9 @@ class Fit:
             torch.distributed.all_gather_object(told, (guilty, cases))
         named = sorted({case for at_fault, names in told if at_fault for case in names})
         raise NotFiniteError(
-            f"{reason} at epoch {self.position.epoch}, step {self.position.step}, in {', '.join(named)}. No weight was "
-            "changed by it. Look at these cases (python jobs/prepare.py prints what the checks say); if they are "
-            "sound, lower --training.learning-rate or set --training.precision fp32."
+            f"{reason} at epoch {self.position.epoch + 1}, step {self.position.step + 1}, in {', '.join(named)}. No "
+            "weight was changed by it. Look at these cases (python jobs/prepare.py prints what the checks say); if "
+            "they are sound, lower --training.learning-rate or set --training.precision fp32."
         )
 
     def _step(self, loss: Tensor, epoch: int, cases: list[str]) -> tuple[float, float]:
@@ -297,7 +296,6 @@ class Fit:
 
 def fit_worker(config: dict[str, Any]) -> None:
     """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
-    logging.getLogger().setLevel(logging.WARNING)  # Ray tells here of every report and checkpoint, in full
     Fit(config["task"]).run()
 
 
