@@ -111,7 +111,7 @@ def test_maps_come_after_each_quarter_of_the_blocks():
 
 
 def test_every_second_block_is_shifted():
-    assert [block.attn.shifted for block in small_model().encoder.blocks] == [False, True, False, True]
+    assert [block.shifted for block in small_model().encoder.blocks] == [False, True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from reference.autosam_reference import forward
 from sam_checkpoint import small_options
 
 from autosam_models import build_model
+from autosam_models.teacher import parts
 
 
 def scattered(**options):
@@ -30,7 +31,14 @@ def test_logits_are_the_literal_models(size, options):
         assert relative(model(image), forward(model, image)) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["autosam_demo", "autosam_vit_b"])
+def test_parts_on_a_cpu_change_nothing(monkeypatch):
+    monkeypatch.setattr(parts, "PART", 1000)
+    model, image = scattered(), torch.rand(2, 1, 24, 28, 30)
+    with torch.no_grad():
+        assert relative(model(image), forward(model, image)) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["autosam_demo", "autosam_vit_b", "autosam_vit_l", "autosam_vit_h"])
 def test_presets_logits_are_the_literal_models(name):
     torch.manual_seed(0)
     model, image = build_model(name, in_channels=1, num_classes=14, patch=(16, 24, 20)), torch.rand(1, 1, 16, 24, 20)

@@ -1,9 +1,15 @@
-"""The AutoSAM Adapter and its parts written out literally: slow, short, with the weights of the real ones."""
+"""The AutoSAM Adapter and its parts written out literally: slow, short, with the weights of the real ones.
+
+``forward`` is the model as it is published: the image upsampled, its slices embedded by SAM's 2D convolution, attention
+with SAM's decomposed position bias and SwinUNETR's mask as tokens-by-tokens tensors. It is what the benchmarks compare
+with. ``attend_by_groups`` is slower still, and checks its attention without windows, rolls and masks.
+"""
 
 from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
+from monai.networks.nets.swin_unetr import window_partition, window_reverse
 from torch import Tensor
 
 from autosam_models.teacher.attention import WindowAttention
@@ -21,6 +27,45 @@ def embed(embedding: PatchEmbedding, image_BCDHW: Tensor, upsample: int) -> Tens
     return embedding.depth_conv(embedding.slice_conv(image_BCDHW)).permute(0, 2, 3, 4, 1)
 
 
+def attend(attention: WindowAttention, x_BDHWC: Tensor, shifted: bool) -> Tensor:
+    """Pad, roll, cut into windows, add position bias and mask to the logits, softmax, and all the way back."""
+    batch, *grid, dim = x_BDHWC.shape
+    size = [min(attention.window, n) for n in grid]
+    shift = [attention.window // 2 if shifted and n > attention.window else 0 for n in grid]
+    padding = [side for n, w in zip(grid[::-1], size[::-1], strict=True) for side in (0, -n % w)]
+    # A number per token, equal where both ends of each axis are on the same side of the roll; padding gets 0.
+    d, h, w = (torch.arange(n) < s for n, s in zip(grid, shift, strict=True))
+    regions_1DHW1 = (1 + d[:, None, None] + 2 * h[:, None] + 4 * w)[None, ..., None].to(x_BDHWC.device)
+    x_BDHWC, regions_1DHW1 = (F.pad(t, (0, 0, *padding)) for t in (x_BDHWC, regions_1DHW1))
+    padded = x_BDHWC.shape[1:4]
+    x_WNC, regions_WN1 = (
+        window_partition(t.roll([-s for s in shift], (1, 2, 3)), size) for t in (x_BDHWC, regions_1DHW1)
+    )
+    foreign_WNN = regions_WN1 != regions_WN1.transpose(1, 2)
+    mask_WNN = torch.zeros(foreign_WNN.shape, device=x_WNC.device).masked_fill(foreign_WNN, float("-inf"))
+
+    q_WMNC, k_WMNC, v_WMNC = attention.qkv(x_WNC).unflatten(2, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    logits_WMNN = (q_WMNC * q_WMNC.shape[-1] ** -0.5) @ k_WMNC.transpose(2, 3)
+    logits_WMNN = logits_WMNN + position_bias(attention, q_WMNC, size)
+    logits_WMNN = logits_WMNN + mask_WNN.repeat(batch, 1, 1)[:, None]
+    x_WNC = attention.proj((logits_WMNN.softmax(dim=-1).to(v_WMNC.dtype) @ v_WMNC).transpose(1, 2).flatten(2))
+    x_BDHWC = window_reverse(x_WNC.reshape(-1, *size, dim), size, (batch, *padded)).roll(shift, (1, 2, 3))
+    return x_BDHWC[:, : grid[0], : grid[1], : grid[2]]
+
+
+def position_bias(attention: WindowAttention, q_WMNC: Tensor, size: list[int]) -> Tensor:
+    """SAM's ``add_decomposed_rel_pos`` with a third axis: ``(W, heads, N, N)``."""
+    rows = []
+    for table, n in zip((attention.rel_pos_d, attention.rel_pos_h, attention.rel_pos_w), size, strict=True):
+        place = torch.arange(n)
+        rows.append(table[place[:, None] - place + attention.window - 1])
+    q = q_WMNC.unflatten(2, size)
+    d = torch.einsum("wmdhvc,dkc->wmdhvk", q, rows[0])[..., :, None, None]
+    h = torch.einsum("wmdhvc,hkc->wmdhvk", q, rows[1])[..., None, :, None]
+    w = torch.einsum("wmdhvc,vkc->wmdhvk", q, rows[2])[..., None, None, :]
+    return (d + h + w).flatten(5).flatten(2, 4)
+
+
 def groups(grid: tuple[int, int, int], window: int, shifted: bool) -> list[list[tuple[int, int, int]]]:
     """The tokens that attend to one another, group by group, by their coordinates.
 
@@ -35,11 +80,11 @@ def groups(grid: tuple[int, int, int], window: int, shifted: bool) -> list[list[
     return [list(product(*ranges)) for ranges in product(*axes)]
 
 
-def attend(attention: WindowAttention, x_BDHWC: Tensor) -> Tensor:
+def attend_by_groups(attention: WindowAttention, x_BDHWC: Tensor, shifted: bool) -> Tensor:
     """Attention group by group, with every relative position looked up and a plain softmax."""
     out = torch.zeros_like(x_BDHWC)
     grid = (x_BDHWC.shape[1], x_BDHWC.shape[2], x_BDHWC.shape[3])
-    for group in groups(grid, attention.window, attention.shifted):
+    for group in groups(grid, attention.window, shifted):
         d, h, w = torch.tensor(group).T
         out[:, d, h, w] = attention.proj(_attend_group(attention, x_BDHWC[:, d, h, w], torch.tensor(group)))
     return out
@@ -83,7 +128,7 @@ def encode(encoder: ImageEncoder, image_BCDHW: Tensor) -> list[Tensor]:
     quarters = []
     for number, block in enumerate(encoder.blocks, start=1):
         tokens_BDHWC = block.adapter(tokens_BDHWC)
-        tokens_BDHWC = tokens_BDHWC + attend(block.attn, block.norm1(tokens_BDHWC))
+        tokens_BDHWC = tokens_BDHWC + attend(block.attn, block.norm1(tokens_BDHWC), block.shifted)
         tokens_BDHWC = tokens_BDHWC + block.mlp(block.norm2(tokens_BDHWC))
         if number % (len(encoder.blocks) // 4) == 0:
             quarters.append(tokens_BDHWC.permute(0, 4, 1, 2, 3))

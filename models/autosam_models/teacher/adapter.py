@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.teacher.parts import in_parts
+
 
 class SpatialAdapter(nn.Module):
     """``X + Act(Conv(X W_down)) W_up``, where Conv is a depth-wise 3D convolution over the token grid.
@@ -31,8 +33,10 @@ class SpatialAdapter(nn.Module):
 
     def forward(self, x_BDHWC: Tensor) -> Tensor:
         """Adapt the tokens; the shape stays."""
-        hidden_BCDHW = self.down(x_BDHWC).permute(0, 4, 1, 2, 3)
+        x_NC = x_BDHWC.flatten(0, 3)
+        hidden_BCDHW = in_parts(self.down, x_NC).unflatten(0, x_BDHWC.shape[:4]).permute(0, 4, 1, 2, 3)
         # In fp32 also under autocast: on CPUs the gradient of a depth-wise kernel takes four times as long in bf16.
         with torch.autocast(hidden_BCDHW.device.type, enabled=False):
             hidden_BCDHW = F.relu(self.conv(hidden_BCDHW.to(self.conv.weight.dtype)))
-        return x_BDHWC + self.up(hidden_BCDHW.permute(0, 2, 3, 4, 1))
+        hidden_NC = hidden_BCDHW.permute(0, 2, 3, 4, 1).flatten(0, 3)
+        return in_parts(lambda x_NC, hidden_NC: x_NC + self.up(hidden_NC), x_NC, hidden_NC).view(x_BDHWC.shape)

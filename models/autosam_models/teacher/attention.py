@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.windows import Grid, Windows, region_mask
+from autosam_models.teacher.windows import Grid
 
 SMALL_WINDOW = 128
-"""Tokens of a window up to which attention on a CPU is written out."""
+"""Tokens of a window up to which attention on a CPU is written out in training too."""
 
 
 @lru_cache(maxsize=16)
@@ -21,21 +21,19 @@ def one_hot_coordinates(size: Grid, dtype: torch.dtype, device: torch.device) ->
     return torch.cat(codes, dim=1).to(device, dtype)
 
 
-def softmax_attention(q_WMNE: Tensor, k_WMNE: Tensor, v_WMNC: Tensor, mask: Tensor | None) -> Tensor:
-    """``softmax(q k^T + mask) v`` with scale 1, for values that may be narrower than queries and keys.
+def softmax_attention(q_WMNE: Tensor, k_WMNE: Tensor, v_WMNC: Tensor) -> Tensor:
+    """``softmax(q k^T) v``, for values that may be narrower than queries and keys.
 
-    Small windows on a CPU are written out: there the fused kernel spends its time between the windows (64 tokens: 5
-    times as long), while its gain, not to hold all logits, is nothing for windows that small.
+    A CPU is faster with the logits written out, window by window, than with the fused kernel (docs/benchmarks.md);
+    but then they are all kept for the backward pass, which only small windows can afford.
     """
-    if q_WMNE.device.type == "cpu" and q_WMNE.shape[2] <= SMALL_WINDOW:
+    tokens, width = v_WMNC.shape[2:]
+    if q_WMNE.device.type == "cpu" and (tokens <= SMALL_WINDOW or not torch.is_grad_enabled()):
         logits_WMNN = q_WMNE @ k_WMNE.transpose(2, 3)
-        if mask is not None:
-            logits_WMNN = logits_WMNN + mask
-        return logits_WMNN.softmax(dim=-1, dtype=torch.float32).to(v_WMNC.dtype) @ v_WMNC
+        return logits_WMNN.softmax(dim=-1) @ v_WMNC
     # The fused kernels want values as wide as keys; without the padding torch takes its slow path.
-    width = v_WMNC.shape[-1]
     v_WMNE = F.pad(v_WMNC, (0, q_WMNE.shape[-1] - width))
-    return F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, attn_mask=mask, scale=1.0)[..., :width]
+    return F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, scale=1.0)[..., :width]
 
 
 class WindowAttention(nn.Module):
@@ -51,40 +49,40 @@ class WindowAttention(nn.Module):
         dim: width of a token.
         heads: number of heads; divides ``dim``.
         window: largest edge of a window in tokens; the position tables have ``2 * window - 1`` rows.
-        shifted: whether the windows are shifted by half their edge.
     """
 
-    def __init__(self, dim: int, heads: int, window: int, shifted: bool) -> None:
+    def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"embed_dim={dim} cannot be split into heads={heads}: choose a divisor of {dim}.")
-        self.heads, self.window, self.shifted = heads, window, shifted
+        self.heads, self.window = heads, window
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.rel_pos_d = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
 
-    def forward(self, x_BDHWC: Tensor) -> Tensor:
-        """Attend; the shape stays."""
-        windows = Windows.cut(tuple(x_BDHWC.shape[1:4]), self.window, self.shifted)  # type: ignore[arg-type]
-        x_WNC = windows.partition(x_BDHWC)
-        return windows.merge(self.proj(self._attend(x_WNC, windows)))
+    def forward(self, x_WNC: Tensor, size: Grid, codes_WN2R: Tensor | None = None) -> Tensor:
+        """Attend within each window; the shape stays.
 
-    def _attend(self, x_WNC: Tensor, windows: Windows) -> Tensor:
+        Args:
+            x_WNC: the tokens of some windows.
+            size: a window's edges (D, H, W); their product is N.
+            codes_WN2R: what to append to queries and to keys to keep regions apart (``windows.region_codes``).
+        """
         count, tokens, dim = x_WNC.shape
         head_dim = dim // self.heads
         qkv = self.qkv(x_WNC).reshape(count, tokens, 3, self.heads, head_dim)
         q_WMNC, k_WMNC, v_WMNC = qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
-        codes_NE = one_hot_coordinates(windows.size, q_WMNC.dtype, q_WMNC.device)
-        q_WMNE = torch.cat([q_WMNC * head_dim**-0.5, self._position_terms(q_WMNC, windows.size)], dim=-1)
-        k_WMNE = torch.cat([k_WMNC, codes_NE.expand(count, self.heads, -1, -1)], dim=-1)
-        mask = region_mask(windows, q_WMNE.dtype, q_WMNE.device)
-        if mask is not None:
-            mask = mask.repeat(count // mask.shape[0], 1, 1, 1)
-        out_WMNC = softmax_attention(q_WMNE, k_WMNE, v_WMNC, mask)
-        return out_WMNC.transpose(1, 2).reshape(count, tokens, dim)
+        codes_NE = one_hot_coordinates(size, q_WMNC.dtype, q_WMNC.device)
+        queries = [q_WMNC * head_dim**-0.5, self._position_terms(q_WMNC, size)]
+        keys = [k_WMNC, codes_NE.expand(count, self.heads, -1, -1)]
+        if codes_WN2R is not None:
+            for columns, codes_WNR in zip((queries, keys), codes_WN2R.to(q_WMNC.dtype).unbind(2), strict=True):
+                columns.append(codes_WNR[:, None].expand(-1, self.heads, -1, -1))
+        out_WMNC = softmax_attention(torch.cat(queries, dim=-1), torch.cat(keys, dim=-1), v_WMNC)
+        return self.proj(out_WMNC.transpose(1, 2).reshape(count, tokens, dim))
 
     def _position_terms(self, q_WMNC: Tensor, size: Grid) -> Tensor:
         """``q . R[own - other]`` for every other coordinate of each axis: ``(W, heads, N, d + h + w)``."""

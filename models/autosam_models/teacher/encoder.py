@@ -1,13 +1,17 @@
 """SAM's image encoder made 3D (Sec. 3.2, Fig. 2A): adapted blocks, and a bottleneck after each of four stages."""
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autosam_models.teacher.adapter import SpatialAdapter
 from autosam_models.teacher.attention import WindowAttention
 from autosam_models.teacher.convolution import Conv3d
+from autosam_models.teacher.parts import in_parts
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 from autosam_models.teacher.positions import PositionTables
+from autosam_models.teacher.windows import Grid, Windows, region_codes
 
 STAGES = 4
 NORM_EPS = 1e-6  # SAM's, for both kinds of normalisation in its encoder
@@ -26,23 +30,35 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Spatial adapter, then SAM's transformer block: attention and perceptron, each normalised before."""
+    """Spatial adapter, then SAM's transformer block: attention and perceptron, each normalised before.
+
+    Args:
+        window, shifted: how the token grid is cut for attention; see ``Windows.cut``.
+    """
 
     def __init__(
         self, dim: int, heads: int, mlp_ratio: float, window: int, shifted: bool, adapter: SpatialAdapter
     ) -> None:
         super().__init__()
+        self.window, self.shifted = window, shifted
         self.adapter = adapter
         self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attn = WindowAttention(dim, heads, window, shifted)
+        self.attn = WindowAttention(dim, heads, window)
         self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
         self.mlp = MLP(dim, round(dim * mlp_ratio))
 
     def forward(self, x_BDHWC: Tensor) -> Tensor:
         """The shape stays."""
-        x_BDHWC = self.adapter(x_BDHWC)
-        x_BDHWC = x_BDHWC + self.attn(self.norm1(x_BDHWC))
-        return x_BDHWC + self.mlp(self.norm2(x_BDHWC))
+        windows = Windows.cut(tuple(x_BDHWC.shape[1:4]), self.window, self.shifted)  # type: ignore[arg-type]
+        x_WNC = windows.partition(self.adapter(x_BDHWC))
+        codes_WN2R = region_codes(windows, x_WNC.device)
+        codes = [] if codes_WN2R is None else [codes_WN2R.repeat(x_BDHWC.shape[0], 1, 1, 1)]
+        return windows.merge(in_parts(partial(self._transform, windows.size), x_WNC, *codes))
+
+    def _transform(self, size: Grid, x_WNC: Tensor, codes_WN2R: Tensor | None = None) -> Tensor:
+        """SAM's block on some windows: nothing in it looks beyond a window."""
+        x_WNC = x_WNC + self.attn(self.norm1(x_WNC), size, codes_WN2R)
+        return x_WNC + self.mlp(self.norm2(x_WNC))
 
 
 class ChannelNorm(nn.LayerNorm):

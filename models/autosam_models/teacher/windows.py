@@ -13,6 +13,9 @@ from torch import Tensor
 
 Grid = tuple[int, int, int]
 
+FOREIGN = -1e4
+"""Logit between tokens of different regions: in fp32 and bf16, its exponential is exactly 0."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -67,31 +70,25 @@ class Windows:
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # else a mask first made while validating could not be used in training
-def region_mask(windows: Windows, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-    """Additive attention mask ``(windows, 1, tokens, tokens)``: 0 within a region, minus infinity between regions.
+@torch.inference_mode(False)  # else codes first made while validating could not be used in training
+def region_codes(windows: Windows, device: torch.device) -> Tensor | None:
+    """Columns that keep regions apart when they are appended to queries and keys: ``(windows, tokens, 2, 7)``.
 
-    Padding is a region of its own, so no real token attends to it and no row is empty. None where all tokens of
-    every window are in one region. Kept for the few grids in use, since building it costs as much as a block.
+    The product of a query's (``[:, :, 0]``) and a key's is 0 within a region and ``FOREIGN`` or less between two, so
+    it is an attention mask, without any tokens-by-tokens tensor. Two columns per axis tell its two sides apart; the
+    seventh keeps real tokens from padding (that padding may see real tokens does not matter: it is cut off).
+    None where all tokens of every window are in one region.
     """
     if windows.padded == windows.grid and not any(windows.shift):
         return None
-    region_WN = windows.partition(_regions(windows)).squeeze(-1)
-    foreign = region_WN[:, None, :, None] != region_WN[:, None, None, :]
-    return torch.zeros(foreign.shape, dtype=dtype).masked_fill(foreign, float("-inf")).to(device)
-
-
-def _regions(windows: Windows) -> Tensor:
-    """``(1, D, H, W, 1)``: a positive number per token, equal where both ends of each axis are on the same side.
-
-    Rolling brings the first ``shift`` tokens of an axis into the window of its last ones: those two groups are
-    different regions. ``partition`` pads with zero, which is thereby the region of padding.
-    """
-    ends = [
-        (torch.arange(n) < shift).long() * weight
-        for n, shift, weight in zip(windows.grid, windows.shift, (1, 2, 4), strict=True)
-    ]
-    return 1 + (ends[0][:, None, None] + ends[1][:, None] + ends[2])[None, ..., None]
+    # Rolling brings the first `shift` tokens of an axis into the window of its last ones: the axis has two sides.
+    sides = [(torch.arange(n) < shift).float() for n, shift in zip(windows.grid, windows.shift, strict=True)]
+    side_DHW3 = torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1)
+    real_DHW1 = torch.ones_like(side_DHW3[..., :1])
+    codes_WNR = windows.partition(torch.cat([side_DHW3, 1 - side_DHW3, real_DHW1], dim=-1)[None])
+    keys_WNR = torch.cat([codes_WNR[..., :6], 1 - codes_WNR[..., 6:]], dim=-1)
+    queries_WNR = FOREIGN * torch.cat([1 - codes_WNR[..., :6], codes_WNR[..., 6:]], dim=-1)
+    return torch.stack([queries_WNR, keys_WNR], dim=2).to(device)
 
 
 def _pad(x_BDHWC: Tensor, padded: Grid) -> Tensor:
