@@ -27,6 +27,16 @@ def test_any_slab_thickness_equals_the_whole_volume_at_once(native: tuple[int, i
     assert torch.equal(label_DHW.long(), whole_KDHW.argmax(0))
 
 
+@pytest.mark.parametrize("native", [(7, 6, 5), (20, 13, 9), (3, 4, 11), (40, 31, 23)], ids=str)
+def test_blocks_of_one_class_are_not_interpolated_and_right(native: tuple[int, int, int]) -> None:
+    # Coarse random classes with a clear lead: most cells have one class at all their corners.
+    generator = torch.Generator().manual_seed(4)
+    lead_KDHW = F.interpolate(torch.randn(1, 3, 2, 2, 2, generator=generator), size=(7, 16, 15), mode="trilinear")[0]
+    logits_KDHW = lead_KDHW + 0.01 * torch.randn(3, 7, 16, 15, generator=generator)
+    whole_KDHW = F.interpolate(logits_KDHW[None], size=native, mode="trilinear", align_corners=False)[0]
+    assert torch.equal(labels_on_grid(cut(logits_KDHW, 3), 7, native).long(), whole_KDHW.argmax(0))
+
+
 def test_values_by_hand() -> None:
     # One row along the depth: class 1 minus class 0 is -1, +3. Four native slices lie at -0.25 (held at the
     # edge), 0.25, 0.75 and 1.25 (held): the differences there are -1, -1 + 4 × 0.25 = 0, 2 and 3.

@@ -5,7 +5,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from autosam_platform.inference.sliding_window import Slab, sliding_window
+from autosam_platform.inference.sliding_window import Slab, predict_labels, sliding_window, sweep_order
 
 CLASSES = 4
 
@@ -40,8 +40,50 @@ def test_same_logits_and_labels_as_monai(
     assert torch.equal(joined(slabs).argmax(0), expected_KDHW.argmax(0))
 
 
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1)])
+def test_another_axis_may_be_swept_along(network: nn.Module, order: tuple[int, int, int]) -> None:
+    image_DHW = torch.randn((19, 17, 21), generator=torch.Generator().manual_seed(1))
+    expected_KDHW = joined(list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
+    slabs = list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES, order=order))
+    back = [0, *(1 + order.index(axis) for axis in range(3))]
+    torch.testing.assert_close(joined(slabs).permute(back), expected_KDHW, rtol=1e-5, atol=1e-5)
+
+
+def test_the_axis_to_sweep_along_leaves_the_least_to_hold() -> None:
+    assert sweep_order((300, 512, 512), (128, 128, 128)) == (1, 0, 2)  # 128 × 300 × 512 in place of 128 × 512 × 512
+    assert sweep_order((300, 512, 512), (32, 128, 128)) == (0, 1, 2)  # 32 × 512 × 512 is less than 128 × 300 × 512
+    assert sweep_order((50, 60, 70), (64, 64, 64)) == (2, 0, 1)  # padded to 64 × 64 × 70
+
+
+def test_labels_lie_where_they_were_found_whatever_axis_was_swept(network: nn.Module) -> None:
+    image_DHW = torch.randn((9, 30, 12), generator=torch.Generator().manual_seed(1))
+    logits_KDHW = joined(list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
+    assert torch.equal(predict_labels(network, image_DHW, (8, 9, 10), 0.5, CLASSES).long(), logits_KDHW.argmax(0))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_network_is_asked_about_air_once_and_its_answer_used_wherever_there_is_air(
+    network: nn.Module, batch: int
+) -> None:
+    image_DHW = torch.full((16, 16, 24), -1.0)
+    image_DHW[2:6, 2:6, 2:6] = torch.rand((4, 4, 4), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected_KDHW = sliding_window_inference(image_DHW[None, None], (8, 8, 8), 1, network, 0.5, mode="gaussian")[0]
+    seen = []
+    handle = network.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    try:
+        slabs = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, batch=batch))
+    finally:
+        handle.remove()
+    # Of 3 × 3 × 5 windows, the 8 that begin at 0 or 4 along each axis hold a part of the cube.
+    assert sum(seen) == 8 + 1
+    # The answer to air is not background here: a random network has its own opinion, and it is kept.
+    assert expected_KDHW[:, -1, -1, -1].argmax() != 0
+    torch.testing.assert_close(joined(slabs), expected_KDHW, rtol=1e-5, atol=1e-5)
+
+
 def test_slabs_follow_one_another_and_leave_as_soon_as_they_are_finished(network: nn.Module) -> None:
-    image_DHW = torch.zeros(20, 8, 8)
+    image_DHW = torch.rand(20, 8, 8)
     calls = []
     handle = network.register_forward_hook(lambda *_: calls.append(None))
     try:
@@ -57,7 +99,7 @@ def test_slabs_follow_one_another_and_leave_as_soon_as_they_are_finished(network
 
 def test_progress_counts_every_window(network: nn.Module) -> None:
     seen: list[tuple[int, int]] = []
-    image_DHW = torch.zeros(12, 8, 12)
+    image_DHW = torch.rand(12, 8, 12)
     list(
         sliding_window(
             network,

@@ -19,7 +19,7 @@ from autosam_platform.data.intensity import fill_non_finite, normalise
 from autosam_platform.data.nifti import SUFFIXES, ScanError
 from autosam_platform.inference.model_folder import ModelCard, load_model, read_card
 from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Progress, sliding_window
+from autosam_platform.inference.sliding_window import Progress, sliding_window, sweep_order
 from autosam_platform.inference.stopwatch import Stopwatch
 from autosam_platform.numerics import format_of
 
@@ -92,22 +92,25 @@ def predict_volume(
     card = predictor.card
     with watch.phase("resample"):
         image_DHW = predictor.prepare(volume)
+    order = sweep_order((image_DHW.shape[0], image_DHW.shape[1], image_DHW.shape[2]), card.patch)
     slabs = sliding_window(
         predictor.model,
         image_DHW,
         card.patch,
         predictor.overlap,
         num_classes=card.num_classes,
+        order=order,
         batch=predictor.batch,
         device=predictor.device,
         amp=predictor.amp,
         pad_value=predictor.pad_value,
         progress=progress,
     )
-    depth, height, width = volume.array_DHW.shape
+    native = volume.array_DHW.shape
+    swept = (native[order[0]], native[order[1]], native[order[2]])
     with watch.phase("resample"):
-        label_DHW = labels_on_grid(watch.each("network", slabs), len(image_DHW), (depth, height, width))
-    return label_DHW.numpy()
+        label = labels_on_grid(watch.each("network", slabs), image_DHW.shape[order[0]], swept)
+    return label.numpy().transpose([order.index(axis) for axis in range(3)])
 
 
 @dataclass(frozen=True)
