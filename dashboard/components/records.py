@@ -12,7 +12,8 @@ from dashboard.components.places import ReadingError, checked_id, inside
 
 # The columns of evaluation.table.Row, whose module brings torch along; a test holds the two together.
 _TEXTS = ("case", "class_name")
-_NUMBERS = ("class_id", "dice", "nsd", "nsd_tolerance_mm", "truth_ml", "predicted_ml")
+_NUMBERS = ("class_id", "dice", "nsd", "nsd_tolerance_mm", "hd95_mm", "truth_ml", "predicted_ml")
+_ADDED_LATER = "hd95_mm"  # runs evaluated before it have no such column
 _FILES = ("image", "label", "prediction")
 
 
@@ -72,13 +73,17 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
 
 
 def per_case(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row per case, worst first: mean Dice and NSD over its classes (NaN left out), its worst class."""
+    """One row per case, worst first: mean Dice, NSD and HD95 over its classes (NaN left out), its worst class.
+
+    ``n`` classes have a Dice, ``n_hd95`` an HD95.
+    """
     rows = []
     for case_id, part in metrics.groupby("case", sort=True):
         known = part.dropna(subset="dice")
         worst = known.loc[known["dice"].idxmin(), "class_name"] if len(known) else ""
-        rows.append((case_id, part["dice"].mean(), part["nsd"].mean(), worst, len(known)))
-    table = pd.DataFrame(rows, columns=["case", "dice", "nsd", "worst", "n"])
+        means = part["dice"].mean(), part["nsd"].mean(), part["hd95_mm"].mean()
+        rows.append((case_id, *means, worst, len(known), part["hd95_mm"].count()))
+    table = pd.DataFrame(rows, columns=["case", "dice", "nsd", "hd95_mm", "worst", "n", "n_hd95"])
     return table.sort_values("dice", ignore_index=True)
 
 
@@ -117,11 +122,13 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """The metrics' columns in their types.
+    """The metrics' columns in their types; what runs of earlier versions did not measure is undefined.
 
     Raises:
         ValueError: a column is missing, or a value is not a number.
     """
+    if _ADDED_LATER not in table.columns:
+        table = table.assign(**{_ADDED_LATER: float("nan")})
     absent = [name for name in (*_TEXTS, *_NUMBERS) if name not in table.columns]
     if absent:
         raise ValueError(f"it has no column {', '.join(absent)}")

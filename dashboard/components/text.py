@@ -21,3 +21,8 @@ def duration(seconds: float | None) -> str:
 def score(value: float | None) -> str:
     """A Dice or NSD with three digits; a dash where it is undefined (``None`` or NaN)."""
     return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def millimetres(value: float | None) -> str:
+    """A distance with its unit; a dash where it is undefined (``None`` or NaN)."""
+    return "–" if value is None or value != value else f"{value:.1f} mm"

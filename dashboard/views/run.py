@@ -13,7 +13,7 @@ from dashboard.components import charts, records, tracked
 from dashboard.components.chooser import chosen
 from dashboard.components.places import run_folder
 from dashboard.components.states import explained, nothing
-from dashboard.components.text import duration, plain, score
+from dashboard.components.text import duration, millimetres, plain, score
 
 if TYPE_CHECKING:
     from autosam_platform.tracking import RunSummary
@@ -41,6 +41,7 @@ def _state(root: Path, run_id: str) -> str | None:
         "Epoch": "–" if run.epoch is None else str(run.epoch),
         "Mean Dice": score(run.mean_dice),
         "Mean NSD": score(run.mean_nsd),
+        "Mean HD95": millimetres(run.mean_hd95_mm),
         "Duration": duration(tracked.seconds(run)),
     }
     for place, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
@@ -97,8 +98,10 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
         "case": st.column_config.TextColumn("Case", pinned=True),
         "dice": st.column_config.NumberColumn("Mean Dice", format="%.3f"),
         "nsd": st.column_config.NumberColumn("Mean NSD", format="%.3f"),
+        "hd95_mm": st.column_config.NumberColumn("Mean HD95 (mm)", format="%.1f", help="Lower is better"),
         "worst": st.column_config.TextColumn("Lowest Dice in"),
         "n": st.column_config.NumberColumn("Organs with a Dice"),
+        "n_hd95": st.column_config.NumberColumn("Organs with an HD95", help="In truth and prediction"),
     }
     picked = st.dataframe(
         table,

@@ -17,6 +17,9 @@ _COLUMNS = {
     "epoch": st.column_config.NumberColumn("Epoch"),
     "dice": st.column_config.NumberColumn("Dice", format="%.3f", help="Mean over classes and test cases"),
     "nsd": st.column_config.NumberColumn("NSD", format="%.3f", help="Mean over classes and test cases"),
+    "hd95_mm": st.column_config.NumberColumn(
+        "HD95 (mm)", format="%.1f", help="Mean over classes and test cases that have it; lower is better"
+    ),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
     "minutes": st.column_config.NumberColumn("Minutes", format="%.1f"),
 }
@@ -33,13 +36,14 @@ def _table() -> pd.DataFrame:
             "epoch": run.epoch,
             "dice": run.mean_dice,
             "nsd": run.mean_nsd,
+            "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
             "minutes": seconds / 60 if (seconds := tracked.seconds(run)) is not None else None,
         }
         for run in tracked.runs(workspace())
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return table.astype({"epoch": "Int64", "dice": float, "nsd": float, "minutes": float})
+    return table.astype({"epoch": "Int64", "dice": float, "nsd": float, "hd95_mm": float, "minutes": float})
 
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:

@@ -119,9 +119,9 @@ def _slice_of(plane: planes.Plane, scan: Volume, start: int, key: str) -> int:
 
 
 def _metrics(rows: pd.DataFrame) -> None:
-    """Dice and NSD of this case, and each organ's colour."""
+    """Dice, NSD and HD95 of this case, and each organ's colour."""
     st.subheader("Organs of this case")
-    table = rows.assign(colour="")[["colour", "class_name", "dice", "nsd", "truth_ml", "predicted_ml"]]
+    table = rows.assign(colour="")[["colour", "class_name", "dice", "nsd", "hd95_mm", "truth_ml", "predicted_ml"]]
     chips = ["background-color: rgb({}, {}, {})".format(*organ_colour(name)) for name in rows["class_name"]]
     st.dataframe(
         table.style.apply(lambda _: chips, subset=["colour"]),
@@ -134,11 +134,15 @@ def _metrics(rows: pd.DataFrame) -> None:
             "class_name": st.column_config.TextColumn("Organ", width="medium"),
             "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
             "nsd": st.column_config.NumberColumn("NSD", format="%.3f"),
+            "hd95_mm": st.column_config.NumberColumn("HD95 (mm)", format="%.1f", help="Lower is better"),
             "truth_ml": st.column_config.NumberColumn("Truth (ml)", format="%.1f"),
             "predicted_ml": st.column_config.NumberColumn("Predicted (ml)", format="%.1f"),
         },
     )
-    st.caption("An organ that is in neither label map, or not annotated in this case, has no Dice.")
+    st.caption(
+        "An organ that is in neither label map, or not annotated in this case, has no Dice; "
+        "one that is in only one of them has no HD95."
+    )
 
 
 def _page() -> None:

@@ -155,8 +155,10 @@ def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> N
     if run.tags().get(f"autosam.evaluation.{split}") != made_of:
         prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
         numbers = {f"{prefix}/mean_dice": summary.mean_dice, f"{prefix}/mean_nsd": summary.mean_nsd}
+        numbers[f"{prefix}/mean_hd95_mm"] = summary.mean_hd95_mm
         for name, score in summary.per_class.items():
             numbers |= {f"{prefix}/dice/{name}": score.dice, f"{prefix}/nsd/{name}": score.nsd}
+            numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
         run.log(numbers, step=0)
         save_curves(run_folder / "curves.png", read_curves(workspace(), run_folder.name), run_folder.name)
         run.add_file(run_folder / "curves.png")

@@ -67,6 +67,7 @@ class RunSummary:
     seconds: float | None
     mean_dice: float | None
     mean_nsd: float | None
+    mean_hd95_mm: float | None
     epoch: int | None
 
 
@@ -211,6 +212,7 @@ def _summary(run: MlflowRun) -> RunSummary:
         seconds=(end - info.start_time) / 1000 if end else None,
         mean_dice=metrics.get("test/mean_dice"),
         mean_nsd=metrics.get("test/mean_nsd"),
+        mean_hd95_mm=metrics.get("test/mean_hd95_mm"),
         epoch=int(epoch) if epoch is not None else None,
     )
 

@@ -24,7 +24,7 @@ def write_workspace(root: Path) -> None:
     done = open_run(root, DONE, tags=tags | {"name": "demo"}, params={})
     done.log_many([({"train/loss": 2 / step, "train/epoch": step}, step) for step in range(1, 6)])
     done.log({"val/dice/liver": 0.5, "val/dice/mean": 0.5}, 5)
-    done.log({"test/mean_dice": 0.75, "test/mean_nsd": 0.5}, 0)
+    done.log({"test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 0)
     done.finish()
     open_run(root, GOING, tags=tags | {"name": "btcv", "dataset": "btcv"}, params={})
     open_run(root, UNTESTED, tags=tags | {"name": "tiny", "role": "student"}, params={}).finish("FAILED")
@@ -47,8 +47,8 @@ def _evaluate(root: Path, run: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(array, np.diag([-1.0, 2.0, 3.0, 1.0])), path)
     rows = [
-        Row(CASE, 4, "gallbladder", float("nan"), float("nan"), 2.0, 0.0, 0.0),
-        Row(CASE, 6, "liver", 2 / 3, 0.5, 2.0, 0.576, 0.288),
+        Row(CASE, 4, "gallbladder", float("nan"), float("nan"), 2.0, float("nan"), 0.0, 0.0),
+        Row(CASE, 6, "liver", 2 / 3, 0.5, 2.0, 6.0, 0.576, 0.288),
     ]
     with (run / "evaluation" / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

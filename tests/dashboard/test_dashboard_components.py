@@ -11,7 +11,7 @@ from example_runs import CASE, DONE
 from autosam_platform.evaluation.table import Row
 from dashboard.components import charts, planes, records
 from dashboard.components.places import ReadingError, checked_id, inside, run_folder
-from dashboard.components.text import duration, plain, score
+from dashboard.components.text import duration, millimetres, plain, score
 from dashboard.components.volumes import load_image, load_labels
 
 
@@ -47,6 +47,7 @@ def test_markup_in_names_stays_text() -> None:
 def test_times_and_scores() -> None:
     assert (duration(3725.4), duration(None)) == ("1:02:05", "")
     assert (score(0.81249), score(None), score(float("nan"))) == ("0.812", "–", "–")
+    assert (millimetres(4.25), millimetres(None), millimetres(float("nan"))) == ("4.2 mm", "–", "–")
 
 
 def test_the_metrics_of_a_run_are_the_evaluation_s(example: Path) -> None:
@@ -60,18 +61,20 @@ def test_the_metrics_of_a_run_are_the_evaluation_s(example: Path) -> None:
 def test_cases_are_ranked_by_their_mean_dice_without_undefined_classes() -> None:
     nan = float("nan")
     rows = [
-        ("a", "liver", 0.9, 0.8),
-        ("a", "spleen", 0.7, 0.6),
-        ("b", "liver", 0.5, 0.4),
-        ("b", "spleen", nan, nan),
-        ("c", "liver", nan, nan),
+        ("a", "liver", 0.9, 0.8, 3.0),
+        ("a", "spleen", 0.7, 0.6, 5.0),
+        ("b", "liver", 0.5, 0.4, nan),
+        ("b", "spleen", nan, nan, nan),
+        ("c", "liver", nan, nan, nan),
     ]
-    table = pd.DataFrame(rows, columns=["case", "class_name", "dice", "nsd"])
+    table = pd.DataFrame(rows, columns=["case", "class_name", "dice", "nsd", "hd95_mm"])
     ranked = records.per_case(table)
     assert ranked["case"].tolist() == ["b", "a", "c"]
     assert ranked["dice"].tolist()[:2] == pytest.approx([0.5, 0.8])
     assert ranked["worst"].tolist() == ["liver", "spleen", ""]
     assert ranked["n"].tolist() == [1, 2, 0]
+    assert ranked["hd95_mm"].tolist() == pytest.approx([nan, 4.0, nan], nan_ok=True)
+    assert ranked["n_hd95"].tolist() == [0, 2, 0]
 
 
 def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:

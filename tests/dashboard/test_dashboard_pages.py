@@ -1,5 +1,6 @@
 """Every page in its states: nothing yet, something to show, work in progress, something broken."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import streamlit as st
 from example_runs import APP, CASE, DONE, GOING, UNTESTED
@@ -43,6 +45,7 @@ def test_runs_are_listed_and_filtered(page: Page) -> None:
     table = app.dataframe[0].value.set_index("run")
     assert set(table.index) == {DONE, GOING, UNTESTED}
     assert table.loc[DONE, "dice"] == 0.75
+    assert table.loc[DONE, "hd95_mm"] == 6.0
     assert table.loc[GOING, "state"] == "RUNNING"
     app.multiselect[2].set_value(["student"]).run()
     assert list(app.dataframe[0].value["run"]) == [UNTESTED]
@@ -71,11 +74,12 @@ def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
         "Epoch": "5",
         "Mean Dice": "0.750",
         "Mean NSD": "0.500",
+        "Mean HD95": "6.0 mm",
         "Duration": "",
     }
     assert len(app.get("plotly_chart")) == 4  # loss, validation Dice; Dice and NSD by organ
     (cases,) = (frame.value for frame in app.dataframe)
-    assert cases.loc[0, ["case", "worst", "n"]].tolist() == [CASE, "liver", 1]
+    assert cases.loc[0, ["case", "hd95_mm", "worst", "n", "n_hd95"]].tolist() == [CASE, 6.0, "liver", 1, 1]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -113,6 +117,24 @@ def test_a_failed_run_says_how_it_goes_on_and_what_evaluates_it(page: Page) -> N
     app = page("run", run=UNTESTED)
     assert "continues from its last checkpoint" in _errors(app)
     assert f"python jobs/evaluate.py --run {UNTESTED}" in _texts(app.code)
+
+
+def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, workspace: Path) -> None:
+    folder = workspace / "runs" / DONE / "evaluation"
+    pd.read_csv(folder / "metrics.csv").drop(columns="hd95_mm").to_csv(folder / "metrics.csv", index=False)
+    record = folder / "cases" / f"{CASE}.json"
+    content = json.loads(record.read_text())
+    for row in content["rows"]:
+        del row["hd95_mm"]
+    record.write_text(json.dumps(content))
+
+    app = page("run", run=DONE)
+    assert not app.exception and not app.error
+    assert app.dataframe[0].value.loc[0, "dice"] == pytest.approx(2 / 3)
+    assert np.isnan(app.dataframe[0].value.loc[0, "hd95_mm"])
+    app = page("viewer", run=DONE, case=CASE)
+    assert not app.exception and not app.error
+    assert app.dataframe[0].value["hd95_mm"].isna().all()
 
 
 @pytest.mark.parametrize("content", ["", "case,dice\nimg,0.5\n", "\x00\x01", None])
@@ -158,6 +180,7 @@ def test_the_viewer_shows_three_planes_and_the_metrics_of_the_case(page: Page) -
     assert len(app.get("image")) == 3
     organs = app.dataframe[0].value.set_index("class_name")
     assert organs.loc["liver", "dice"] == pytest.approx(2 / 3)
+    assert organs.loc["liver", "hd95_mm"] == 6.0
     assert np.isnan(organs.loc["gallbladder", "dice"])
     app.slider[1].set_value(0).run()
     app.button_group[3].set_value([]).run()  # no organ

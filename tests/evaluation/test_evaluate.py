@@ -13,6 +13,7 @@ from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.geometry import read_scan
 from autosam_platform.data.readers import Case, find_cases
+from autosam_platform.evaluation import evaluate
 from autosam_platform.evaluation.evaluate import EvaluationError, Plan, _memory, evaluate_case, evaluate_cases
 from autosam_platform.evaluation.metrics import case_metrics
 from autosam_platform.evaluation.table import Row, read_rows, summarise
@@ -121,6 +122,20 @@ def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan,
     retrained = replace(plan, model_hash=hash_of(plan.model))
     assert redone(retrained)
     assert not redone(retrained)
+
+
+def test_a_case_of_an_earlier_version_is_done_again(
+    plan: Plan, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "VERSION", 1)  # which had no HD95
+        rows = evaluate_case(cases[0], plan)
+    record = plan.folder / "cases" / f"{cases[0].case_id}.json"
+    earlier = json.loads(record.read_text())
+    for each in earlier["rows"]:
+        del each["hd95_mm"]
+    record.write_text(json.dumps(earlier))
+    assert repr(evaluate_case(cases[0], plan)) == repr(rows)
 
 
 def test_the_prediction_lies_on_the_scan(plan: Plan, cases: list[Case]) -> None:

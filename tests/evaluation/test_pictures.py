@@ -97,7 +97,7 @@ def test_nothing_predicted_and_nothing_true_is_still_a_picture(tmp_path: Path) -
 
 def test_organs_without_and_with_many_scores_share_a_picture(tmp_path: Path) -> None:
     rows = [
-        Row.of(f"case {case}", ClassMetrics(organ.id, organ.name, dice, dice, 1.0, 1.0), 2.0)
+        Row.of(f"case {case}", ClassMetrics(organ.id, organ.name, dice, dice, 1.0, 1.0, 1.0), 2.0)
         for case in range(6)
         for organ, dice in ((LIVER, 0.5 + case / 20), (SPLEEN, float("nan")))
     ]

@@ -14,17 +14,17 @@ from autosam_platform.evaluation.table import Row, as_table, read_rows, summaris
 NAN = math.nan
 
 
-def row(case: str, class_id: int, name: str, dice: float, nsd: float, tolerance: float = 2.0) -> Row:
-    return Row.of(case, ClassMetrics(class_id, name, dice, nsd, truth_ml=10.0, predicted_ml=11.0), tolerance)
+def row(case: str, class_id: int, name: str, dice: float, nsd: float, hd95: float, tolerance: float = 2.0) -> Row:
+    return Row.of(case, ClassMetrics(class_id, name, dice, nsd, hd95, truth_ml=10.0, predicted_ml=11.0), tolerance)
 
 
 ROWS = [
-    row("a", 1, "liver", 0.9, 0.8),
-    row("a", 2, "gallbladder", NAN, NAN),
-    row("a", 3, "esophagus", NAN, NAN),
-    row("b", 1, "liver", 0.7, 0.6),
-    row("b", 2, "gallbladder", 0.2, 0.3),
-    row("b", 3, "esophagus", NAN, NAN),
+    row("a", 1, "liver", 0.9, 0.8, 3.0),
+    row("a", 2, "gallbladder", NAN, NAN, NAN),
+    row("a", 3, "esophagus", NAN, NAN, NAN),
+    row("b", 1, "liver", 0.7, 0.6, 5.0),
+    row("b", 2, "gallbladder", 0.2, 0.3, 12.0),
+    row("b", 3, "esophagus", NAN, NAN, NAN),
 ]
 
 
@@ -35,24 +35,35 @@ def test_a_class_counts_once_however_many_cases_have_it() -> None:
     assert math.isnan(summary.per_class["esophagus"].nsd)
     assert summary.mean_dice == pytest.approx((0.8 + 0.2) / 2)
     assert summary.mean_nsd == pytest.approx((0.7 + 0.3) / 2)
+    assert summary.mean_hd95_mm == pytest.approx((4.0 + 12.0) / 2)
     assert summary.n_cases == 2
+
+
+def test_a_missed_organ_lowers_dice_and_is_left_out_of_hd95_with_its_own_n() -> None:
+    summary = summarise([*ROWS, row("c", 1, "liver", 0.0, 0.0, NAN), row("c", 3, "esophagus", 0.0, 0.0, NAN)])
+    liver, esophagus = summary.per_class["liver"], summary.per_class["esophagus"]
+    assert (liver.dice, liver.hd95_mm) == pytest.approx((1.6 / 3, 4.0))
+    assert (liver.n, liver.n_hd95) == (3, 2)
+    assert (esophagus.dice, esophagus.n, esophagus.n_hd95) == (0.0, 1, 0)
+    assert math.isnan(esophagus.hd95_mm)
+    assert summary.mean_hd95_mm == pytest.approx((4.0 + 12.0) / 2)
 
 
 def test_json_has_null_where_there_is_no_score() -> None:
     loaded = json.loads(json.dumps(summarise(ROWS).as_json(), allow_nan=False))
-    assert set(loaded) == {"mean_dice", "mean_nsd", "n_cases", "nsd_tolerance_mm", "per_class"}
-    assert loaded["per_class"]["esophagus"] == {"dice": None, "nsd": None, "n": 0}
-    assert loaded["per_class"]["gallbladder"] == {"dice": 0.2, "nsd": 0.3, "n": 1}
+    assert set(loaded) == {"mean_dice", "mean_nsd", "mean_hd95_mm", "n_cases", "nsd_tolerance_mm", "per_class"}
+    assert loaded["per_class"]["esophagus"] == {"dice": None, "nsd": None, "hd95_mm": None, "n": 0, "n_hd95": 0}
+    assert loaded["per_class"]["gallbladder"] == {"dice": 0.2, "nsd": 0.3, "hd95_mm": 12.0, "n": 1, "n_hd95": 1}
 
 
 def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    write_rows(path, [*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])
-    assert (
-        path.read_text().splitlines()[0] == "case,class_id,class_name,dice,nsd,nsd_tolerance_mm,truth_ml,predicted_ml"
-    )
+    rows = [*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0, 7 / 3)]
+    write_rows(path, rows)
+    header = "case,class_id,class_name,dice,nsd,nsd_tolerance_mm,hd95_mm,truth_ml,predicted_ml"
+    assert path.read_text().splitlines()[0] == header
     # repr: equal as numbers, NaN being equal to NaN
-    assert repr(read_rows(path)) == repr([*ROWS, row("c", 1, 'liver, "left" lobe', 1 / 3, 0.0)])
+    assert repr(read_rows(path)) == repr(rows)
     assert [each.name for each in tmp_path.iterdir()] == ["metrics.csv"]
 
 
@@ -74,16 +85,16 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_rows_of_different_tolerances_are_not_averaged() -> None:
     with pytest.raises(ValueError, match=r"one NSD tolerance, these have \[2\.0, 3\.0\]"):
-        summarise([ROWS[0], row("b", 1, "liver", 0.7, 0.6, tolerance=3.0)])
+        summarise([ROWS[0], row("b", 1, "liver", 0.7, 0.6, 5.0, tolerance=3.0)])
     with pytest.raises(ValueError, match="none"):
         summarise([])
 
 
-def test_the_table_shows_percent_and_n() -> None:
+def test_the_table_shows_percent_millimetres_and_n() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(as_table(summarise(ROWS), "Test cases"))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
-    assert "organ Dice % NSD % (2 mm) n" in lines
-    assert "liver 80.00 70.00 2" in lines
-    assert "esophagus – – 0" in lines
-    assert "mean over organs 50.00 50.00 2" in lines
+    assert "organ Dice % NSD % (2 mm) n HD95 mm n (HD95)" in lines
+    assert "liver 80.00 70.00 2 4.00 2" in lines
+    assert "esophagus – – 0 – 0" in lines
+    assert "mean over organs 50.00 50.00 2 8.00" in lines

@@ -1,1 +1,1 @@
-"""How good a prediction is: Dice and NSD per case and class, as tables and as pictures."""
+"""How good a prediction is: Dice, NSD and HD95 per case and class, as tables and as pictures."""

@@ -31,7 +31,7 @@ from autosam_platform.files import content_hash, write_json
 from autosam_platform.inference.model_folder import CARD, WEIGHTS, ModelCard, read_card
 from autosam_platform.inference.predictor import Predictor, predict_volume
 
-VERSION = 1  # raise it whenever the same model and files would give other scores or pictures
+VERSION = 2  # raise it whenever the same model and files would give other scores or pictures
 
 # A case's memory is estimated from its header.
 _BYTES_A_TASK = 1 << 30  # interpreter, libraries
@@ -235,7 +235,9 @@ def _score(
 ) -> list[ClassMetrics]:
     annotated = plan.description.annotated_ids(case.case_id)
     classes = plan.description.classes
-    return case_metrics(prediction_DHW, truth_DHW, image.spacing_DHW, classes, plan.tolerance_mm, annotated)
+    return case_metrics(
+        prediction_DHW, truth_DHW, image.spacing_DHW, classes, plan.tolerance_mm, annotated, threads=plan.threads
+    )
 
 
 def _draw(

@@ -2,7 +2,8 @@
 
 The mean of a run is the mean over classes of each class's mean over the cases where it has a score (nnU-Net's
 and the paper's reading): a class that few cases have counts as much as one that all have. A class without any
-score is left out of it. ``n``, the number of cases behind a figure, is always shown.
+score is left out of it. ``n``, the number of cases behind a figure, is always shown; HD95 has its own, since
+a case without the organ in truth or prediction has no HD95, but has a Dice if one of the two holds it.
 """
 
 import csv
@@ -29,6 +30,7 @@ class Row:
     dice: float
     nsd: float
     nsd_tolerance_mm: float
+    hd95_mm: float
     truth_ml: float
     predicted_ml: float
 
@@ -42,6 +44,7 @@ class Row:
             dice=metrics.dice,
             nsd=metrics.nsd,
             nsd_tolerance_mm=tolerance_mm,
+            hd95_mm=metrics.hd95_mm,
             truth_ml=metrics.truth_ml,
             predicted_ml=metrics.predicted_ml,
         )
@@ -59,11 +62,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """Means of one class over the ``n`` cases where it has a score; NaN where there is none."""
+    """Means of one class over the cases where it has a score; NaN where there is none.
+
+    Attributes:
+        n: cases with Dice and NSD.
+        n_hd95: cases with HD95, those where truth and prediction hold the class: ``n`` at most.
+    """
 
     dice: float
     nsd: float
+    hd95_mm: float
     n: int
+    n_hd95: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class Summary:
 
     mean_dice: float
     mean_nsd: float
+    mean_hd95_mm: float
     n_cases: int
     nsd_tolerance_mm: float
     per_class: dict[str, Score]
@@ -123,10 +134,13 @@ def summarise(rows: Sequence[Row]) -> Summary:
     per_class = {}
     for name in dict.fromkeys(row.class_name for row in rows):
         scored = [row for row in rows if row.class_name == name and not math.isnan(row.dice)]
-        per_class[name] = Score(mean(row.dice for row in scored), mean(row.nsd for row in scored), len(scored))
+        far = [row.hd95_mm for row in scored if not math.isnan(row.hd95_mm)]
+        dice, nsd = mean(row.dice for row in scored), mean(row.nsd for row in scored)
+        per_class[name] = Score(dice, nsd, mean(far), len(scored), len(far))
     return Summary(
         mean_dice=mean(score.dice for score in per_class.values()),
         mean_nsd=mean(score.nsd for score in per_class.values()),
+        mean_hd95_mm=mean(score.hd95_mm for score in per_class.values()),
         n_cases=len({row.case for row in rows}),
         nsd_tolerance_mm=tolerances.pop(),
         per_class=per_class,
@@ -140,19 +154,27 @@ def mean(values: Iterable[float]) -> float:
 
 
 def as_table(summary: Summary, title: str) -> Table:
-    """The summary for a terminal, in percent: ``rich.print`` shows it."""
-    table = Table(title=title, box=SIMPLE_HEAD, show_footer=True)
+    """The summary for a terminal, in percent and mm: ``rich.print`` shows it."""
+    caption = "n: cases. HD95 only where truth and prediction hold the organ."
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, show_footer=True)
     table.add_column("organ", "mean over organs")
     table.add_column("Dice %", _percent(summary.mean_dice), justify="right")
     table.add_column(f"NSD % ({summary.nsd_tolerance_mm:g} mm)", _percent(summary.mean_nsd), justify="right")
     table.add_column("n", str(summary.n_cases), justify="right")
+    table.add_column("HD95 mm", _millimetres(summary.mean_hd95_mm), justify="right")
+    table.add_column("n (HD95)", justify="right")
     for name, score in summary.per_class.items():
-        table.add_row(name, _percent(score.dice), _percent(score.nsd), str(score.n))
+        overlap = _percent(score.dice), _percent(score.nsd), str(score.n)
+        table.add_row(name, *overlap, _millimetres(score.hd95_mm), str(score.n_hd95))
     return table
 
 
 def _percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _millimetres(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
