@@ -16,6 +16,7 @@ from pydantic import Field
 from autosam_platform.config import Section, parse, parse_job
 from autosam_platform.data.nifti import stem
 from autosam_platform.evaluation.pictures import save_case_picture
+from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
 from autosam_platform.files import workspace
 from autosam_platform.inference.predictor import Predictor, predict_scan
 from autosam_platform.pipeline import Outcome, finished_run, prepared_dataset, run_job, train_and_evaluate
@@ -54,9 +55,9 @@ def _predict(job: PredictJob) -> Outcome:
     save_case_picture(
         picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
     )
-    seconds = {name: round(value, 2) for name, value in prediction.watch.seconds.items()}
-    print("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    print(f"Picture: {picture}")
+    seconds = with_total(prediction.watch.seconds)
+    write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(scan): seconds})
+    print(f"Seconds: {as_line(seconds)}\nPicture: {picture}")
     return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
 
 

@@ -15,6 +15,7 @@ import ray
 from synthetic_scans import write_btcv
 
 from autosam_platform.pipeline import Outcome, run_job
+from autosam_platform.tracking import read_curves
 
 JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -72,6 +73,19 @@ def test_a_trained_run_leaves_model_metrics_pictures_and_curves(trained: dict[st
     assert len(list((folder / "evaluation" / "predictions").glob("*.nii.gz"))) == 1
 
 
+def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(job: Run, trained: dict[str, object]) -> None:
+    done = job("evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [each for each in done.stdout.splitlines() if each.startswith("Seconds per case, median of 1: ")]
+    phases = ["read", "resample", "network", "write", "score", "picture", "total"]
+    assert [each.split()[0] for each in line.partition(": ")[2].split(", ")] == phases
+    folder = Path(str(trained["place"]))
+    recorded = {name: points[-1][1] for name, points in read_curves(folder.parents[1], folder.name).items()}
+    seconds = json.loads((folder / "evaluation" / "summary.json").read_text())["seconds_per_case"]
+    assert list(seconds) == phases
+    assert {name: recorded[f"test/seconds/{name}"] for name in phases} == seconds == trained["seconds_per_case"]
+
+
 def test_the_same_command_again_finds_the_run(job: Run, scans: Path, trained: dict[str, object]) -> None:
     done = job("train_teacher", "--recipe", scans / "recipe.json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -95,6 +109,9 @@ def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[
     assert nib.aff2axcodes(label.affine) == nib.aff2axcodes(image.affine)
     np.testing.assert_allclose(label.affine, image.affine)
     assert (tmp_path / "labels.png").exists()
+    header, line = ((tmp_path / "labels.seconds.csv").read_text()).splitlines()
+    assert header == "case,read,resample,network,write,total"
+    assert line.startswith("img0001,") and all(float(value) > 0 for value in line.split(",")[1:])
 
 
 @pytest.mark.parametrize(

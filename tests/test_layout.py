@@ -15,8 +15,8 @@ SOURCE_ROOTS = ("platform", "models")
 
 # Ground floor first; docs/design.md says what each room is for. A room imports from floors below its own.
 FLOORS = (
-    {"autosam_models", "files", "numerics"},
-    {"config", "cluster"},
+    {"autosam_models", "files", "numerics", "measure"},
+    {"config", "cluster", "estimate"},
     {"data", "tracking"},
     {"inference"},
     {"evaluation"},

@@ -124,6 +124,8 @@ class ComputeSection(Section):
     """Cores per worker; where not said, the machine's cores shared among the workers, at most 8."""
     wait_for_nodes: bool = False
     """Wait for an autoscaling cluster to grow where it is too small now; without it that is refused."""
+    memory_check: bool = True
+    """Refuse a run whose training step is estimated to need more memory than there is."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often lost workers are started again from the last checkpoint."""
 

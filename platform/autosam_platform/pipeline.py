@@ -20,6 +20,7 @@ from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case, DatasetError
 from autosam_platform.evaluation.evaluate import EvaluationError, evaluate_cases
+from autosam_platform.evaluation.seconds import as_line
 from autosam_platform.evaluation.table import Summary, as_table
 from autosam_platform.files import content_hash, workspace
 from autosam_platform.inference.model_folder import ModelFolderError
@@ -105,15 +106,21 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
 def evaluated(run_folder: Path, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:
     """Evaluate a finished run on a split: files in the run's folder, numbers in its record, a table on the screen."""
     folder = run_folder / ("evaluation" if split == "test" else f"evaluation-{split}")
-    cases = [
-        Case(each.case_id, Path(each.record.image), Path(each.record.label) if each.record.label else None, (split,))
-        for each in dataset.cases(split)
-    ]
+    cases = split_cases(dataset, split)
     summary = evaluate_cases(run_folder / "model", cases, dataset.description, folder, overlap=overlap)
     _record(run_folder, folder, split, summary)
     rich.print(as_table(summary, f"{run_folder.name}: {split} cases of {dataset.name}"))
+    print(f"Seconds per case, median of {summary.n_cases}: {as_line(summary.seconds_per_case)}")
     print(f"Predictions: {folder / 'predictions'}\nPictures:    {folder / 'pictures'}", flush=True)
     return summary
+
+
+def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
+    """The scans and truths that the usable cases of a split were prepared from."""
+    return [
+        Case(each.case_id, Path(each.record.image), Path(each.record.label) if each.record.label else None, (split,))
+        for each in dataset.cases(split)
+    ]
 
 
 def finished_run(name: str | None) -> Path:
@@ -151,7 +158,7 @@ def _phantom(folder: Path, seed: int, number: int) -> None:
 def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> None:
     """Put the evaluation into the run's record, unless it is there."""
     run = open_run(workspace(), run_folder.name, tags={}, params={})
-    made_of = content_hash(folder / "metrics.csv")
+    made_of = content_hash(folder / "metrics.csv", folder / "seconds.csv")
     if run.tags().get(f"autosam.evaluation.{split}") != made_of:
         prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
         numbers = {f"{prefix}/mean_dice": summary.mean_dice, f"{prefix}/mean_nsd": summary.mean_nsd}
@@ -159,6 +166,7 @@ def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> N
         for name, score in summary.per_class.items():
             numbers |= {f"{prefix}/dice/{name}": score.dice, f"{prefix}/nsd/{name}": score.nsd}
             numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
+        numbers |= {f"{prefix}/seconds/{name}": value for name, value in summary.seconds_per_case.items()}
         run.log(numbers, step=0)
         save_curves(run_folder / "curves.png", read_curves(workspace(), run_folder.name), run_folder.name)
         run.add_file(run_folder / "curves.png")

@@ -1,6 +1,8 @@
 """Whole evaluations of a small network: what is written, what is found again, what is refused."""
 
+import csv
 import json
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,12 +65,12 @@ def test_an_evaluation_leaves_tables_predictions_and_pictures(
     folder = model.parent / "evaluation"
     rows = read_rows(folder / "metrics.csv")
     assert repr(rows) == repr([row for case in cases for row in recount(case, folder, description)])
-    assert repr(summary) == repr(summarise(rows))
+    assert repr(summary) == repr(summarise(rows, summary.seconds_per_case))
     assert json.loads((folder / "summary.json").read_text()) == json.loads(json.dumps(summary.as_json()))
     assert summary.n_cases == 2
     assert summary.per_class["liver"].n == 2
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert found == {"metrics.csv", "summary.json", "organs.png"} | {
+    assert found == {"metrics.csv", "seconds.csv", "summary.json", "organs.png"} | {
         name
         for case in cases
         for name in (
@@ -79,6 +81,27 @@ def test_an_evaluation_leaves_tables_predictions_and_pictures(
             f"predictions/{case.case_id}.label.json",
         )
     }
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_the_time_of_each_phase_of_each_case_is_kept_also_of_a_case_that_is_found(
+    model: Path, cases: list[Case], description: DatasetDescription
+) -> None:
+    summary = evaluate_cases(model, cases, description)
+
+    written = (model.parent / "evaluation" / "seconds.csv").read_text()
+    lines = list(csv.reader(written.splitlines()))
+    assert lines[0] == ["case", "read", "resample", "network", "write", "score", "picture", "total"]
+    assert [line[0] for line in lines[1:]] == [case.case_id for case in cases]
+    seconds = np.array([line[1:] for line in lines[1:]], float)
+    assert (seconds > 0).all()
+    np.testing.assert_allclose(seconds[:, :-1].sum(axis=1), seconds[:, -1], atol=1e-6)
+    medians = {name: statistics.median(column) for name, column in zip(lines[0][1:], seconds.T.tolist(), strict=True)}
+    assert summary.seconds_per_case == pytest.approx(medians, abs=1e-3)
+
+    found = evaluate_cases(model, cases, description)
+    assert found.seconds_per_case == summary.seconds_per_case
+    assert (model.parent / "evaluation" / "seconds.csv").read_text() == written
 
 
 @pytest.mark.usefixtures("ray_local")
@@ -129,13 +152,13 @@ def test_a_case_of_an_earlier_version_is_done_again(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "VERSION", 1)  # which had no HD95
-        rows = evaluate_case(cases[0], plan)
+        first = evaluate_case(cases[0], plan)
     record = plan.folder / "cases" / f"{cases[0].case_id}.json"
     earlier = json.loads(record.read_text())
     for each in earlier["rows"]:
         del each["hd95_mm"]
     record.write_text(json.dumps(earlier))
-    assert repr(evaluate_case(cases[0], plan)) == repr(rows)
+    assert repr(evaluate_case(cases[0], plan).rows) == repr(first.rows)
 
 
 def test_the_prediction_lies_on_the_scan(plan: Plan, cases: list[Case]) -> None:
@@ -148,7 +171,7 @@ def test_the_prediction_lies_on_the_scan(plan: Plan, cases: list[Case]) -> None:
 
 def test_classes_that_a_case_does_not_annotate_are_not_scored(plan: Plan, cases: list[Case]) -> None:
     partial = plan.description.model_copy(update={"annotated": {"img0001": ("liver", "spleen")}})
-    rows = evaluate_case(cases[0], replace(plan, description=partial))
+    rows = evaluate_case(cases[0], replace(plan, description=partial)).rows
     assert {row.class_name for row in rows if not np.isnan(row.truth_ml)} == {"liver", "spleen"}
     assert all(np.isnan(row.dice) for row in rows if row.class_name not in ("liver", "spleen"))
 
@@ -164,5 +187,5 @@ def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases:
     card = read_card(model)
     missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
     network = _memory(missing, card, weights=1000)
-    # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³: 14 sums and their weights in float32
-    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 19 * 23 + 20 * 16 * 19 * 23
+    # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
+    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * 19 + 20 * 16 * 19 * 23

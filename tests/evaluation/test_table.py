@@ -12,6 +12,7 @@ from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.table import Row, as_table, read_rows, summarise, write_rows
 
 NAN = math.nan
+SECONDS = {"network": 2.0, "total": 2.5}
 
 
 def row(case: str, class_id: int, name: str, dice: float, nsd: float, hd95: float, tolerance: float = 2.0) -> Row:
@@ -29,7 +30,7 @@ ROWS = [
 
 
 def test_a_class_counts_once_however_many_cases_have_it() -> None:
-    summary = summarise(ROWS)
+    summary = summarise(ROWS, SECONDS)
     assert summary.per_class["liver"].dice == pytest.approx(0.8)
     assert [summary.per_class[name].n for name in ("liver", "gallbladder", "esophagus")] == [2, 1, 0]
     assert math.isnan(summary.per_class["esophagus"].nsd)
@@ -40,7 +41,7 @@ def test_a_class_counts_once_however_many_cases_have_it() -> None:
 
 
 def test_a_missed_organ_lowers_dice_and_is_left_out_of_hd95_with_its_own_n() -> None:
-    summary = summarise([*ROWS, row("c", 1, "liver", 0.0, 0.0, NAN), row("c", 3, "esophagus", 0.0, 0.0, NAN)])
+    summary = summarise([*ROWS, row("c", 1, "liver", 0.0, 0.0, NAN), row("c", 3, "esophagus", 0.0, 0.0, NAN)], SECONDS)
     liver, esophagus = summary.per_class["liver"], summary.per_class["esophagus"]
     assert (liver.dice, liver.hd95_mm) == pytest.approx((1.6 / 3, 4.0))
     assert (liver.n, liver.n_hd95) == (3, 2)
@@ -50,8 +51,10 @@ def test_a_missed_organ_lowers_dice_and_is_left_out_of_hd95_with_its_own_n() -> 
 
 
 def test_json_has_null_where_there_is_no_score() -> None:
-    loaded = json.loads(json.dumps(summarise(ROWS).as_json(), allow_nan=False))
-    assert set(loaded) == {"mean_dice", "mean_nsd", "mean_hd95_mm", "n_cases", "nsd_tolerance_mm", "per_class"}
+    loaded = json.loads(json.dumps(summarise(ROWS, SECONDS).as_json(), allow_nan=False))
+    means = {"mean_dice", "mean_nsd", "mean_hd95_mm"}
+    assert set(loaded) == means | {"n_cases", "nsd_tolerance_mm", "per_class", "seconds_per_case"}
+    assert loaded["seconds_per_case"] == SECONDS
     assert loaded["per_class"]["esophagus"] == {"dice": None, "nsd": None, "hd95_mm": None, "n": 0, "n_hd95": 0}
     assert loaded["per_class"]["gallbladder"] == {"dice": 0.2, "nsd": 0.3, "hd95_mm": 12.0, "n": 1, "n_hd95": 1}
 
@@ -85,14 +88,14 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_rows_of_different_tolerances_are_not_averaged() -> None:
     with pytest.raises(ValueError, match=r"one NSD tolerance, these have \[2\.0, 3\.0\]"):
-        summarise([ROWS[0], row("b", 1, "liver", 0.7, 0.6, 5.0, tolerance=3.0)])
+        summarise([ROWS[0], row("b", 1, "liver", 0.7, 0.6, 5.0, tolerance=3.0)], SECONDS)
     with pytest.raises(ValueError, match="none"):
-        summarise([])
+        summarise([], {})
 
 
 def test_the_table_shows_percent_millimetres_and_n() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(as_table(summarise(ROWS), "Test cases"))
+    console.print(as_table(summarise(ROWS, SECONDS), "Test cases"))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "organ Dice % NSD % (2 mm) n HD95 mm n (HD95)" in lines
     assert "liver 80.00 70.00 2 4.00 2" in lines

@@ -114,15 +114,11 @@ def test_no_codes_where_none_are_needed():
     assert region_codes(Windows.cut((4, 4, 4), 4, shifted=True), torch.device("cpu")) is None
 
 
-def test_codes_made_while_validating_serve_training():
-    region_codes.cache_clear()
-    attention_module.one_hot_coordinates.cache_clear()
-    attention = random_attention()
-    x = torch.randn(1, 6, 6, 6, 6)
-    with torch.inference_mode():
-        attended(attention, x, shifted=True)
-    attended(attention, x, shifted=True).sum().backward()
-    assert attention.qkv.weight.grad.isfinite().all()
+def test_coordinates_by_hand():
+    codes = attention_module.one_hot_coordinates((2, 1, 3), torch.float32, torch.device("cpu"))
+    # depth | height | width, of the tokens (0, 0, 0), (0, 0, 1), (0, 0, 2), (1, 0, 0), ...
+    assert codes[1].tolist() == [1, 0, 1, 0, 1, 0]
+    assert codes[5].tolist() == [0, 1, 1, 0, 0, 1]
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

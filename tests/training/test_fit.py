@@ -94,6 +94,12 @@ def _same_bits(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """All that was recorded at each step, but how long it took."""
+    curves = read_curves(run.parents[1], run.name)
+    return {name: points for name, points in curves.items() if name not in ("train/step_seconds", "train/wait_share")}
+
+
 def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted: dict[str, Path]) -> None:
     curves = [read_curves(folder.parents[1], folder.name) for folder in uninterrupted.values()]
     one, two = (dict(curve["train/loss"]) for curve in curves)
@@ -146,22 +152,38 @@ def _processes(marker: bytes) -> Iterator[int]:
                 continue  # it ended while we looked
 
 
-def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_the_weights(
-    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def killed_once(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same fit as the uninterrupted one of two workers, of which one was killed in the middle of an epoch."""
     killed: list[int] = []
+    workspace = tmp_path_factory.mktemp("killed")
     # In the uninterrupted run checkpoints lie at the ends of epochs; here one lies in the middle, so that the run
     # goes on inside an epoch: where it stops must not matter.
     experiment = _experiment(scans, workers=2, batch=1, checkpoint_steps=3)
-    run = tmp_path / "runs" / experiment.run_id(prepared.fingerprint)
+    run = workspace / "runs" / experiment.run_id(prepared.fingerprint)
     killer = threading.Thread(
         target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed)
     )
     killer.start()
-    result = fit(experiment, prepared, tmp_path)
+    result = fit(experiment, prepared, workspace)
     killer.join()
     assert len(killed) == 1
-    assert _same_bits(result.folder, uninterrupted["2"])
+    return result.folder
+
+
+def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_the_weights(
+    killed_once: Path, uninterrupted: dict[str, Path]
+) -> None:
+    assert _same_bits(killed_once, uninterrupted["2"])
+
+
+def test_two_fits_with_one_seed_have_the_same_weights_losses_and_scores_to_the_last_bit(
+    killed_once: Path, uninterrupted: dict[str, Path]
+) -> None:
+    first, second = _curves(killed_once), _curves(uninterrupted["2"])
+    assert {"train/loss", "train/gradient_norm", "val/dice/mean"} < first.keys() and len(first["train/loss"]) == 24
+    assert first == second
+    assert _same_bits(killed_once, uninterrupted["2"])
 
 
 def test_a_job_killed_and_started_again_ends_with_the_same_weights(
@@ -223,6 +245,16 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
         fit(_experiment(scans, seed=6), prepared, tmp_path, _Bottomless)
+
+
+def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    huge = {"name": "autosam_demo", "patch_DHW": (16, 16, 16), "options": {"embed_dim": 32768, "heads": 2}}
+    experiment = _experiment(scans, workers=2)
+    section = experiment.model.model_validate(huge)
+    with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--training.batch"):
+        fit(experiment.model_copy(update={"model": section}), prepared, tmp_path)
 
 
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(

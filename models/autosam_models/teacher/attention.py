@@ -1,7 +1,5 @@
 """SAM's attention on windows of a 3D token grid (Sec. 3.2), with its relative positions extended to depth."""
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,13 +10,11 @@ SMALL_WINDOW = 128
 """Tokens of a window up to which attention on a CPU is written out in training too."""
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # else codes first made while validating could not be used in training
 def one_hot_coordinates(size: Grid, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``(tokens, d + h + w)``: for each token of a window the one-hot codes of its three coordinates, side by side."""
-    axes = torch.meshgrid(*[torch.arange(n) for n in size], indexing="ij")
-    codes = [F.one_hot(axis.flatten(), n) for axis, n in zip(axes, size, strict=True)]
-    return torch.cat(codes, dim=1).to(device, dtype)
+    d, h, w = (torch.eye(n, dtype=dtype, device=device) for n in size)
+    codes = (d[:, None, None], h[None, :, None], w[None, None, :])
+    return torch.cat([code.expand(*size, -1) for code in codes], dim=-1).flatten(0, 2)
 
 
 def softmax_attention(q_WMNE: Tensor, k_WMNE: Tensor, v_WMNC: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class AutoSAM(nn.Module):
         head_widths: channels of the decoder's heads.
         fusion_width: channels of the decoder's fusion.
         fusion: size of the fusion, ``"half"`` or ``"full"``; see ``MaskDecoder``.
+        activation_checkpointing: less memory in training for more time; see ``ImageEncoder``. Results stay the same.
         checkpoint: SAM's own ``.pth`` file. With it SAM's weights are frozen as in the paper; without, everything
             is trained from scratch.
 
@@ -69,6 +70,7 @@ class AutoSAM(nn.Module):
         head_widths: tuple[int, int],
         fusion_width: int,
         fusion: FusionSize,
+        activation_checkpointing: bool = False,
         checkpoint: str | Path | None = None,
     ) -> None:
         super().__init__()
@@ -98,6 +100,7 @@ class AutoSAM(nn.Module):
                 for index in range(depth)
             ],
             [neck(embed_dim, neck_channels) for _ in range(STAGES if mlam else 1)],
+            activation_checkpointing=activation_checkpointing,
         )
         self.prompt_generator = AutoPromptGenerator(neck_channels, apg_widths) if apg else None
         self.decoder = MaskDecoder(

@@ -6,18 +6,38 @@ from torch import Tensor, nn
 
 
 class Conv3d(nn.Conv3d):
-    """A convolution whose gradient is right on small grids too.
-
-    On CPUs with AVX512-BF16, torch 2.13 leaves parts of a bf16 kernel's gradient unwritten where the grid is two voxels
-    deep: values of 1e30 from whatever the memory held (docs/log.md, 2026-11-23). Such grids cost nothing in fp32.
-    """
+    """A convolution with zero padding that is right and fast on CPUs too; see ``conv3d``."""
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
         """Convolve."""
-        if x_BCDHW.device.type != "cpu" or x_BCDHW.shape[2] > 2:
-            return super().forward(x_BCDHW)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x_BCDHW.to(self.weight.dtype))
+        padding, stride = self.padding, self.stride
+        assert not isinstance(padding, str)
+        if x_BCDHW.device.type == "cpu" and x_BCDHW.shape[2] <= 2:
+            # On CPUs with AVX512-BF16, torch 2.13 leaves parts of a bf16 kernel's gradient unwritten where the grid is
+            # two voxels deep: values of 1e30 from whatever the memory held (docs/log.md, 2026-11-23). Such grids cost
+            # nothing in fp32.
+            with torch.autocast("cpu", enabled=False):
+                return conv3d(x_BCDHW.to(self.weight.dtype), self.weight, self.bias, padding, stride)
+        return conv3d(x_BCDHW, self.weight, self.bias, padding, stride)
+
+
+def conv3d(
+    x_BCDHW: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: tuple[int, ...] = (0, 0, 0),
+    stride: tuple[int, ...] = (1, 1, 1),
+) -> Tensor:
+    """``F.conv3d``, in inference on a CPU by oneDNN.
+
+    For a single sample of small maps in fp32 torch 2.13 prefers a kernel of its own that takes 3 to 9 times as long:
+    the demo's forward pass spent two thirds of its time there (docs/benchmarks.md).
+    """
+    fp32_on_cpu = x_BCDHW.device.type == "cpu" and x_BCDHW.dtype == weight.dtype == torch.float32
+    plain = fp32_on_cpu and not torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled()
+    if plain and torch.backends.mkldnn.is_available():
+        return torch.mkldnn_convolution(x_BCDHW, weight, bias, padding, stride, (1, 1, 1), 1)
+    return F.conv3d(x_BCDHW, weight, bias, stride, padding)
 
 
 class InstanceNorm(nn.InstanceNorm3d):

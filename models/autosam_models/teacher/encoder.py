@@ -2,8 +2,10 @@
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from autosam_models.teacher.adapter import SpatialAdapter
 from autosam_models.teacher.attention import WindowAttention
@@ -86,10 +88,17 @@ class ImageEncoder(nn.Module):
         positions: the position tables.
         blocks: a multiple of four.
         necks: one per map wanted: four for all stages, fewer for the last ones only.
+        activation_checkpointing: keep only each block's input for the backward pass, which computes the block again.
     """
 
     def __init__(
-        self, patch_embedding: PatchEmbedding, positions: PositionTables, blocks: list[Block], necks: list[nn.Module]
+        self,
+        patch_embedding: PatchEmbedding,
+        positions: PositionTables,
+        blocks: list[Block],
+        necks: list[nn.Module],
+        *,
+        activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         if not blocks or len(blocks) % STAGES:
@@ -98,6 +107,7 @@ class ImageEncoder(nn.Module):
         self.positions = positions
         self.blocks = nn.ModuleList(blocks)
         self.necks = nn.ModuleList(necks)
+        self.activation_checkpointing = activation_checkpointing
 
     def forward(self, image_BCDHW: Tensor) -> list[Tensor]:
         """Encode an image whose D, H and W are multiples of the token's edge.
@@ -110,7 +120,10 @@ class ImageEncoder(nn.Module):
         stages_without = STAGES - len(self.necks)
         maps = []
         for index, block in enumerate(self.blocks, start=1):
-            tokens_BDHWC = block(tokens_BDHWC)
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                tokens_BDHWC = checkpoint(block, tokens_BDHWC, use_reentrant=False)
+            else:
+                tokens_BDHWC = block(tokens_BDHWC)
             stage, rest = divmod(index, blocks_per_stage)
             if rest == 0 and stage > stages_without:
                 stage_neck = self.necks[stage - 1 - stages_without]

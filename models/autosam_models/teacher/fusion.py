@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.teacher.convolution import conv3d
+
 
 def phase_matrix(factor: int) -> Tensor:
     """Linear upsampling as a 3-tap convolution sees it, along one axis.
@@ -63,11 +65,11 @@ class Fusion(nn.Module):
             ``(B, out_channels, D, H, W)`` at the image's size.
         """
         f = self.factor
-        phases = F.conv3d(replicate_border(maps_BCDHW), self.folded()).permute(0, 2, 3, 4, 1)
+        phases = conv3d(replicate_border(maps_BCDHW), self.folded()).permute(0, 2, 3, 4, 1)
         batch, depth, height, width, _ = phases.shape
         phases = phases.reshape(batch, depth, height, width, f, f, f, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
         from_maps = phases.reshape(batch, -1, f * depth, f * height, f * width)
-        from_image = F.conv3d(replicate_border(image_BCDHW), self.conv.weight[:, self.map_channels :])
+        from_image = conv3d(replicate_border(image_BCDHW), self.conv.weight[:, self.map_channels :])
         return from_maps + from_image
 
 

@@ -8,7 +8,17 @@ from autosam_models.teacher.sam_weights import freeze_sam
 
 PAPER = "AutoSAM Adapter, Sec. 3.2-3.4"
 
-SWITCHES = ("patch", "checkpoint", "upsample", "adapter_ratio", "adapter_kernel", "apg", "mlam", "fusion")
+SWITCHES = (
+    "patch",
+    "checkpoint",
+    "upsample",
+    "adapter_ratio",
+    "adapter_kernel",
+    "apg",
+    "mlam",
+    "fusion",
+    "activation_checkpointing",
+)
 
 PAPER_SIZES: dict[str, Any] = {
     "patch": (128, 128, 128),
@@ -80,6 +90,6 @@ register(
         source=f"{PAPER}; small widths, trained from scratch",
         build=AutoSAM,
         defaults=DEMO_SIZES,
-        options=("checkpoint", *DEMO_SIZES),
+        options=("checkpoint", "activation_checkpointing", *DEMO_SIZES),
     )
 )

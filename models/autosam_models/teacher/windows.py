@@ -5,7 +5,6 @@ axis holds tokens from both ends of it. Both are kept apart by *regions*: a toke
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -69,8 +68,6 @@ class Windows:
         return x[:, :depth, :height, :width]
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # else codes first made while validating could not be used in training
 def region_codes(windows: Windows, device: torch.device) -> Tensor | None:
     """Columns that keep regions apart when they are appended to queries and keys: ``(windows, tokens, 2, 7)``.
 
@@ -82,13 +79,15 @@ def region_codes(windows: Windows, device: torch.device) -> Tensor | None:
     if windows.padded == windows.grid and not any(windows.shift):
         return None
     # Rolling brings the first `shift` tokens of an axis into the window of its last ones: the axis has two sides.
-    sides = [(torch.arange(n) < shift).float() for n, shift in zip(windows.grid, windows.shift, strict=True)]
+    sides = [
+        (torch.arange(n, device=device) < shift).float() for n, shift in zip(windows.grid, windows.shift, strict=True)
+    ]
     side_DHW3 = torch.stack(torch.meshgrid(*sides, indexing="ij"), dim=-1)
     real_DHW1 = torch.ones_like(side_DHW3[..., :1])
     codes_WNR = windows.partition(torch.cat([side_DHW3, 1 - side_DHW3, real_DHW1], dim=-1)[None])
     keys_WNR = torch.cat([codes_WNR[..., :6], 1 - codes_WNR[..., 6:]], dim=-1)
     queries_WNR = FOREIGN * torch.cat([1 - codes_WNR[..., :6], codes_WNR[..., 6:]], dim=-1)
-    return torch.stack([queries_WNR, keys_WNR], dim=2).to(device)
+    return torch.stack([queries_WNR, keys_WNR], dim=2)
 
 
 def _pad(x_BDHWC: Tensor, padded: Grid) -> Tensor:

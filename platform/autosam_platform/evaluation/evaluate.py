@@ -1,9 +1,9 @@
 """Evaluate a trained model on cases with truth: predict, score, draw; one Ray task per case.
 
-The folder (docs/design.md, "The workspace") holds ``metrics.csv``, ``summary.json``, ``organs.png``, and per
-case ``predictions/<case>.nii.gz``, ``pictures/<case>.png`` and ``cases/<case>.json``. The last one is written
-last: it names what it was made from by a content hash, so a case counts as done only if model, files and
-settings are the same, and is found then instead of being done again.
+The folder (docs/design.md, "The workspace") holds ``metrics.csv``, ``seconds.csv``, ``summary.json``,
+``organs.png``, and per case ``predictions/<case>.nii.gz``, ``pictures/<case>.png`` and ``cases/<case>.json``. The
+last one is written last: it names what it was made from by a content hash, so a case counts as done only if model,
+files and settings are the same, and is found then, with the times of when it was done, instead of being done again.
 """
 
 import functools
@@ -26,17 +26,19 @@ from autosam_platform.data.nifti import ScanError, open_nifti
 from autosam_platform.data.readers import Case
 from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
 from autosam_platform.evaluation.pictures import save_case_picture, save_organ_picture
+from autosam_platform.evaluation.seconds import medians, with_total, write_seconds
 from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
 from autosam_platform.files import content_hash, write_json
 from autosam_platform.inference.model_folder import CARD, WEIGHTS, ModelCard, read_card
 from autosam_platform.inference.predictor import Predictor, predict_volume
+from autosam_platform.inference.sliding_window import sweep_order
 
-VERSION = 2  # raise it whenever the same model and files would give other scores or pictures
+VERSION = 3  # raise it whenever the same model and files would give other scores, pictures or phases
 
 # A case's memory is estimated from its header.
 _BYTES_A_TASK = 1 << 30  # interpreter, libraries
 _BYTES_A_VOXEL = 20  # scan and its float32 copies, truth, prediction and its copy on the way to the file
-_BYTES_A_PATCH_VOXEL = 1500  # activations of a forward pass
+_BYTES_A_PATCH_VOXEL = 800  # activations of a forward pass; measured 370 to 700 (docs/benchmarks.md)
 
 
 class EvaluationError(ValueError):
@@ -63,6 +65,22 @@ class Plan:
     overlap: float
     tolerance_mm: float
     threads: int = 1
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A case that was evaluated.
+
+    Attributes:
+        rows: of the table, one per class.
+        seconds: of the phases ``read``, ``resample``, ``network``, ``write``, ``score`` and ``picture``, and their
+            ``total``. Not in it: loading the model, once per process, and asking whether the case is done, which
+            reads the files for the first time.
+    """
+
+    case_id: str
+    rows: list[Row]
+    seconds: dict[str, float]
 
 
 def evaluate_cases(
@@ -108,12 +126,11 @@ def evaluate_cases(
     if problems:
         listed = "\n".join(problems)
         raise EvaluationError(f"{len(problems)} of {len(cases)} cases could not be scored:\n{listed}")
-    rows = [row for each in results if not isinstance(each, str) for row in each]
-    return _write_results(plan, card, rows)
+    return _write_results(plan, card, [each for each in results if not isinstance(each, str)])
 
 
-def evaluate_case(case: Case, plan: Plan) -> list[Row]:
-    """Predict, score and draw one case, unless that is done; its rows of the table.
+def evaluate_case(case: Case, plan: Plan) -> Evaluated:
+    """Predict, score and draw one case, unless that is done.
 
     Raises:
         EvaluationError: the checks reject the case, or it has no truth.
@@ -122,24 +139,26 @@ def evaluate_case(case: Case, plan: Plan) -> list[Row]:
     content = _content_hash(case, plan)
     known = files.read_record()
     if known is not None and known["content"] == content:
-        return [Row.from_json(each) for each in known["rows"]]
+        return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
-    image, truth_DHW = _image_and_truth(load_checked(case, plan.description))
     torch.set_num_threads(plan.threads)
     predictor = _predictor(plan.model, plan.model_hash, plan.overlap)
     watch = predictor.stopwatch()
+    with watch.phase("read"):
+        image, truth_DHW = _image_and_truth(load_checked(case, plan.description))
     prediction_DHW = predict_volume(predictor, image, watch=watch)
     with watch.phase("write"):
         grid = _grid(case.image)
         save_label(files.prediction, to_grid(prediction_DHW, grid), grid, plan.description.classes)
-    with watch.phase("metrics"):
+    with watch.phase("score"):
         metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
     with watch.phase("picture"):
         title = f"{case.case_id} · {predictor.card.run_id}"
         _draw(files.picture, plan, image, prediction_DHW, truth_DHW, metrics, title)
     rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
-    files.write_record(case, content, rows, watch.seconds)
-    return rows
+    done = Evaluated(case.case_id, rows, with_total(watch.seconds))
+    files.write_record(case, content, done)
+    return done
 
 
 @dataclass(frozen=True)
@@ -167,9 +186,9 @@ class _CaseFiles:
             record = json.loads(self.record.read_text(encoding="utf-8"))
         except ValueError:
             return None  # not written by us, since ours are whole: evaluated anew
-        return record if isinstance(record, dict) and {"content", "rows"} <= record.keys() else None
+        return record if isinstance(record, dict) and {"content", "rows", "seconds"} <= record.keys() else None
 
-    def write_record(self, case: Case, content: str, rows: Sequence[Row], seconds: dict[str, float]) -> None:
+    def write_record(self, case: Case, content: str, done: Evaluated) -> None:
         """Write the record, which makes the case count as done."""
         record = {
             "case_id": case.case_id,
@@ -177,14 +196,14 @@ class _CaseFiles:
             "image": str(case.image.absolute()),
             "label": str(case.label.absolute()) if case.label else None,
             "prediction": str(self.prediction),
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "rows": [row.as_json() for row in rows],
+            "seconds": done.seconds,
+            "rows": [row.as_json() for row in done.rows],
         }
         write_json(self.record, record)
 
 
-def _evaluate_or_explain(case: Case, plan: Plan) -> list[Row] | str:
-    """The rows of a case; the reason where it cannot be scored, so that it does not stop the others."""
+def _evaluate_or_explain(case: Case, plan: Plan) -> Evaluated | str:
+    """What a case came to; the reason where it cannot be scored, so that it does not stop the others."""
     try:
         return evaluate_case(case, plan)
     except EvaluationError as error:
@@ -253,9 +272,11 @@ def _draw(
     save_case_picture(path, image, prediction_DHW, truth_DHW, classes, hu_window=window, title=title, metrics=metrics)
 
 
-def _write_results(plan: Plan, card: ModelCard, rows: Sequence[Row]) -> Summary:
-    summary = summarise(rows)
+def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> Summary:
+    rows = [row for each in cases for row in each.rows]
+    summary = summarise(rows, medians([each.seconds for each in cases]))
     write_rows(plan.folder / "metrics.csv", rows)
+    write_seconds(plan.folder / "seconds.csv", {each.case_id: each.seconds for each in cases})
     save_organ_picture(plan.folder / "organs.png", rows, f"{card.run_id}: {summary.n_cases} cases")
     write_json(plan.folder / "summary.json", summary.as_json())
     return summary
@@ -270,5 +291,7 @@ def _memory(case: Case, card: ModelCard, weights: int) -> int:
         return network  # the case will say so itself
     sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, card.patch, strict=True)
     depth, height, width = (max(math.ceil(n * old / new), window) for n, old, new, window in sides)
-    sums = 4 * (card.num_classes + 1) * card.patch[0] * height * width
-    return network + sums + _BYTES_A_VOXEL * max(math.prod(grid.shape_DHW), depth * height * width)
+    prepared = depth, height, width
+    swept, *others = sweep_order(prepared, card.patch)
+    sums = 4 * (card.num_classes + 1) * card.patch[swept] * math.prod(prepared[axis] for axis in others)
+    return network + sums + _BYTES_A_VOXEL * max(math.prod(grid.shape_DHW), math.prod(prepared))

@@ -4,7 +4,7 @@ Drawn with matplotlib's Agg canvas directly, without pyplot's global state, so t
 side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from autosam_platform.data.colours import organ_colour
 from autosam_platform.data.description import LabelClass
 from autosam_platform.data.geometry import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
-from autosam_platform.evaluation.table import Row, mean
+from autosam_platform.evaluation.table import Row, Summary, mean
 from autosam_platform.files import atomic_write
 
 DPI = 100
@@ -115,6 +115,27 @@ def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
     label = f"NSD at {tolerance:g} mm"
     _draw_spread(right, label, names, [[row.nsd for row in rows if row.class_name == name] for name in names])
     left.invert_yaxis()
+    _save(figure, path)
+
+
+def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str) -> None:
+    """Write a PNG: mean Dice and NSD over the seconds that the network takes for a scan, a point per overlap."""
+    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11, weight="bold")
+    axes = figure.subplots()
+    seconds = [each.seconds_per_case["network"] for each in found.values()]
+    for name, marker, values in (
+        ("mean Dice", "o", [each.mean_dice for each in found.values()]),
+        ("mean NSD", "s", [each.mean_nsd for each in found.values()]),
+    ):
+        axes.plot(seconds, values, marker=marker, label=name)
+        for second, value, overlap in zip(seconds, values, found, strict=True):
+            axes.annotate(f"{overlap:g}", (second, value), textcoords="offset points", xytext=(0, 7), ha="center")
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds of the network per scan, median; the numbers are overlaps")
+    axes.margins(y=0.2)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     _save(figure, path)
 
 

@@ -8,7 +8,7 @@ a case without the organ in truth or prediction has no HD95, but has a Dice if o
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -78,7 +78,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Summary:
-    """What an evaluation comes to."""
+    """What an evaluation comes to.
+
+    Attributes:
+        seconds_per_case: medians of the phases of a case and of their total.
+    """
 
     mean_dice: float
     mean_nsd: float
@@ -86,6 +90,7 @@ class Summary:
     n_cases: int
     nsd_tolerance_mm: float
     per_class: dict[str, Score]
+    seconds_per_case: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
         """The same with None for NaN, which JSON lacks."""
@@ -122,8 +127,8 @@ def _from_text(values: dict[str, str]) -> Row:
     return Row(**{name: kinds[name](value) for name, value in values.items()})  # type: ignore[operator]
 
 
-def summarise(rows: Sequence[Row]) -> Summary:
-    """Means per class over cases, and the mean of these over classes.
+def summarise(rows: Sequence[Row], seconds_per_case: Mapping[str, float]) -> Summary:
+    """Means per class over cases, and the mean of these over classes; the seconds are passed on.
 
     Raises:
         ValueError: there are no rows, or they were measured with different tolerances.
@@ -144,6 +149,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         n_cases=len({row.case for row in rows}),
         nsd_tolerance_mm=tolerances.pop(),
         per_class=per_class,
+        seconds_per_case=dict(seconds_per_case),
     )
 
 

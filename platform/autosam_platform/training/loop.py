@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import ray.train
 import ray.train.torch
@@ -25,8 +25,11 @@ from autosam_platform.numerics import autocast, format_of
 from autosam_platform.training import checkpoints
 from autosam_platform.training.checkpoints import Position
 from autosam_platform.training.objectives import Objective
+from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 from autosam_platform.training.schedule import learning_rate
 from autosam_platform.training.validation import validate
+
+T = TypeVar("T")
 
 NO_SCORE = -1.0  # Ray ranks checkpoints by score and wants a number: without a validation it is below any Dice
 _REPORT_SECONDS = 5.0
@@ -83,6 +86,7 @@ class Fit:
         self.device = ray.train.torch.get_device()
         _configure_torch(self.settings.deterministic, task.experiment.compute.cpus_per_worker)
         self.prepared = PreparedDataset.load(task.dataset_folder)
+        self._check_memory(context.get_local_world_size())
         self.model = _build(self.experiment, self.prepared.num_classes).to(self.device)
         self.optimizer = _optimizer(self.model, self.settings.learning_rate, self.settings.weight_decay)
         self.objective = task.objective()
@@ -99,15 +103,31 @@ class Fit:
     def run(self) -> None:
         """Train to the last epoch, from wherever the run stands."""
         self._announce()
+        for epoch in range(self.position.epoch, self.settings.epochs):
+            self._train_epoch(epoch)
+            self._end_epoch(epoch)
+
+    def _check_memory(self, workers_here: int) -> None:
+        """All workers stop, if one has not got the memory."""
+        if not self.experiment.compute.memory_check:
+            return
+        sharing = 1 if self.device.type == "cuda" else workers_here
+        problem = None
         try:
-            for epoch in range(self.position.epoch, self.settings.epochs):
-                self._train_epoch(epoch)
-                self._end_epoch(epoch)
-        except NotFiniteError as error:
-            # Raised on every rank at the same step. Starting again would meet it again, so the workers end in
-            # order, and the driver, which finds the message, fails the run.
-            if self.rank == 0:
-                write_text(self.task.run_folder / "failure.txt", str(error))
+            self._say(check_memory(self.experiment, self.prepared.num_classes, self.device, sharing))
+        except TooLittleMemoryError as error:
+            problem = str(error)
+        problems = [each for each in self._gathered(problem) if each is not None]
+        if problems:
+            raise TooLittleMemoryError(problems[0])
+
+    def _gathered(self, value: T) -> list[T]:
+        """What each worker has, on all workers, which all come here."""
+        told: list[Any] = [value]
+        if self.world > 1:
+            told = [None] * self.world
+            torch.distributed.all_gather_object(told, value)
+        return told
 
     def _train_epoch(self, epoch: int) -> None:
         self.patches.set_epoch(epoch)
@@ -165,10 +185,7 @@ class Fit:
 
     def _stop(self, reason: str, cases: list[str], *, guilty: bool) -> NoReturn:
         """End the run on all ranks, which all come here at the same step; name the cases of those with the fault."""
-        told: list[Any] = [(guilty, cases)]
-        if self.world > 1:
-            told = [None] * self.world
-            torch.distributed.all_gather_object(told, (guilty, cases))
+        told = self._gathered((guilty, cases))
         named = sorted({case for at_fault, names in told if at_fault for case in names})
         raise NotFiniteError(
             f"{reason} at epoch {self.position.epoch + 1}, step {self.position.step + 1}, in {', '.join(named)}. No "
@@ -296,7 +313,14 @@ class Fit:
 
 def fit_worker(config: dict[str, Any]) -> None:
     """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
-    Fit(config["task"]).run()
+    task: FitTask = config["task"]
+    try:
+        Fit(task).run()
+    except (NotFiniteError, TooLittleMemoryError) as error:
+        # Raised on every rank at the same place. Starting again would meet it again, so the workers end in order,
+        # and the driver, which finds the message, fails the run.
+        if ray.train.get_context().get_world_rank() == 0:
+            write_text(task.run_folder / "failure.txt", str(error))
 
 
 def _build(experiment: Experiment, num_classes: int) -> nn.Module:

@@ -1,0 +1,95 @@
+"""Measure ours against the plain way, in one process on the same input: seconds, peak memory, difference.
+
+python jobs/benchmark.py teacher                  the model as published, forward and a training step (128³, ViT-B)
+python jobs/benchmark.py window                   a whole scan, against MONAI's sliding window and torch's interpolation
+python jobs/benchmark.py metrics                  Dice, NSD and HD95, against DeepMind's surface-distance
+python jobs/benchmark.py loader                   training patches, against MONAI's transforms on arrays in memory
+python jobs/benchmark.py overlap [--run NAME]     a run's test cases with overlaps from 0 to the paper's 0.75
+
+The plain ways are those that the tests compare with (tests/reference). Figures that matter are in docs/benchmarks.md.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import rich
+import torch
+import tyro
+from _benchmarks import Row, loader, metrics, overlaps, teacher, window
+from pydantic import Field
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from autosam_platform.config import Positive, Section, parse
+from autosam_platform.files import workspace, write_text
+from autosam_platform.measure import machine
+from autosam_platform.pipeline import Outcome, finished_run, run_job
+
+
+class BenchmarkJob(Section):
+    """What is measured, on what."""
+
+    suite: Annotated[Literal["teacher", "window", "metrics", "loader", "overlap"], tyro.conf.Positional] = "metrics"
+    """Which part of the platform."""
+    device: str | None = None
+    """Such as cpu or cuda:1; a GPU where there is one. Metrics and loader run on the CPU."""
+    model: str = "autosam_vit_b"
+    """Model of the teacher suite; `python -m autosam_models` lists them."""
+    patch: Positive | None = None
+    """Edge of the patch in voxels: of the teacher's forward pass (128), of a window (64), of a training patch (128)."""
+    step_patch: Positive | None = None
+    """Edge of the patch of the teacher's training step; 128 on a GPU, 64 on a CPU, whose memory is too small for it."""
+    size_DHW: tuple[Positive, Positive, Positive] = (300, 512, 512)
+    """Voxels of the scan of the window suite."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    """Share that windows have in common, in the window suite."""
+    run: str | None = None
+    """Name or folder of a finished run, for the overlap suite; the newest where none is given."""
+    repeats: Positive = 1
+    """How often each is measured; the fastest counts."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the result as one JSON object on the last line."""
+
+
+def main() -> None:
+    job = parse(BenchmarkJob, sys.argv[1:], description=__doc__)
+    run_job(lambda: _benchmark(job), as_json=job.as_json)
+
+
+def _benchmark(job: BenchmarkJob) -> Outcome:
+    named = job.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cpu" if job.suite in ("metrics", "loader") else named)
+    print(machine(device), flush=True)
+    place = workspace() / "benchmarks" / f"{job.suite}-{device.type}.json"
+    suites: dict[str, Callable[[], list[Row]]] = {
+        "teacher": lambda: teacher(job.model, job.patch or 128, job.step_patch, device, job.repeats),
+        "window": lambda: window(job.size_DHW, job.patch or 64, job.overlap, device, job.repeats),
+        "metrics": lambda: metrics(job.repeats),
+        "loader": lambda: loader(job.patch or 128),
+        "overlap": lambda: overlaps(finished_run(job.run), place.with_suffix(".png")),
+    }
+    rows = suites[job.suite]()
+    rich.print(_table(job.suite, rows))
+    numbers: dict[str, Any] = {"suite": job.suite, "machine": machine(device), "rows": [row.as_json() for row in rows]}
+    write_text(place, json.dumps(numbers, indent=2))
+    return Outcome(place, numbers)
+
+
+def _table(suite: str, rows: list[Row]) -> Table:
+    table = Table(title=f"{suite}: ours and the plain way", box=SIMPLE_HEAD)
+    table.add_column("what")
+    for name in ("ours s", "plain s", "ratio", "ours MB", "plain MB", "difference"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        sizes = [f"{value:,.0f}" if value is not None else "–" for value in (row.ours_peak_mb, row.reference_peak_mb)]
+        plain = f"{row.reference_s:.3g}" if row.reference_s is not None else "–"
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else "–"
+        difference = f"{row.max_difference:.2g}" if row.max_difference is not None else "–"
+        table.add_row(row.name, f"{row.ours_s:.3g}", plain, ratio, *sizes, difference)
+    return table
+
+
+if __name__ == "__main__":
+    main()

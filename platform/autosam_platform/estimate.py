@@ -1,0 +1,84 @@
+"""How much memory a model needs, found without running it: its operations are gone through on tensors without data.
+
+torch's fake tensors have shapes, types and devices but no memory, so a training step of any model is gone through in
+seconds on any machine, for a GPU too that is not there. What is counted is what torch would allocate; what kernels
+need for themselves comes on top. The tests compare with measurements.
+"""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from autosam_models import trained_parameters
+
+Size = tuple[int, int, int]
+
+
+def bytes_of_step(
+    build: Callable[[], nn.Module],
+    patch: Size,
+    *,
+    batch: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    as_trained: Callable[[nn.Module], None] | None = None,
+) -> int:
+    """Bytes in use at most in a training step: weights, gradients, AdamW's two moments, and what the step makes.
+
+    The loss is cross entropy and a mean of probabilities; others of softmax and labels take about as much.
+
+    Args:
+        build: makes the model; nothing in it may depend on values.
+        patch: D, H, W in voxels.
+        dtype: of autocast; float32 for none.
+        as_trained: marks what is not trained, where that is not the model's own doing.
+    """
+    with torch.device("meta"):
+        model = build()
+    if as_trained is not None:
+        as_trained(model)
+    moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in trained_parameters(model))
+    with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
+        model.to_empty(device=device)
+        image_BCDHW = torch.zeros((batch, 1, *patch), device=device)
+        label_BDHW = torch.zeros((batch, *patch), dtype=torch.long, device=device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+            logits_BKDHW = model(image_BCDHW)
+        probabilities = logits_BKDHW.float().softmax(1)
+        loss = nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW) + probabilities.mean()
+        torch.autograd.backward(loss)
+    return live.peak + moments
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors made inside it that are still alive, and their largest sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._live = 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, out)
+        return out
+
+    def _count(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage not in self._known:
+            self._known.add(storage)
+            size = storage.nbytes()
+            self._live += size
+            self.peak = max(self.peak, self._live)
+            weakref.finalize(storage, self._forget, size)
+        return tensor
+
+    def _forget(self, size: int) -> None:
+        self._live -= size

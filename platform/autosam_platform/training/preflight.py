@@ -1,0 +1,90 @@
+"""Does a training step fit into the memory? Asked before the first one, answered with the setting to change."""
+
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed
+
+from autosam_models import build_model, find_model
+from autosam_platform.config import Experiment
+from autosam_platform.estimate import bytes_of_step
+from autosam_platform.measure import free_memory
+from autosam_platform.numerics import format_of
+
+_MARGIN, _BASE = 1.15, 10**9
+"""What kernels and libraries take beside the tensors: measured 0.1 to 1.2 GB on a CPU (docs/benchmarks.md)."""
+
+CHECKPOINTING = "activation_checkpointing"
+
+
+class TooLittleMemoryError(RuntimeError):
+    """The device cannot hold a step of this run; the message says what to change."""
+
+
+def check_memory(experiment: Experiment, num_classes: int, device: torch.device, sharing: int) -> str:
+    """Refuse a run whose step needs more memory than this worker's device has free.
+
+    Args:
+        num_classes: K, background included.
+        sharing: workers that share the memory: those of one machine on CPUs, 1 on a GPU of one's own.
+
+    Returns:
+        What was found, as a sentence.
+
+    Raises:
+        TooLittleMemoryError: it does not fit.
+    """
+    free = free_memory(device)
+    needed = _bytes(experiment, num_classes, device)
+    if free is None or needed is None:
+        return "How much memory a step needs could not be estimated here."
+    found = f"a step needs about {_gb(needed)}, {_gb(free // sharing)} are free for it on {device.type}"
+    if needed <= free // sharing:
+        return f"Memory: {found}."
+    settings = experiment.training
+    patch = " × ".join(str(n) for n in experiment.model.patch_DHW)
+    raise TooLittleMemoryError(
+        f"{experiment.model.name} with patches of {patch} voxels and batch {settings.batch} does not fit: {found}. "
+        f"{_remedy(experiment, num_classes, device)}lower --training.batch or --model.patch-DHW, or take a smaller "
+        "model. If you know better, --compute.memory-check False goes on."
+    )
+
+
+def _bytes(experiment: Experiment, num_classes: int, device: torch.device, **changes: Any) -> int | None:
+    """Bytes of a step, or None where the operations of a model cannot be gone through without data."""
+    section = experiment.model
+    build = partial(
+        build_model,
+        section.name,
+        in_channels=1,
+        num_classes=num_classes,
+        patch=section.patch_DHW,
+        **(section.options | changes),
+    )
+    frozen = find_model(section.name).as_trained if section.checkpoint else None
+    dtype = format_of(experiment.training.precision, device)
+    try:
+        step = bytes_of_step(
+            build, section.patch_DHW, batch=experiment.training.batch, device=device, dtype=dtype, as_trained=frozen
+        )
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # torch's fake tensors do not know every kernel of every device
+        print(f"NOTE: no estimate of the memory: {type(error).__name__}: {error}", flush=True)
+        return None
+    return round(_MARGIN * step) + _BASE
+
+
+def _remedy(experiment: Experiment, num_classes: int, device: torch.device) -> str:
+    options = experiment.model.options
+    if CHECKPOINTING not in find_model(experiment.model.name).options or options.get(CHECKPOINTING):
+        return "Please "
+    less = _bytes(experiment, num_classes, device, **{CHECKPOINTING: True})
+    assert less is not None  # it could be estimated without, too
+    return f"Set --model.options {CHECKPOINTING} True ({_gb(less)}, some 30 % slower), "
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

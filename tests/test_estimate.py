@@ -1,0 +1,75 @@
+"""The estimated memory is what a reader can add up, and what is measured."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autosam_models import build_model
+from autosam_platform.estimate import bytes_of_step
+from autosam_platform.measure import measure
+from autosam_platform.training.preflight import _BASE, _MARGIN
+
+CPU = torch.device("cpu")
+FP32 = {"batch": 1, "device": CPU, "dtype": torch.float32}
+
+
+class Scale(nn.Module):
+    """K = 2 logits for each voxel of 10 × 10 × 10 by one weight per logit: 2000 numbers."""
+
+    def __init__(self, *, frozen: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 10, 10, 10), requires_grad=not frozen)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, image_BCDHW: Tensor) -> Tensor:
+        return self.scale * (image_BCDHW + self.weight)
+
+
+def test_what_is_trained_has_a_gradient_and_two_moments():
+    trained = bytes_of_step(Scale, (10, 10, 10), **FP32)
+    frozen = bytes_of_step(partial(Scale, frozen=True), (10, 10, 10), **FP32)
+    assert trained - frozen >= 2 * 4 * 2000  # the moments at least; the gradient may come after the peak
+    # Weight, image, labels (8 bytes each), logits before and after the scale, probabilities and their logarithms.
+    assert frozen >= 4 * (2000 + 1000 + 4 * 2000) + 8 * 1000
+    assert frozen < 2 * (4 * (2000 + 1000 + 4 * 2000) + 8 * 1000)
+
+
+def test_a_model_far_too_large_for_any_machine_costs_nothing_to_estimate():
+    build = partial(build_model, "autosam_demo", in_channels=1, num_classes=14, embed_dim=16384, patch=(16, 16, 16))
+    assert bytes_of_step(build, (16, 16, 16), **FP32) > 100e9
+
+
+def _demo(**options: bool) -> partial[nn.Module]:
+    return partial(build_model, "autosam_demo", in_channels=1, num_classes=14, **options)
+
+
+def test_activation_checkpointing_needs_less():
+    assert bytes_of_step(_demo(activation_checkpointing=True), (64, 64, 64), **FP32) < 0.9 * bytes_of_step(
+        _demo(), (64, 64, 64), **FP32
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
+    patch = (64, 64, 64)
+
+    def step() -> None:
+        torch.manual_seed(0)
+        model = _demo()()
+        optimizer = torch.optim.AdamW(model.parameters())
+        image_BCDHW, label_BDHW = torch.rand(1, 1, *patch), torch.randint(14, (1, *patch))
+        for _ in range(2):
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+                logits_BKDHW = model(image_BCDHW)
+            nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    step()  # libraries make their own buffers the first time
+    measured = measure(step, CPU).peak_mb
+    if measured is None:
+        pytest.skip("this system does not tell how much memory a process used at most")
+    estimated = bytes_of_step(_demo(), patch, batch=1, device=CPU, dtype=dtype) / 1e6
+    assert 0.8 * estimated < measured < _MARGIN * estimated + _BASE / 1e6
