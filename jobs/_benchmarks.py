@@ -107,7 +107,7 @@ def loader(patch: int) -> list[Row]:
         _write_btcv(Path(folder) / "raw", 2)
         description = load_description("btcv")
         prepared = prepare(description, Path(folder) / "raw", Preparation(), Path(folder))
-        patches = PatchDataset(prepared, (patch,) * 3, patches_per_case=64)
+        patches = PatchDataset(prepared, (patch,) * 3, patches_per_case=128)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in a worker of a loader
         ours = _seconds_each(lambda index: patches[index], 60)

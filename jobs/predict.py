@@ -13,7 +13,7 @@ import tyro
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import Section, parse, parse_job
+from autosam_platform.config import Positive, Section, parse, parse_job
 from autosam_platform.data.nifti import stem
 from autosam_platform.evaluation.pictures import save_case_picture
 from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
@@ -31,8 +31,11 @@ class PredictJob(Section):
     """Name or folder of a finished run; the newest where none is given."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
-    overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
-    """Share that neighbouring windows have in common; the run's own where none is given."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
+    (docs/benchmarks.md)."""
+    batch: Positive = 1
+    """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -47,7 +50,7 @@ def main() -> None:
 def _predict(job: PredictJob) -> Outcome:
     scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
     target = job.output or workspace() / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
-    predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device)
+    predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
     prediction = predict_scan(predictor, scan, target, progress=_show)
     picture = target.with_name(f"{stem(target)}.png")

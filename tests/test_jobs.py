@@ -158,3 +158,30 @@ def test_a_full_disk_is_said_without_a_traceback(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit, match="1"):
         run_job(full)
     assert "The disk is full (/data/case.b2nd): make room" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suite", "options", "same_within"),
+    [
+        ("teacher", ("--model", "autosam_demo", "--patch", 32, "--step-patch", 32), 1e-4),
+        ("window", ("--size-DHW", 48, 64, 64, "--patch", 32), 1e-3),
+        ("metrics", (), 1e-6),
+    ],
+)
+def test_a_benchmark_compares_ours_with_the_plain_way(
+    job: Run, suite: str, options: tuple[object, ...], same_within: float
+) -> None:
+    done = job("benchmark", suite, *options, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert Path(result["place"]).read_text() and "torch" in result["machine"]
+    for row in result["rows"]:
+        assert row["ours_s"] > 0 and row["ratio"] == pytest.approx(row["reference_s"] / row["ours_s"])
+        assert row["ours_peak_mb"] is None or row["ours_peak_mb"] >= 0
+        if "bf16" not in row["name"]:
+            assert row["max_difference"] < same_within, row["name"]
+
+
+def test_a_benchmark_of_a_suite_that_is_not_there_is_refused(job: Run) -> None:
+    done = job("benchmark", "speed")
+    assert done.returncode == 2 and "teacher" in done.stderr

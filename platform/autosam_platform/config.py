@@ -134,9 +134,10 @@ class InferenceSection(Section):
     """How a whole scan is predicted."""
 
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.75
-    """Share that neighbouring windows have in common."""
+    """Share that neighbouring windows have in common when the test cases are evaluated; 0.75 is the paper's."""
     validation_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
-    """The same for the validations of a training run."""
+    """The same for the validations of a training run, which only have to tell which checkpoint is better: 0.02 of Dice
+    less than 0.5, at a third of the time (docs/benchmarks.md)."""
 
 
 class Experiment(Section):

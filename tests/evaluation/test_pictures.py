@@ -10,8 +10,14 @@ from autosam_platform.data.colours import organ_colour
 from autosam_platform.data.description import LabelClass
 from autosam_platform.data.geometry import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
-from autosam_platform.evaluation.pictures import _FILL, _telling_slice, save_case_picture, save_organ_picture
-from autosam_platform.evaluation.table import Row
+from autosam_platform.evaluation.pictures import (
+    _FILL,
+    _telling_slice,
+    save_case_picture,
+    save_organ_picture,
+    save_overlap_picture,
+)
+from autosam_platform.evaluation.table import Row, summarise
 
 LIVER, SPLEEN = LabelClass(id=1, name="liver"), LabelClass(id=2, name="spleen")
 PANELS_PX, HEADER_PX, GAP_PX = 1440, 62, 10
@@ -106,3 +112,19 @@ def test_organs_without_and_with_many_scores_share_a_picture(tmp_path: Path) -> 
     colour = np.array(organ_colour("liver")) / 255
     assert (np.abs(pixels - colour) < 0.02).all(-1).sum() > 6 * 2 * 20  # six points, two panels
     assert not (np.abs(pixels - np.array(organ_colour("spleen")) / 255) < 0.02).all(-1).any()
+
+
+def test_overlaps_are_two_lines_that_rise_to_the_right(tmp_path: Path) -> None:
+    found = {
+        overlap: summarise(
+            [Row.of("case", ClassMetrics(1, "liver", dice, dice - 0.3, 1.0, 1.0, 1.0), 2.0)], {"network": seconds}
+        )
+        for overlap, dice, seconds in ((0.0, 0.6, 1.0), (0.5, 0.8, 8.0))
+    }
+    save_overlap_picture(tmp_path / "overlap.png", found, "run")
+    pixels = imread(tmp_path / "overlap.png")[..., :3]
+    for colour in ((0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)):  # matplotlib's first two
+        rows, columns = np.nonzero((np.abs(pixels - np.array(colour) / 255) < 0.02).all(-1))
+        plot = columns < 0.7 * pixels.shape[1]  # without the legend
+        left, right = rows[plot][columns[plot] < 150], rows[plot][columns[plot] > 400]
+        assert left.mean() > right.mean()

@@ -131,7 +131,7 @@ def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str)
         axes.plot(seconds, values, marker=marker, label=name)
         for second, value, overlap in zip(seconds, values, found, strict=True):
             axes.annotate(f"{overlap:g}", (second, value), textcoords="offset points", xytext=(0, 7), ha="center")
-    axes.set_xscale("log")
+    axes.set_xlim(0, 1.1 * max(seconds))
     axes.set_xlabel("seconds of the network per scan, median; the numbers are overlaps")
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
