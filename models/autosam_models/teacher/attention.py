@@ -27,7 +27,9 @@ def softmax_attention(q_WMNE: Tensor, k_WMNE: Tensor, v_WMNC: Tensor) -> Tensor:
     if q_WMNE.device.type == "cpu" and (tokens <= SMALL_WINDOW or not torch.is_grad_enabled()):
         logits_WMNN = q_WMNE @ k_WMNE.transpose(2, 3)
         return logits_WMNN.softmax(dim=-1) @ v_WMNC
-    # The fused kernels want values as wide as keys; without the padding torch takes its slow path.
+    # The fused kernels want values as wide as keys, and multiples of 8; without the padding torch takes its slow path.
+    missing = -q_WMNE.shape[-1] % 8
+    q_WMNE, k_WMNE = (F.pad(columns, (0, missing)) if missing else columns for columns in (q_WMNE, k_WMNE))
     v_WMNE = F.pad(v_WMNC, (0, q_WMNE.shape[-1] - width))
     return F.scaled_dot_product_attention(q_WMNE, k_WMNE, v_WMNE, scale=1.0)[..., :width]
 
@@ -39,7 +41,8 @@ class WindowAttention(nn.Module):
     q.Rw[w - w']`` (SAM's ``add_decomposed_rel_pos`` with a third table). The three position terms are products too:
     of the query's term for every d' with the one-hot code of the key's d', and so on. So they are appended to
     queries and keys as extra columns, and a fused kernel can do the rest: no tokens-by-tokens bias, forward or
-    backward. Softmax is computed in fp32 also under autocast.
+    backward. Where regions of a window are to be kept apart, that is a product of a few columns more
+    (``windows.region_codes``). Softmax is computed in fp32 also under autocast.
 
     Args:
         dim: width of a token.

@@ -83,7 +83,7 @@ def _remedy(experiment: Experiment, num_classes: int, device: torch.device) -> s
         return "Please "
     less = _bytes(experiment, num_classes, device, **{CHECKPOINTING: True})
     assert less is not None  # it could be estimated without, too
-    return f"Set --model.options {CHECKPOINTING} True ({_gb(less)}, some 30 % slower), "
+    return f"Set --model.options {CHECKPOINTING} True ({_gb(less)}, some 15 % slower), "
 
 
 def _gb(size: int) -> str:
