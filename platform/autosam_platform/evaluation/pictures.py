@@ -121,8 +121,8 @@ def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
 def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str) -> None:
     """Write a PNG: mean Dice and NSD over the seconds that the network takes for a scan, a point per overlap."""
     figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
-    figure.suptitle(title, fontsize=11, weight="bold")
     axes = figure.subplots()
+    axes.set_title(title, fontsize=11, weight="bold")
     seconds = [each.seconds_per_case["network"] for each in found.values()]
     for name, marker, values in (
         ("mean Dice", "o", [each.mean_dice for each in found.values()]),
@@ -135,7 +135,7 @@ def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str)
     axes.set_xlabel("seconds of the network per scan, median; the numbers are overlaps")
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     _save(figure, path)
 
 
