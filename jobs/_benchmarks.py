@@ -187,7 +187,7 @@ def _relative(ours: Tensor, theirs: Tensor) -> float:
 def _scattered(name: str, patch: int, device: torch.device) -> nn.Module:
     """A model in which nothing is zero, so that every part counts in the difference."""
     torch.manual_seed(0)
-    model = build_model(name, in_channels=1, num_classes=14, patch=(patch,) * 3)
+    model = build_model(name, in_channels=1, num_classes=_CLASSES, patch=(patch,) * 3)
     for parameter_name, parameter in model.named_parameters():
         if "rel_pos" in parameter_name or "depth_DC" in parameter_name or "adapter.up" in parameter_name:
             nn.init.normal_(parameter, std=0.02)
@@ -198,67 +198,65 @@ def _formats(device: torch.device) -> list[torch.dtype]:
     return [torch.float32, torch.bfloat16] if has_bf16(device) else [torch.float32]
 
 
+Forward = Callable[[Tensor], Tensor]
+
+
 def _forward_rows(
     model: nn.Module, reference: Callable[..., Tensor], patch: int, device: torch.device, repeats: int
 ) -> list[Row]:
     image_BCDHW = torch.rand(1, 1, patch, patch, patch, device=device)
     model.eval()
 
-    def work(forward: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Callable[[], Tensor]:
-        def run() -> Tensor:
-            with torch.inference_mode(), _autocast(device, dtype):
-                return forward(image_BCDHW)
+    def work(forward: Forward) -> list[Tensor]:
+        with torch.inference_mode():
+            return [forward(image_BCDHW)]
 
-        return run
-
-    plain: dict[torch.dtype, Measured[Tensor]] = {}
-    own: dict[torch.dtype, Measured[Tensor]] = {}
-    for dtype in _formats(device):
-        measure(work(model, dtype), device)  # the first call makes codes and tunes kernels
-        own[dtype] = _best(work(model, dtype), device, repeats)
-        plain[dtype] = _best(work(lambda image: reference(model, image), dtype), device, repeats)
-    return [
-        _row(
-            f"forward {patch}³, {_short(a)} against {_short(b)}",
-            own[a],
-            plain[b],
-            _relative(own[a].result, plain[b].result),
-        )
-        for a, b in _pairs(list(own))
-    ]
+    return _rows_by_format(f"forward {patch}³", work, model, reference, device, repeats)
 
 
 def _step_rows(
     model: nn.Module, reference: Callable[..., Tensor], patch: int, device: torch.device, repeats: int
 ) -> list[Row]:
     image_BCDHW = torch.rand(1, 1, patch, patch, patch, device=device)
-    weight_BKDHW = torch.rand(1, 14, patch, patch, patch, device=device)
+    weight_BKDHW = torch.rand(1, _CLASSES, patch, patch, patch, device=device)
     parameters = trained_parameters(model)
     model.train()
 
-    def work(forward: Callable[[Tensor], Tensor], dtype: torch.dtype) -> Callable[[], list[Tensor]]:
-        def run() -> list[Tensor]:
+    def work(forward: Forward) -> list[Tensor]:
+        logits_BKDHW = forward(image_BCDHW)
+        return list(torch.autograd.grad((logits_BKDHW.float() * weight_BKDHW).mean(), parameters))
+
+    return _rows_by_format(f"forward and backward {patch}³", work, model, reference, device, repeats)
+
+
+def _rows_by_format(
+    name: str,
+    work: Callable[[Forward], list[Tensor]],
+    model: nn.Module,
+    reference: Callable[..., Tensor],
+    device: torch.device,
+    repeats: int,
+) -> list[Row]:
+    """``work`` with our forward pass and with the reference's, in each number format of the device."""
+
+    def timed(forward: Forward, dtype: torch.dtype, times: int) -> Measured[list[Tensor]]:
+        def cast(image_BCDHW: Tensor) -> Tensor:
             with _autocast(device, dtype):
-                logits_BKDHW = forward(image_BCDHW)
-            return list(torch.autograd.grad((logits_BKDHW.float() * weight_BKDHW).mean(), parameters))
+                return forward(image_BCDHW)
 
-        return run
+        return _best(lambda: work(cast), device, times)
 
-    plain: dict[torch.dtype, Measured[list[Tensor]]] = {}
-    own: dict[torch.dtype, Measured[list[Tensor]]] = {}
+    own, plain = {}, {}
     for dtype in _formats(device):
-        measure(work(model, dtype), device)
-        own[dtype] = _best(work(model, dtype), device, repeats)
-        plain[dtype] = _best(work(lambda image: reference(model, image), dtype), device, repeats)
-    return [
-        _row(
-            f"forward and backward {patch}³, {_short(a)} against {_short(b)}",
-            own[a],
-            plain[b],
-            _relative(*(torch.cat([each.flatten() for each in side.result]) for side in (own[a], plain[b]))),
-        )
-        for a, b in _pairs(list(own))
-    ]
+        timed(model, dtype, 1)  # the first call tunes kernels
+        own[dtype] = timed(model, dtype, repeats)
+        plain[dtype] = timed(lambda image_BCDHW: reference(model, image_BCDHW), dtype, repeats)
+    rows = []
+    for ours, theirs in _pairs(list(own)):
+        results = [torch.cat([each.flatten() for each in run.result]) for run in (own[ours], plain[theirs])]
+        pair = f"{name}, {_short(ours)} against {_short(theirs)}"
+        rows.append(_row(pair, own[ours], plain[theirs], _relative(*results)))
+    return rows
 
 
 def _pairs(formats: list[torch.dtype]) -> list[tuple[torch.dtype, torch.dtype]]:

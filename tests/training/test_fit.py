@@ -68,7 +68,7 @@ def _experiment(scans: Path, **training: object) -> Experiment:
             "model": MODEL,
             "training": defaults | training,
             "inference": {"overlap": 0.25},
-            "compute": {"workers": workers, "cpus_per_worker": 1},
+            "compute": {"workers": workers, "cpus_per_worker": 1, "memory_check": False},  # some seconds a worker
         }
     )
 
@@ -253,8 +253,9 @@ def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
     huge = {"name": "autosam_demo", "patch_DHW": (16, 16, 16), "options": {"embed_dim": 32768, "heads": 2}}
     experiment = _experiment(scans, workers=2)
     section = experiment.model.model_validate(huge)
+    checked = experiment.compute.model_copy(update={"memory_check": True})
     with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--training.batch"):
-        fit(experiment.model_copy(update={"model": section}), prepared, tmp_path)
+        fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, tmp_path)
 
 
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
