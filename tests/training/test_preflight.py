@@ -1,18 +1,23 @@
 """A run that the memory cannot hold is refused before it starts, with what to change."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from autosam_platform.config import Experiment
+from autosam_platform.config import Experiment, parse_job
 from autosam_platform.training import preflight
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 
 CPU = torch.device("cpu")
 
 
-def demo(**options: bool) -> Experiment:
-    model = {"name": "autosam_demo", "patch_DHW": (64, 64, 64), "options": options}
-    return Experiment.model_validate({"model": model, "training": {"precision": "fp32"}})
+RECIPES = Path(__file__).parents[2] / "jobs" / "recipes"
+
+
+def demo(*arguments: str) -> Experiment:
+    """The demo's experiment, as a command line makes it."""
+    return parse_job(["--training.precision", "fp32", *arguments], RECIPES, description="").experiment()
 
 
 def test_what_fits_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,17 +29,30 @@ def test_what_does_not_fit_is_refused_with_the_settings_to_change(monkeypatch: p
     monkeypatch.setattr(preflight, "free_memory", lambda device: 10**9)
     with pytest.raises(TooLittleMemoryError) as refused:
         check_memory(demo(), 14, CPU, sharing=1)
-    for told in ("64 × 64 × 64", "batch 1", "1.0 GB are free", "activation_checkpointing True (", "--training.batch"):
+    for told in (
+        "64 × 64 × 64",
+        "batch 1",
+        "1.0 GB are free",
+        "--compute.activation-checkpointing (",
+        "--training.batch",
+    ):
         assert told in str(refused.value)
 
 
 def test_what_is_set_already_is_not_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "free_memory", lambda device: 10**9)
     with pytest.raises(TooLittleMemoryError) as refused:
-        check_memory(demo(activation_checkpointing=True), 14, CPU, sharing=1)
-    assert "activation_checkpointing" not in str(refused.value)
+        check_memory(demo("--compute.activation-checkpointing"), 14, CPU, sharing=1)
+    assert "activation-checkpointing" not in str(refused.value)
 
 
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "free_memory", lambda device: None)
     assert "could not be estimated" in check_memory(demo(), 14, CPU, sharing=1)
+
+
+def test_the_remedies_are_settings_that_leave_the_run_the_same() -> None:
+    told = demo("--compute.activation-checkpointing", "--compute.no-memory-check")
+    assert told.compute.activation_checkpointing and not told.compute.memory_check
+    assert told.model_options()["activation_checkpointing"] is True
+    assert told.run_id("data") == demo().run_id("data")

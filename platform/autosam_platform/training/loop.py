@@ -325,11 +325,10 @@ def fit_worker(config: dict[str, Any]) -> None:
 
 def _build(experiment: Experiment, num_classes: int) -> nn.Module:
     checkpoints.seed_everything(experiment.training.seed)
-    section = experiment.model
-    options = dict(section.options)
+    section, options = experiment.model, experiment.model_options()
     if section.checkpoint is not None:
         options["checkpoint"] = str(section.checkpoint)
-    return build_model(section.name, in_channels=1, num_classes=num_classes, patch=section.patch_DHW, **options)
+    return build_model(section.name, in_channels=1, num_classes=num_classes, **options)
 
 
 def _optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:

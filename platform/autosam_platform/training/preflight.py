@@ -1,21 +1,17 @@
 """Does a training step fit into the memory? Asked before the first one, answered with the setting to change."""
 
 from functools import partial
-from typing import Any
 
 import torch
-import torch.distributed
 
 from autosam_models import build_model, find_model
-from autosam_platform.config import Experiment
+from autosam_platform.config import CHECKPOINTING, Experiment
 from autosam_platform.estimate import bytes_of_step
 from autosam_platform.measure import free_memory
 from autosam_platform.numerics import format_of
 
 _MARGIN, _BASE = 1.15, 10**9
 """What kernels and libraries take beside the tensors: measured 0.1 to 1.2 GB on a CPU (docs/benchmarks.md)."""
-
-CHECKPOINTING = "activation_checkpointing"
 
 
 class TooLittleMemoryError(RuntimeError):
@@ -47,43 +43,35 @@ def check_memory(experiment: Experiment, num_classes: int, device: torch.device,
     raise TooLittleMemoryError(
         f"{experiment.model.name} with patches of {patch} voxels and batch {settings.batch} does not fit: {found}. "
         f"{_remedy(experiment, num_classes, device)}lower --training.batch or --model.patch-DHW, or take a smaller "
-        "model. If you know better, --compute.memory-check False goes on."
+        "model. If you know better, --compute.no-memory-check goes on."
     )
 
 
-def _bytes(experiment: Experiment, num_classes: int, device: torch.device, **changes: Any) -> int | None:
+def _bytes(experiment: Experiment, num_classes: int, device: torch.device) -> int | None:
     """Bytes of a step, or None where the operations of a model cannot be gone through without data."""
-    section = experiment.model
-    build = partial(
-        build_model,
-        section.name,
-        in_channels=1,
-        num_classes=num_classes,
-        patch=section.patch_DHW,
-        **(section.options | changes),
-    )
+    section, training = experiment.model, experiment.training
+    build = partial(build_model, section.name, in_channels=1, num_classes=num_classes, **experiment.model_options())
     frozen = find_model(section.name).as_trained if section.checkpoint else None
-    dtype = format_of(experiment.training.precision, device)
+    dtype = format_of(training.precision, device)
     try:
         step = bytes_of_step(
-            build, section.patch_DHW, batch=experiment.training.batch, device=device, dtype=dtype, as_trained=frozen
+            build, section.patch_DHW, batch=training.batch, device=device, dtype=dtype, as_trained=frozen
         )
-    except (
-        RuntimeError,
-        NotImplementedError,
-    ) as error:  # torch's fake tensors do not know every kernel of every device
+    except RuntimeError as error:  # torch's fake tensors do not know every kernel of every device
         print(f"NOTE: no estimate of the memory: {type(error).__name__}: {error}", flush=True)
         return None
     return round(_MARGIN * step) + _BASE
 
 
 def _remedy(experiment: Experiment, num_classes: int, device: torch.device) -> str:
-    options = experiment.model.options
-    if CHECKPOINTING not in find_model(experiment.model.name).options or options.get(CHECKPOINTING):
+    """The beginning of a sentence that goes on with other remedies."""
+    compute = experiment.compute
+    if CHECKPOINTING not in find_model(experiment.model.name).options or compute.activation_checkpointing:
         return "Please "
-    less = _bytes(experiment, num_classes, device, **{CHECKPOINTING: True})
+    leaner = experiment.model_copy(update={"compute": compute.model_copy(update={"activation_checkpointing": True})})
+    less = _bytes(leaner, num_classes, device)
     assert less is not None  # it could be estimated without, too
-    return f"Set --model.options {CHECKPOINTING} True ({_gb(less)}, some 15 % slower), "
+    return f"Add --compute.activation-checkpointing ({_gb(less)}, some 15 % slower), "
 
 
 def _gb(size: int) -> str:
