@@ -1,5 +1,6 @@
 """The suites of jobs/benchmark.py: ours and the plain way in turn, in one process, on the same input."""
 
+import importlib
 import sys
 import tempfile
 import time
@@ -155,9 +156,11 @@ def _reference(name: str) -> Any:
     Raises:
         ConfigError: it, or what it needs, is not there.
     """
-    sys.path.append(str(ROOT / "tests"))
+    tests = str(ROOT / "tests")
+    if tests not in sys.path:
+        sys.path.append(tests)
     try:
-        return __import__(f"reference.{name}", fromlist=[name])
+        return importlib.import_module(f"reference.{name}")
     except ImportError as error:
         raise ConfigError(
             f"the benchmarks compare with tests/reference, which cannot be imported ({error}): run them in a checkout "
@@ -261,9 +264,8 @@ def _rows_by_format(
 
 def _pairs(formats: list[torch.dtype]) -> list[tuple[torch.dtype, torch.dtype]]:
     """Which of ours is compared with which of the reference's."""
-    return [(torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)][
-        : 3 if len(formats) == 2 else 1
-    ]
+    fp32, bf16 = torch.float32, torch.bfloat16
+    return [(fp32, fp32), (bf16, fp32), (bf16, bf16)] if bf16 in formats else [(fp32, fp32)]
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -48,7 +48,7 @@ class BenchmarkJob(Section):
     run: str | None = None
     """Name or folder of a finished run, for the overlap suite; the newest where none is given."""
     repeats: Positive = 1
-    """How often each is measured; the fastest counts."""
+    """How often each is measured in the suites teacher, window and metrics; the fastest counts."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the result as one JSON object on the last line."""
 
