@@ -1,7 +1,9 @@
 """Models by name, and the list of them."""
 
 import json
+import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -28,6 +30,29 @@ def test_the_largest_fits_the_papers_about_600_million():
 def test_demo_is_small_and_trained_whole():
     card = CARDS["autosam_demo"]
     assert card.parameters == card.trained_parameters < 3e6
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "millions"),
+    [
+        ("swin_unetr_tiny", "student", 4.08),
+        ("swin_unetr_small", "student", 15.70),
+        ("swin_unetr", "baseline", 62.19),  # the paper says 62.83
+        ("unetr", "baseline", 93.02),
+        ("nnunet", "baseline", 31.19),
+    ],
+)
+def test_students_and_baselines_have_the_papers_sizes(name, role, millions):
+    card = CARDS[name]
+    assert card.role == role
+    assert card.parameters == card.trained_parameters == pytest.approx(millions * 1e6, abs=0.02e6)
+
+
+def test_listing_imports_no_network_before_it_is_built():
+    program = "import sys, autosam_models; print('monai' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_unknown_model_is_refused_with_what_there_is():

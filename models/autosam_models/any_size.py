@@ -1,0 +1,87 @@
+"""Networks that want certain sizes, made to take others: pad at the far ends, ask the network, crop."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = tuple[int, int, int]
+
+
+class AnySize(nn.Module):
+    """A network that halves its image several times, for images of any size.
+
+    Args:
+        network: ``image_BCDHW`` to ``logits_BKDHW``, for sizes that are multiples of ``edge``.
+        edge: voxels of the image that one voxel of the network's coarsest map stands for.
+        patch: D, H, W of the training patch.
+
+    Raises:
+        ValueError: the patch would be a single voxel of the coarsest map.
+    """
+
+    def __init__(self, network: nn.Module, edge: int, patch: Size) -> None:
+        super().__init__()
+        self.network, self.edge = network, edge
+        self._fitting(patch)
+
+    def forward(self, image_BCDHW: Tensor) -> Tensor:
+        """Segment an image of any D, H, W, one of which is more than ``edge``: ``logits_BKDHW`` of the same size."""
+        return _padded_and_cropped(self.network, image_BCDHW, self._fitting(_size(image_BCDHW)))
+
+    def _fitting(self, size: Size) -> Size:
+        fitting = up_to_multiple(size, self.edge)
+        if max(fitting) <= self.edge:
+            raise ValueError(
+                f"A patch of {_text(size)} voxels is a single voxel of the coarsest map, and there is nothing to "
+                f"normalise over: take {2 * self.edge} x {self.edge} x {self.edge} or more."
+            )
+        return fitting
+
+
+class FixedSize(nn.Module):
+    """A network whose position table ties it to one size, for images up to that size.
+
+    Args:
+        network: ``image_BCDHW`` to ``logits_BKDHW``, for images of ``size``.
+        size: D, H, W that the network was built for.
+    """
+
+    def __init__(self, network: nn.Module, size: Size) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, image_BCDHW: Tensor) -> Tensor:
+        """Segment an image of up to the network's D, H, W: ``logits_BKDHW`` of the image's.
+
+        Raises:
+            ValueError: the image is larger along an axis.
+        """
+        size = _size(image_BCDHW)
+        if any(n > most for n, most in zip(size, self.size, strict=True)):
+            raise ValueError(
+                f"An image of {_text(size)} voxels is larger than {_text(self.size)}, which this network was built "
+                f"for: give it windows of at most that size, or build it with patch={size}."
+            )
+        return _padded_and_cropped(self.network, image_BCDHW, self.size)
+
+
+def up_to_multiple(size: Size, edge: int) -> Size:
+    """The next multiples of ``edge``."""
+    depth, height, width = (-(-n // edge) * edge for n in size)
+    return depth, height, width
+
+
+def _padded_and_cropped(network: nn.Module, image_BCDHW: Tensor, size: Size) -> Tensor:
+    depth, height, width = image_BCDHW.shape[2:]
+    missing = (size[0] - depth, size[1] - height, size[2] - width)
+    if any(missing):
+        image_BCDHW = F.pad(image_BCDHW, (0, missing[2], 0, missing[1], 0, missing[0]), mode="replicate")
+    return network(image_BCDHW)[:, :, :depth, :height, :width]
+
+
+def _size(image_BCDHW: Tensor) -> Size:
+    depth, height, width = image_BCDHW.shape[2:]
+    return depth, height, width
+
+
+def _text(size: Size) -> str:
+    return " x ".join(str(n) for n in size)

@@ -1,0 +1,91 @@
+"""What every registered model must do, whoever made it.
+
+Patches are the smallest that a model takes, so that all of them together cost less than a minute. The teachers with
+SAM's encoders are built with four blocks instead of 12 to 32, since the others repeat these; UNETR with its own twelve.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from autosam_models import build_model, find_model, model_names, trained_parameters
+
+K = 3
+PATCH = (64, 32, 32)
+SMALLER = {"autosam_vit_b": {"depth": 4}, "autosam_vit_l": {"depth": 4}, "autosam_vit_h": {"depth": 4}}
+
+
+def build(name: str) -> nn.Module:
+    entry = find_model(name)
+    return entry.build(
+        in_channels=1, num_classes=K, **(dict(entry.defaults) | {"patch": PATCH} | SMALLER.get(name, {}))
+    )
+
+
+@pytest.fixture(scope="module", params=model_names())
+def built(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
+    """A model's name and the model, once for all tests of it."""
+    torch.manual_seed(0)
+    return request.param, build(request.param)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    image_BCDHW = torch.randn(1, 1, *PATCH)
+    return image_BCDHW, (image_BCDHW[:, 0] > 0).long() + (image_BCDHW[:, 0] > 1).long()
+
+
+def test_the_loss_falls_along_gradients_that_are_finite_and_complete(built: tuple[str, nn.Module]) -> None:
+    _, model = built
+    image_BCDHW, label_BDHW = batch()
+    logits_BKDHW = model.train()(image_BCDHW)
+    assert logits_BKDHW.shape == (1, K, *PATCH)
+    loss = nn.functional.cross_entropy(logits_BKDHW, label_BDHW)
+    loss.backward()
+    without = [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None]
+    assert not without, "several workers would wait for gradients that never come"
+    gradients = [each.grad for each in trained_parameters(model) if each.grad is not None]
+    assert all(each.isfinite().all() for each in gradients)
+    square = sum(each.square().sum().item() for each in gradients)
+    with torch.no_grad():
+        for parameter in trained_parameters(model):  # so far that a straight loss would fall by a hundredth
+            parameter -= 0.01 * loss.item() / square * parameter.grad
+        after = nn.functional.cross_entropy(model(image_BCDHW), label_BDHW)
+    model.zero_grad(set_to_none=True)
+    assert after < loss
+
+
+def test_saved_and_loaded_it_answers_the_same(built: tuple[str, nn.Module], tmp_path: Path) -> None:
+    name, model = built
+    image_BCDHW, _ = batch()
+    file = tmp_path / "model.safetensors"
+    save_model(model, str(file))
+    torch.manual_seed(2)
+    again = build(name)
+    load_model(again, str(file))
+    file.unlink()
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(image_BCDHW), model.eval()(image_BCDHW), rtol=0, atol=0)
+
+
+def test_an_odd_size_comes_back_as_it_went_in(built: tuple[str, nn.Module]) -> None:
+    _, model = built
+    size = (37, 25, 30)
+    with torch.no_grad():
+        assert model.eval()(torch.randn(1, 1, *size)).shape == (1, K, *size)
+
+
+@pytest.mark.parametrize("name", ["swin_unetr_tiny", "nnunet"])
+def test_a_patch_of_one_coarse_voxel_is_refused_with_one_that_works(name: str) -> None:
+    with pytest.raises(ValueError, match="64 x 32 x 32 or more"):
+        build_model(name, in_channels=1, num_classes=K, patch=(32, 20, 32))
+
+
+def test_unetr_refuses_an_image_larger_than_its_patch() -> None:
+    with torch.device("meta"):
+        model = build_model("unetr", in_channels=1, num_classes=K, patch=(30, 32, 32))
+        with pytest.raises(ValueError, match=r"larger than 32 x 32 x 32.*patch=\(33, 32, 32\)"):
+            model(torch.empty(1, 1, 33, 32, 32))
