@@ -107,3 +107,19 @@ def test_workers_that_share_the_same_global_batch_are_the_same_run() -> None:
 def test_a_stored_description_is_read_back_whole() -> None:
     experiment = _job().experiment()
     assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
+
+
+def test_another_model_takes_the_place_of_the_recipes_and_of_its_options() -> None:
+    job = parse_job((), RECIPES, description="test", model="swin_unetr_tiny")
+    assert (job.name, job.model.name, job.model.options) == ("demo-swin_unetr_tiny", "swin_unetr_tiny", {})
+    assert job.model.patch_DHW == _job().model.patch_DHW and job.training == _job().training
+    assert parse_job((), RECIPES, description="test", model="autosam_demo") == _job()
+
+
+def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_job(("--model.checkpoint", "sam.pth"), RECIPES, description="test", model="nnunet")
+    captured = capsys.readouterr()
+    assert "nnunet cannot start from SAM's checkpoint" in " ".join(
+        (captured.err + captured.out).replace("│", " ").split()
+    )

@@ -114,6 +114,22 @@ def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[
     assert line.startswith("img0001,") and all(float(value) > 0 for value in line.split(",")[1:])
 
 
+def test_a_student_is_trained_by_the_same_loop(job: Run, scans: Path) -> None:
+    settings = ["--model.patch-DHW", 64, 32, 32, "--training.epochs", 1, "--training.warmup-epochs", 0]
+    done = job("train_baseline", "--model", "swin_unetr_tiny", "--recipe", scans / "recipe.json", *settings, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert str(result["run"]).startswith("tiny-swin_unetr_tiny-") and result["n_cases"] == 1
+    assert "4.08 M of 4.08 M parameters are trained" in done.stdout and "SAM" not in done.stdout
+    assert "could not be estimated" not in done.stdout
+
+
+def test_a_teacher_is_no_baseline(job: Run) -> None:
+    done = job("train_baseline", "--model", "autosam_demo")
+    assert done.returncode == 2
+    assert "jobs/train_teacher.py trains it; --model is one of nnunet, swin_unetr, " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [

@@ -66,7 +66,10 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _model_has_these_options(self) -> Self:
-        find_model(self.name).check_options(self.options)
+        model = find_model(self.name)
+        model.check_options(self.options)
+        if self.checkpoint is not None and "checkpoint" not in model.options:
+            raise ValueError(f"{self.name} cannot start from SAM's checkpoint: leave --model.checkpoint out")
         return self
 
 
@@ -218,8 +221,11 @@ def load_recipe(name: str, folder: Path) -> dict[str, Any]:
     return content
 
 
-def parse_job(arguments: Sequence[str], recipes: Path, *, description: str) -> Job:
+def parse_job(arguments: Sequence[str], recipes: Path, *, description: str, model: str | None = None) -> Job:
     """The recipe that ``--recipe`` names (the demo where it names none), with the command line over it.
+
+    Args:
+        model: a model in place of the recipe's own, whose options and checkpoint go with it.
 
     Raises:
         SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
@@ -232,7 +238,17 @@ def parse_job(arguments: Sequence[str], recipes: Path, *, description: str) -> J
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
+    if model is not None and isinstance(defaults.get("model", {}), dict):
+        defaults = _with_model(defaults, model)
     return parse(Job, arguments, description=description, defaults=defaults)
+
+
+def _with_model(recipe: dict[str, Any], name: str) -> dict[str, Any]:
+    section = dict(recipe.get("model", {}))
+    if section.get("name") == name:
+        return recipe
+    kept = {key: value for key, value in section.items() if key not in ("options", "checkpoint")}
+    return recipe | {"name": f"{recipe.get('name', 'autosam')}-{name}", "model": kept | {"name": name}}
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults: dict[str, Any] | None = None) -> T:

@@ -16,7 +16,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from autosam_models import build_model, trained_parameters
+from autosam_models import build_model, find_model, trained_parameters
 from autosam_platform.config import Experiment
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import PreparedDataset
@@ -283,7 +283,7 @@ class Fit:
             f"{where}; {len(self.prepared.cases('train'))} training cases, {self.world} worker(s) on "
             f"{self.device.type}, {str(format_of(self.settings.precision, self.device)).removeprefix('torch.')}"
         )
-        if trained == total:
+        if trained == total and "checkpoint" in find_model(self.experiment.model.name).options:
             self._say(
                 "NOTE: no SAM checkpoint was given, so all weights start at random and all are trained. The paper's "
                 "model starts from SAM: --model.checkpoint sam_vit_b_01ec64.pth"
