@@ -21,6 +21,8 @@ FLOORS = (
     {"inference"},
     {"evaluation"},
     {"training"},
+    {"distillation"},
+    {"tuning"},
     {"pipeline"},
     {"jobs", "dashboard"},
 )

@@ -21,6 +21,9 @@ Positive = Annotated[int, Field(gt=0)]
 Spacing = Annotated[float, Field(gt=0.1, le=20)]
 T = TypeVar("T", bound=BaseModel)
 
+MODEL_FILES = ("model.json", "model.safetensors")
+"""What a folder must hold to be a trained model: its description and its weights."""
+
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
 
@@ -119,6 +122,23 @@ class TrainingSection(Section):
         return self
 
 
+class DistillationSection(Section):
+    """What a student learns from a teacher; where none is named, it learns from the labels alone."""
+
+    teacher: str | None = None
+    """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
+    kd_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
+    loss: Literal["mse", "kl"] = "mse"
+    """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Softens both distributions of the KL divergence; the mean squared error has none."""
+    teacher_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    """Share that neighbouring windows have in common when the teacher predicts the training cases."""
+    teacher_mode: Literal["cached", "online"] = "cached"
+    """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
+
+
 class ComputeSection(Section):
     """What it runs on. None of this changes the result, so none of it is in a run's name."""
 
@@ -156,6 +176,7 @@ class Experiment(Section):
     dataset: DatasetSection = DatasetSection()
     model: ModelSection = ModelSection()
     training: TrainingSection = TrainingSection()
+    distillation: DistillationSection = DistillationSection()
     inference: InferenceSection = InferenceSection()
     compute: ComputeSection = ComputeSection()
 
@@ -172,24 +193,41 @@ class Experiment(Section):
         chosen = {CHECKPOINTING: True} if self.compute.activation_checkpointing else {}
         return {**self.model.options, "patch": self.model.patch_DHW, **chosen}
 
+    @property
+    def distils(self) -> bool:
+        """Does a teacher have any influence?"""
+        return self.distillation.teacher is not None and self.distillation.kd_lambda < 1
+
     def run_id(self, data_fingerprint: str) -> str:
         """Name of the run: the experiment's name and a hash of all that decides its result.
 
-        The global batch decides it, and how many workers share it does not (beyond rounding).
+        The global batch decides it, and how many workers share it does not (beyond rounding). A teacher counts by its
+        files; where it has no influence, the run is the one without a teacher.
         """
         settings = self.model_dump(mode="json", exclude={"compute", "name"})
         settings["dataset"].pop("root"), settings["dataset"].pop("allow_rejected")
         settings["training"].pop("loader_workers")
         settings["training"]["batch"] *= self.compute.workers
         checkpoint = self.model.checkpoint if self.model.checkpoint else ""
-        return f"{self.name}-{content_hash(settings, checkpoint, data_fingerprint)[:8]}"
+        return f"{self.name}-{content_hash(settings, checkpoint, data_fingerprint, *self._teacher(settings))[:8]}"
+
+    def _teacher(self, settings: dict[str, Any]) -> list[Path]:
+        """The teacher's files; what is said of it and has no influence is taken out of ``settings``."""
+        section = settings.pop("distillation")
+        if self.distillation.teacher is None or not self.distils:
+            return []
+        section.pop("teacher")
+        if self.distillation.loss != "kl":
+            section.pop("temperature")
+        settings["distillation"] = section
+        return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
 
 
 class Job(Experiment):
     """An experiment as a command line: a recipe first, settings after it."""
 
     recipe: str = "demo"
-    """A recipe in jobs/recipes by its name (demo, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
+    """A recipe in jobs/recipes by its name (demo, distill, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the result as one JSON object on the last line."""
 

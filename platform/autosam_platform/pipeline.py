@@ -13,20 +13,22 @@ from typing import Any
 import rich
 
 from autosam_platform.cluster import map_tasks
-from autosam_platform.config import ConfigError, DatasetSection, Experiment
+from autosam_platform.config import ConfigError, DatasetSection, Experiment, parse_job
 from autosam_platform.data.description import DatasetDescription, DescriptionError, Split, load_description
 from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case, DatasetError
+from autosam_platform.distillation.fit import fit_student
+from autosam_platform.distillation.teacher import MismatchError
 from autosam_platform.evaluation.evaluate import EvaluationError, evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
 from autosam_platform.evaluation.table import Summary, as_table
 from autosam_platform.files import content_hash, workspace
-from autosam_platform.inference.model_folder import ModelFolderError
+from autosam_platform.inference.model_folder import CARD, ModelFolderError
 from autosam_platform.tracking import TrackingError, open_run, read_curves
 from autosam_platform.training.curves import save_curves
-from autosam_platform.training.launch import TrainingStopped, fit
+from autosam_platform.training.launch import FitResult, TrainingStopped
 
 # What a person can put right: shown without a traceback. Anything else is our fault and keeps its traceback.
 _EXPLAINED = (
@@ -36,6 +38,7 @@ _EXPLAINED = (
     DescriptionError,
     EvaluationError,
     IncompleteDatasetError,
+    MismatchError,
     ModelFolderError,
     ScanError,
     TrackingError,
@@ -88,11 +91,7 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 def train_and_evaluate(experiment: Experiment) -> Outcome:
     """Prepare, fit and evaluate on the test cases, if there are any."""
     started = time.monotonic()
-    dataset = prepared_dataset(experiment.dataset)
-    dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
-    result = fit(experiment, dataset, workspace())
-    state = "was trained before and is found" if result.found else "is trained"
-    print(f"{result.run_id} {state}: {result.folder / 'model'}", flush=True)
+    dataset, result = trained(experiment)
     numbers: dict[str, Any] = {"run": result.run_id}
     if dataset.cases("test"):
         numbers |= evaluated(result.folder, dataset, "test", experiment.inference.overlap).as_json()
@@ -101,6 +100,37 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
     return Outcome(result.folder, numbers)
+
+
+def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
+    """Prepare and fit; each found where it is done."""
+    dataset = prepared_dataset(experiment.dataset)
+    dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
+    result = fit_student(experiment, dataset, workspace())
+    state = "was trained before and is found" if result.found else "is trained"
+    print(f"{result.run_id} {state}: {result.folder / 'model'}", flush=True)
+    return dataset, result
+
+
+def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
+    """The experiment with the folder of its teacher's model in place of a run's or a recipe's name.
+
+    A teacher that is named by the recipe that trains it is trained now, if that is not done.
+
+    Raises:
+        ConfigError: there is no such folder, run or recipe.
+    """
+    name = experiment.distillation.teacher
+    if name is None or not experiment.distils:
+        return experiment
+    if (Path(name) / CARD).is_file():
+        model = Path(name).absolute()
+    elif (recipes / f"{name}.yaml").is_file():
+        model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].folder / "model"
+    else:
+        model = finished_run(name) / "model"
+    section = experiment.distillation.model_copy(update={"teacher": str(model)})
+    return experiment.model_copy(update={"distillation": section})
 
 
 def evaluated(run_folder: Path, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:

@@ -21,7 +21,7 @@ from autosam_platform.config import Experiment
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.tracking import list_runs, read_curves
-from autosam_platform.training.launch import TrainingStopped, fit
+from autosam_platform.training.launch import Lesson, TrainingStopped, fit
 from autosam_platform.training.objectives import SegmentationObjective
 
 ROOT = Path(__file__).parents[2]
@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
-        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, _NotANumber)
+        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, Lesson(_NotANumber))
     (run,) = list_runs(tmp_path)
     assert run.state == "FAILED"
     assert not (tmp_path / "runs" / run.run_id / "model").exists()
@@ -244,7 +244,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
-        fit(_experiment(scans, seed=6), prepared, tmp_path, _Bottomless)
+        fit(_experiment(scans, seed=6), prepared, tmp_path, Lesson(_Bottomless))
 
 
 def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(

@@ -6,7 +6,7 @@ Source: paper, Sec. 7.2, which names the four and their probabilities; ranges ar
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from autosam_platform.data.geometry import Kind
 LARGEST_ANGLE = math.radians(15)
 LARGEST_SCALE = 0.1  # image · (1 ± 0.1)
 LARGEST_SHIFT = 0.1  # image ± 0.1, in the units the network sees
+
+PatchKind = Kind | Literal["probabilities"]
+"""``probabilities``: one channel per class, in 255ths; interpolated as an image, mirrored as a label."""
 
 _LEFT_RIGHT = 2  # W of D, H, W
 
@@ -58,7 +61,7 @@ class SpatialTransform:
 
     def apply(
         self,
-        arrays: Sequence[tuple[Tensor, Kind]],
+        arrays: Sequence[tuple[Tensor, PatchKind]],
         size_DHW: tuple[int, int, int],
         spacing_DHW: tuple[float, float, float],
         mirrored_ids: Mapping[int, int],
@@ -67,7 +70,8 @@ class SpatialTransform:
 
         Args:
             arrays: each C, D, H, W of ``margin`` size, with its kind: images are interpolated linearly,
-                labels keep their ids, of which a left-right flip swaps those of paired organs.
+                labels keep their ids, of which a left-right flip swaps those of paired organs; so it does with
+                the channels of probabilities.
             size_DHW: of the arrays that come out.
             mirrored_ids: label id → id of the organ's partner on the other side.
         """
@@ -76,7 +80,7 @@ class SpatialTransform:
     def _apply(
         self,
         array_CDHW: Tensor,
-        kind: Kind,
+        kind: PatchKind,
         size_DHW: tuple[int, int, int],
         spacing_DHW: tuple[float, float, float],
         mirrored_ids: Mapping[int, int],
@@ -85,9 +89,9 @@ class SpatialTransform:
             array_CDHW = _turn(array_CDHW, self.angle, kind, size_DHW, spacing_DHW)
         if self.flips:
             array_CDHW = array_CDHW.flip([axis + 1 for axis in self.flips])  # C comes first
-        if kind == "label" and _LEFT_RIGHT in self.flips and mirrored_ids:
-            array_CDHW = _swap(array_CDHW, mirrored_ids)
-        return array_CDHW
+        if _LEFT_RIGHT not in self.flips or kind == "image":
+            return array_CDHW
+        return _swap(array_CDHW, mirrored_ids) if kind == "label" else _swap_channels(array_CDHW, mirrored_ids)
 
 
 def augment_intensity(image: Tensor, rng: np.random.Generator, settings: Augmentation) -> Tensor:
@@ -105,7 +109,7 @@ def augment_intensity(image: Tensor, rng: np.random.Generator, settings: Augment
 def _turn(
     array_CDHW: Tensor,
     angle: float,
-    kind: Kind,
+    kind: PatchKind,
     size_DHW: tuple[int, int, int],
     spacing_DHW: tuple[float, float, float],
 ) -> Tensor:
@@ -113,8 +117,10 @@ def _turn(
     channels, depth, high, wide = array_CDHW.shape
     grid_1HW2 = _turned_grid((high, wide), angle, size_DHW[1:], spacing_DHW[1:])
     slices_1NHW = array_CDHW.reshape(1, channels * depth, high, wide).float()  # every slice turns alike
-    mode = "bilinear" if kind == "image" else "nearest"
+    mode = "nearest" if kind == "label" else "bilinear"
     turned = grid_sample(slices_1NHW, grid_1HW2, mode, padding_mode="border", align_corners=False)
+    if kind == "probabilities":
+        turned.round_()
     return turned.reshape(channels, depth, *size_DHW[1:]).to(array_CDHW.dtype)
 
 
@@ -132,3 +138,10 @@ def _swap(label: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
     for one, other in mirrored_ids.items():
         table[one] = other
     return table[label.long()]
+
+
+def _swap_channels(array_KDHW: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
+    order = list(range(len(array_KDHW)))
+    for one, other in mirrored_ids.items():
+        order[other] = one
+    return array_KDHW[order]

@@ -1,13 +1,13 @@
 """Training patches: which case, where, and how it is changed, all decided by seed, epoch and place alone."""
 
-from typing import TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from autosam_platform.data.augmentation import SpatialTransform, augment_intensity
+from autosam_platform.data.augmentation import PatchKind, SpatialTransform, augment_intensity
 from autosam_platform.data.prepared import PreparedDataset
 from autosam_platform.data.store import StoredCase
 
@@ -18,13 +18,25 @@ class Patch(TypedDict):
     """What the network trains on.
 
     ``image``: 1, D, H, W, float32, scaled. ``label``: 1, D, H, W, uint8 class ids. ``annotated``: K, bool, the classes
-    that the case annotates and the background.
+    that the case annotates and the background. ``probabilities``: K, D, H, W, uint8, in 255ths, where a teacher gives
+    them.
     """
 
     image: Tensor
     label: Tensor
     annotated: Tensor
     case_id: str
+    probabilities: NotRequired[Tensor]
+
+
+class Teacher(Protocol):
+    """What is known of a case beside its label."""
+
+    def probabilities(
+        self, case: StoredCase, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]
+    ) -> np.ndarray:
+        """Probability of each class in the part of a case, in 255ths: K, D, H, W, uint8; background outside it."""
+        ...
 
 
 class PatchDataset(Dataset[Patch]):
@@ -39,6 +51,7 @@ class PatchDataset(Dataset[Patch]):
         patch_DHW: voxels.
         patches_per_case: per epoch.
         seed: of the cases' order, the places and the augmentation.
+        teacher: gives its probabilities to each patch.
 
     Raises:
         ValueError: the dataset has no training case.
@@ -50,7 +63,9 @@ class PatchDataset(Dataset[Patch]):
         patch_DHW: tuple[int, int, int],
         patches_per_case: int = 1,
         seed: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
+        self._teacher = teacher
         self._cases = prepared.cases("train")
         if not self._cases:
             raise ValueError(f"{prepared.folder} has no training case")
@@ -78,19 +93,20 @@ class PatchDataset(Dataset[Patch]):
         size = transform.margin(self._patch_DHW, case.spacing_DHW)
         centre = _draw_centre(rng, self._points[number], case.shape_DHW, description.foreground_fraction)
         corner = _corner(centre, self._patch_DHW, case.shape_DHW, size)
-        image, label = transform.apply(
-            [
-                (torch.from_numpy(case.image_patch(corner, size))[None], "image"),
-                (torch.from_numpy(case.label_patch(corner, size))[None], "label"),
-            ],
-            self._patch_DHW,
-            case.spacing_DHW,
-            description.mirrored_ids,
-        )
+        arrays: list[tuple[Tensor, PatchKind]] = [
+            (torch.from_numpy(case.image_patch(corner, size))[None], "image"),
+            (torch.from_numpy(case.label_patch(corner, size))[None], "label"),
+        ]
+        if self._teacher is not None:
+            arrays.append((torch.from_numpy(self._teacher.probabilities(case, corner, size)), "probabilities"))
+        image, label, *further = transform.apply(arrays, self._patch_DHW, case.spacing_DHW, description.mirrored_ids)
         image = augment_intensity(image, rng, description.augmentation)
         annotated = torch.zeros(description.num_classes, dtype=torch.bool)
         annotated[[0, *description.annotated_ids(case.case_id)]] = True
-        return {"image": image, "label": label, "annotated": annotated, "case_id": case.case_id}
+        patch: Patch = {"image": image, "label": label, "annotated": annotated, "case_id": case.case_id}
+        if further:
+            patch["probabilities"] = further[0]
+        return patch
 
     def _case_at(self, index: int) -> int:
         """Each round through the cases is a permutation of its own."""

@@ -8,6 +8,7 @@ scanner measured and take half the room of floats; the scaling is applied to the
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class StoredCase:
     def image_patch(self, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""
         window = self.description.hu_window
-        hu = _crop(_open(self._path(".b2nd")), corner_DHW, size_DHW, window[0])
+        hu = crop(open_array(self._path(".b2nd")), corner_DHW, size_DHW, window[0])
         return normalise(hu, window, self.description.scaling)
 
     def label_patch(self, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]) -> np.ndarray:
@@ -122,7 +123,7 @@ class StoredCase:
         """
         if self.record.contents is None:
             raise ValueError(f"case '{self.case_id}' has no label: {self.record.image} came without one")
-        return _crop(_open(self._path(".label.b2nd")), corner_DHW, size_DHW, 0)
+        return crop(open_array(self._path(".label.b2nd")), corner_DHW, size_DHW, 0)
 
     def _path(self, suffix: str) -> Path:
         return self.folder / f"{self.case_id}{suffix}"
@@ -131,9 +132,9 @@ class StoredCase:
 def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: np.ndarray | None) -> None:
     """Write the arrays (int16 and uint8) and then the record."""
     record_path(folder, record.case_id).unlink(missing_ok=True)  # never an old record beside new voxels
-    _write_array(folder / f"{record.case_id}.b2nd", hu_DHW)
+    write_array(folder / f"{record.case_id}.b2nd", hu_DHW)
     if label_DHW is not None:
-        _write_array(folder / f"{record.case_id}.label.b2nd", label_DHW)
+        write_array(folder / f"{record.case_id}.label.b2nd", label_DHW)
     write_record(folder, record)
 
 
@@ -186,7 +187,8 @@ def _sample(indices: np.ndarray, rng: np.random.Generator) -> list[int]:
     return np.sort(indices).tolist()
 
 
-def _write_array(path: Path, array: np.ndarray) -> None:
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array, compressed, so that a box of it can be read at its own cost; all of it, or nothing."""
     chunks = tuple(min(_CHUNK, n) for n in array.shape)
     blocks = tuple(min(_BLOCK, n) for n in array.shape)
     with atomic_write(path) as temporary:
@@ -205,7 +207,7 @@ def _write_array(path: Path, array: np.ndarray) -> None:
             raise
 
 
-def _open(path: Path) -> blosc2.NDArray:
+def open_array(path: Path) -> blosc2.NDArray:
     """The array, memory-mapped; what is read of it is decompressed by this thread."""
     try:
         return blosc2.open(str(path), mode="r", mmap_mode="r", dparams=blosc2.DParams(nthreads=1))
@@ -215,7 +217,8 @@ def _open(path: Path) -> blosc2.NDArray:
         ) from None
 
 
-def _crop(array: blosc2.NDArray, corner: tuple[int, int, int], size: tuple[int, int, int], fill: int) -> np.ndarray:
+def crop(array: blosc2.NDArray, corner: Sequence[int], size: Sequence[int], fill: int) -> np.ndarray:
+    """Read a box; what of it lies outside the array is ``fill``."""
     starts = [max(first, 0) for first in corner]
     stops = [min(first + length, n) for first, length, n in zip(corner, size, array.shape, strict=True)]
     inside = array[tuple(slice(a, max(a, b)) for a, b in zip(starts, stops, strict=True))]

@@ -29,16 +29,12 @@ from autosam_platform.evaluation.pictures import save_case_picture, save_organ_p
 from autosam_platform.evaluation.seconds import medians, with_total, write_seconds
 from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
 from autosam_platform.files import content_hash, write_json
-from autosam_platform.inference.model_folder import CARD, WEIGHTS, ModelCard, read_card
-from autosam_platform.inference.predictor import Predictor, predict_volume
-from autosam_platform.inference.sliding_window import sweep_order
+from autosam_platform.inference.model_folder import WEIGHTS, ModelCard, files_hash, read_card
+from autosam_platform.inference.predictor import bytes_of_prediction, loaded, predict_volume
 
 VERSION = 3  # raise it whenever the same model and files would give other scores, pictures or phases
 
-# A case's memory is estimated from its header.
-_BYTES_A_TASK = 1 << 30  # interpreter, libraries
 _BYTES_A_VOXEL = 20  # scan and its float32 copies, truth, prediction and its copy on the way to the file
-_BYTES_A_PATCH_VOXEL = 800  # activations of a forward pass; measured 370 to 700 (docs/benchmarks.md)
 
 
 class EvaluationError(ValueError):
@@ -111,7 +107,7 @@ def evaluate_cases(
     _check_cases(cases, card, description)
     plan = Plan(
         model=model.absolute(),
-        model_hash=content_hash(model / WEIGHTS, model / CARD),
+        model_hash=files_hash(model),
         folder=(folder or model.parent / "evaluation").absolute(),
         description=description,
         overlap=card.overlap if overlap is None else overlap,
@@ -142,7 +138,7 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
     torch.set_num_threads(plan.threads)
-    predictor = _predictor(plan.model, plan.model_hash, plan.overlap)
+    predictor = loaded(plan.model, plan.model_hash, plan.overlap)
     watch = predictor.stopwatch()
     with watch.phase("read"):
         image, truth_DHW = _image_and_truth(load_checked(case, plan.description))
@@ -236,12 +232,6 @@ def _image_and_truth(checked: CheckedCase) -> tuple[Volume, NDArray[np.uint8]]:
     return checked.image, checked.label_DHW
 
 
-@functools.lru_cache(maxsize=1)
-def _predictor(model: Path, model_hash: str, overlap: float) -> Predictor:
-    """The model, loaded once per process; ``model_hash`` makes a changed one load again."""
-    return Predictor.load(model, overlap=overlap)
-
-
 def _grid(scan: Path) -> Grid:
     """The grid of a scan's file, from its header alone."""
     header = open_nifti(scan)
@@ -283,15 +273,12 @@ def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> S
 
 
 def _memory(case: Case, card: ModelCard, weights: int) -> int:
-    """Bytes that a case needs at most: the network at work, the sums of the sliding window, the volumes."""
-    network = _BYTES_A_TASK + 2 * weights + _BYTES_A_PATCH_VOXEL * math.prod(card.patch)
+    """Bytes that a case needs at most, from its header."""
     try:
         grid = _grid(case.image)
     except ScanError:
-        return network  # the case will say so itself
-    sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, card.patch, strict=True)
-    depth, height, width = (max(math.ceil(n * old / new), window) for n, old, new, window in sides)
-    prepared = depth, height, width
-    swept, *others = sweep_order(prepared, card.patch)
-    sums = 4 * (card.num_classes + 1) * card.patch[swept] * math.prod(prepared[axis] for axis in others)
-    return network + sums + _BYTES_A_VOXEL * max(math.prod(grid.shape_DHW), math.prod(prepared))
+        return bytes_of_prediction(card, weights, card.patch)  # the case will say so itself
+    sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, strict=True)
+    depth, height, width = (math.ceil(n * old / new) for n, old, new in sides)
+    voxels = max(math.prod(grid.shape_DHW), depth * height * width)
+    return bytes_of_prediction(card, weights, (depth, height, width)) + _BYTES_A_VOXEL * voxels

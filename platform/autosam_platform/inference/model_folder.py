@@ -10,10 +10,11 @@ from safetensors.torch import load_model as load_weights
 from torch import nn
 
 from autosam_models import build_model
+from autosam_platform.config import MODEL_FILES
 from autosam_platform.data.description import LabelClass, Scaling
+from autosam_platform.files import content_hash
 
-WEIGHTS = "model.safetensors"
-CARD = "model.json"
+CARD, WEIGHTS = MODEL_FILES
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 
@@ -78,6 +79,11 @@ def read_card(folder: Path) -> ModelCard:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ModelFolderError(f"{path} does not describe a model ({problems}): train or export it again") from None
+
+
+def files_hash(folder: Path) -> str:
+    """Hash of the model's files: which model it is, wherever it lies."""
+    return content_hash(folder / WEIGHTS, folder / CARD)
 
 
 def load_model(folder: Path, card: ModelCard, device: torch.device) -> nn.Module:

@@ -5,6 +5,9 @@ the sliding window, and comes back to its own voxels; see ``sliding_window`` and
 is done without the logits of the whole scan in memory.
 """
 
+import functools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,9 +22,12 @@ from autosam_platform.data.intensity import fill_non_finite, normalise
 from autosam_platform.data.nifti import SUFFIXES, ScanError
 from autosam_platform.inference.model_folder import ModelCard, load_model, read_card
 from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Progress, sliding_window, sweep_order
+from autosam_platform.inference.sliding_window import Progress, Slab, Window, sliding_window, sweep_order
 from autosam_platform.inference.stopwatch import Stopwatch
 from autosam_platform.numerics import format_of
+
+_BYTES_A_TASK = 1 << 30  # interpreter, libraries
+_BYTES_A_PATCH_VOXEL = 800  # activations of a forward pass; measured 370 to 700 (docs/benchmarks.md)
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,54 @@ class Predictor:
         card = self.card
         return float(normalise(np.array(card.hu_window[0]), card.hu_window, card.scaling))
 
+    def logits(
+        self,
+        image_DHW: Tensor,
+        order: tuple[int, int, int],
+        *,
+        within: Window | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Slab]:
+        """Logits of a prepared volume by the sliding window; see there for ``order`` and ``within``."""
+        return sliding_window(
+            self.model,
+            image_DHW,
+            self.card.patch,
+            self.overlap,
+            num_classes=self.card.num_classes,
+            order=order,
+            batch=self.batch,
+            device=self.device,
+            amp=self.amp,
+            pad_value=self.pad_value,
+            within=within,
+            progress=progress,
+        )
+
     def stopwatch(self) -> Stopwatch:
         """A stopwatch that waits for this predictor's device."""
         on_gpu = self.device.type == "cuda"
         return Stopwatch(lambda: torch.cuda.synchronize(self.device)) if on_gpu else Stopwatch()
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(model: Path, files_hash: str, overlap: float) -> Predictor:
+    """The model, loaded once per process; ``files_hash`` makes a changed one load again."""
+    return Predictor.load(model, overlap=overlap)
+
+
+def bytes_of_prediction(card: ModelCard, weights: int, prepared_DHW: tuple[int, int, int]) -> int:
+    """Bytes that predicting a case needs at most beside the volumes: the network at work, the sums of the window.
+
+    Args:
+        weights: bytes of the network's weights.
+        prepared_DHW: voxels of the case on the prepared grid.
+    """
+    depth, height, width = (max(n, window) for n, window in zip(prepared_DHW, card.patch, strict=True))
+    swept, *others = sweep_order((depth, height, width), card.patch)
+    plane = math.prod((depth, height, width)[axis] for axis in others)
+    sums = 4 * (card.num_classes + 1) * card.patch[swept] * plane
+    return _BYTES_A_TASK + 2 * weights + _BYTES_A_PATCH_VOXEL * math.prod(card.patch) + sums
 
 
 def predict_volume(
@@ -93,19 +143,7 @@ def predict_volume(
     with watch.phase("resample"):
         image_DHW = predictor.prepare(volume)
     order = sweep_order((image_DHW.shape[0], image_DHW.shape[1], image_DHW.shape[2]), card.patch)
-    slabs = sliding_window(
-        predictor.model,
-        image_DHW,
-        card.patch,
-        predictor.overlap,
-        num_classes=card.num_classes,
-        order=order,
-        batch=predictor.batch,
-        device=predictor.device,
-        amp=predictor.amp,
-        pad_value=predictor.pad_value,
-        progress=progress,
-    )
+    slabs = predictor.logits(image_DHW, order, progress=progress)
     native = volume.array_DHW.shape
     swept = (native[order[0]], native[order[1]], native[order[2]])
     with watch.phase("resample"):

@@ -6,7 +6,7 @@ Here windows are visited from the lowest to the highest along one axis, and what
 finished and leaves. A network gives the same answer for every window of nothing but air, so it is asked once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from typing import NamedTuple
@@ -55,6 +55,7 @@ def sliding_window(
     device: torch.device | str = "cpu",
     amp: torch.dtype | None = None,
     pad_value: float = 0.0,
+    within: Window | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Slab]:
     """Give the logits of a volume as slabs that follow one another along an axis and cover it once.
@@ -74,6 +75,8 @@ def sliding_window(
         device: where the network runs and the logits are summed: K × patch depth × H × W floats.
         amp: type of autocast; by default whatever autocast the caller is in.
         pad_value: what a volume smaller than the window is padded with, in prepared units.
+        within: a box (slices along D, H, W) outside of which the logits are not wanted: only the windows that touch it
+            are looked at, slabs that none of them touches are left out, and what is not in the box means nothing.
 
     Raises:
         ValueError: the overlap is not in [0, 1), the volume is no volume, or the network gives another shape.
@@ -87,6 +90,10 @@ def sliding_window(
     image_DHW = image_DHW.permute(order)
     padded_DHW, before = _pad(image_DHW, patch, pad_value)
     windows = _windows(padded_DHW.shape, patch, overlap)
+    if within is not None:
+        swept = [within[axis] for axis in order]
+        box = [slice(each.start + gap, each.stop + gap) for each, gap in zip(swept, before, strict=True)]
+        windows = [window for window in windows if _touch(window, box)]
     weight_DHW = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125, device=device)
     sums = _Accumulator(num_classes, patch[0], padded_DHW.shape, weight_DHW)
     network = _Network(model, num_classes, order, torch.device(device), amp, air=float(padded_DHW.min()))
@@ -95,7 +102,7 @@ def sliding_window(
     layers = [list(layer) for _, layer in groupby(windows, key=lambda window: window[0].start)]
     starts = [layer[0][0].start for layer in layers]
     done = 0
-    for layer, start, following in zip(layers, starts, [*starts[1:], padded_DHW.shape[0]], strict=True):
+    for layer, start, following in zip(layers, starts, [*starts[1:], starts[-1] + patch[0]], strict=True):
         for answered in network.answers(padded_DHW, layer, batch):
             for logits_KDHW, window in answered:
                 sums.add(logits_KDHW, window)
@@ -156,6 +163,10 @@ def _windows(size: torch.Size, patch: Size, overlap: float) -> list[Window]:
     """All windows, lowest first; the last of each axis is moved back to end with the volume."""
     step = [want if want == have else max(int(want * (1 - overlap)), 1) for want, have in zip(patch, size, strict=True)]
     return dense_patch_slices(size, patch, step)
+
+
+def _touch(window: Window, box: Sequence[slice]) -> bool:
+    return all(one.start < other.stop and other.start < one.stop for one, other in zip(window, box, strict=True))
 
 
 class _Network:

@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import autosam_platform
 from autosam_models import find_model
 from autosam_platform.cluster import connect
 from autosam_platform.config import Experiment
+from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.files import write_text
+from autosam_platform.inference.model_folder import CARD
 from autosam_platform.tracking import Run, flatten, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
@@ -39,26 +41,53 @@ class FitResult:
     found: bool
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a fit learns: the objective that it minimises, and who teaches it beside the labels.
+
+    Attributes:
+        objective: makes the objective in each worker.
+        teacher: of the patches.
+        tags: what its record is to say of that.
+    """
+
+    objective: Callable[[], Objective] = SegmentationObjective
+    teacher: Teacher | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> FitResult | None:
+    """The run of ``experiment`` if it is finished."""
+    run_id = experiment.run_id(prepared.fingerprint)
+    folder = workspace / "runs" / run_id
+    return FitResult(run_id, folder, found=True) if (folder / "model" / CARD).exists() else None
+
+
 def fit(
     experiment: Experiment,
     prepared: PreparedDataset,
     workspace: Path,
-    objective: Callable[[], Objective] = SegmentationObjective,
+    lesson: Lesson = Lesson(),
+    callbacks: Sequence[ray.train.UserCallback] = (),
 ) -> FitResult:
     """Train ``experiment`` on ``prepared``, from its last checkpoint if there is one.
+
+    Args:
+        callbacks: told by Ray's controller what rank 0 reports, beside the run's own record.
 
     Raises:
         TrainingStopped: the loss stopped being finite, workers failed too often, the run is already going on, or
             the cluster is too small for it.
     """
+    found = find_fit(experiment, prepared, workspace)
+    if found is not None:
+        return found
     run_id = experiment.run_id(prepared.fingerprint)
     folder = workspace / "runs" / run_id
-    if (folder / "model" / "model.json").exists():
-        return FitResult(run_id, folder, found=True)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
-            _fit(experiment, prepared, workspace, folder, objective)
+            _fit(experiment, prepared, workspace, folder, lesson, callbacks)
     except filelock.Timeout as error:
         raise TrainingStopped(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
     return FitResult(run_id, folder, found=False)
@@ -69,18 +98,19 @@ def _fit(
     prepared: PreparedDataset,
     workspace: Path,
     folder: Path,
-    objective: Callable[[], Objective],
+    lesson: Lesson,
+    callbacks: Sequence[ray.train.UserCallback],
 ) -> None:
     connect()
     experiment = _with_resources(experiment)
     write_text(folder / "config.yaml", yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
     (folder / "failure.txt").unlink(missing_ok=True)
-    run = _open_record(experiment, prepared, workspace, folder)
+    run = _open_record(experiment, prepared, workspace, folder, lesson.tags)
     storage = folder / "ray"
-    task = FitTask(experiment, prepared.folder, folder, objective, checkpoints.tidy(storage))
+    task = FitTask(experiment, prepared.folder, folder, lesson.objective, lesson.teacher, checkpoints.tidy(storage))
     state = "FAILED"
     try:
-        _run_on_ray(task, storage, workspace)
+        _run_on_ray(task, storage, [CurveRecorder(workspace, folder.name), *callbacks])
         best = checkpoints.best(storage)
         if best is None:
             raise TrainingStopped(f"the fit ended without a checkpoint in {storage}: see the messages above.")
@@ -94,7 +124,7 @@ def _fit(
         run.finish(state)
 
 
-def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
+def _run_on_ray(task: FitTask, storage: Path, callbacks: list[ray.train.UserCallback]) -> None:
     compute = task.experiment.compute
     trainer = ray.train.torch.TorchTrainer(
         fit_worker,
@@ -112,7 +142,7 @@ def _run_on_ray(task: FitTask, storage: Path, workspace: Path) -> None:
                 num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
             ),
             logging_config=ray.train.LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]  # mypy sees V1's
-            callbacks=[CurveRecorder(workspace, storage.parent.name)],  # type: ignore[list-item]  # likewise
+            callbacks=callbacks,  # type: ignore[arg-type]  # likewise
         ),
     )
     try:
@@ -166,7 +196,9 @@ def _with_resources(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update={"compute": filled})
 
 
-def _open_record(experiment: Experiment, prepared: PreparedDataset, workspace: Path, folder: Path) -> Run:
+def _open_record(
+    experiment: Experiment, prepared: PreparedDataset, workspace: Path, folder: Path, further: Mapping[str, str]
+) -> Run:
     tags = {
         "name": experiment.name,
         "role": find_model(experiment.model.name).role,
@@ -175,6 +207,7 @@ def _open_record(experiment: Experiment, prepared: PreparedDataset, workspace: P
         "data_fingerprint": prepared.fingerprint,
         "command": " ".join(sys.argv),
     } | {f"version.{name}": version for name, version in versions().items()}
+    tags |= further
     run = open_run(workspace, folder.name, tags=tags, params=flatten(experiment.model_dump(mode="json")))
     run.add_file(folder / "config.yaml")
     return run

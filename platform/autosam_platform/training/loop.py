@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from autosam_models import build_model, find_model, trained_parameters
 from autosam_platform.config import Experiment
-from autosam_platform.data.patches import PatchDataset
+from autosam_platform.data.patches import PatchDataset, Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.files import write_text
 from autosam_platform.numerics import autocast, format_of
@@ -43,6 +43,7 @@ class FitTask:
     dataset_folder: Path
     run_folder: Path
     objective: Callable[[], Objective]
+    teacher: Teacher | None = None
     continue_from: Path | None = None
 
 
@@ -92,7 +93,11 @@ class Fit:
         self.objective = task.objective()
         self.autocast = autocast(self.settings.precision, self.device)
         self.patches = PatchDataset(
-            self.prepared, self.experiment.model.patch_DHW, self.settings.patches_per_case, self.settings.seed
+            self.prepared,
+            self.experiment.model.patch_DHW,
+            self.settings.patches_per_case,
+            self.settings.seed,
+            task.teacher,
         )
         self.sampler = EpochSampler(len(self.patches), self.settings.batch, self.rank, self.world)
         self.curve: list[dict[str, float]] = []

@@ -1,0 +1,53 @@
+"""A fit with whatever teacher its description names: none, one whose answers are stored, or one that is asked."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray.train
+
+from autosam_platform.config import Experiment
+from autosam_platform.data.patches import Teacher
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.objective import build_objective
+from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
+from autosam_platform.inference.model_folder import read_card
+from autosam_platform.training.launch import FitResult, Lesson, find_fit, fit
+
+
+def fit_student(
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    workspace: Path,
+    callbacks: Sequence[ray.train.UserCallback] = (),
+) -> FitResult:
+    """Train ``experiment`` on ``prepared``, with its teacher if it has one; found where it is done.
+
+    Args:
+        experiment: its ``distillation.teacher``, if any, is the folder of a trained model.
+
+    Raises:
+        MismatchError: teacher and dataset have other classes, spacing or windows.
+        ModelFolderError: the teacher's folder holds no usable model.
+        TrainingStopped: see ``training.launch.fit``.
+    """
+    found = find_fit(experiment, prepared, workspace)
+    if found is not None:
+        return found
+    lesson = _lesson(experiment, prepared, workspace)
+    return fit(experiment, prepared, workspace, lesson, callbacks)
+
+
+def _lesson(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> Lesson:
+    section = experiment.distillation
+    if section.teacher is None or not experiment.distils:
+        return Lesson()
+    folder = Path(section.teacher)
+    card = read_card(folder)
+    require_match(card, prepared)
+    trained = TrainedTeacher.of(folder, section.teacher_overlap)
+    teacher: Teacher = OnlineTeacher(trained)
+    if section.teacher_mode == "cached":
+        teacher = stored_teacher(trained, prepared, workspace)
+    lineage = {"teacher": card.run_id, "teacher_hash": trained.identity, "kd_lambda": f"{section.kd_lambda:g}"}
+    return Lesson(functools.partial(build_objective, section), teacher, lineage)
