@@ -121,7 +121,7 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
         ConfigError: there is no such folder, run or recipe.
     """
     name = experiment.distillation.teacher
-    if name is None or not experiment.distils:
+    if name is None:
         return experiment
     if (Path(name) / CARD).is_file():
         model = Path(name).absolute()
