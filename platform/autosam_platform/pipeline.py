@@ -144,7 +144,9 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     for label, model in parts.items():
         ours = model.parent.parent == workspace() / "runs"
         folder = (model.parent if ours else student.folder / label) / "evaluation"  # not beside what is not ours
-        summary = evaluated(model.parent, dataset, "test", overlap) if ours else _scored(model, dataset, folder, overlap)
+        summary = (
+            evaluated(model.parent, dataset, "test", overlap) if ours else _scored(model, dataset, folder, overlap)
+        )
         print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
         cost, rows = cost_of(model, scan, overlap), read_rows(folder / "metrics.csv")
         models.append(Compared(label, model.parent, rows, summary, cost, read_card(model).lineage))
