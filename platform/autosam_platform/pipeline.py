@@ -19,8 +19,9 @@ from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case, DatasetError
+from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compared, Label
 from autosam_platform.distillation.fit import fit_student
-from autosam_platform.distillation.report import STUDENT, TEACHER, TWIN, Compared, Label, Report, matched_report
+from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.teacher import MismatchError
 from autosam_platform.evaluation.cost import cost_of
 from autosam_platform.evaluation.evaluate import EvaluationError, evaluate_cases
@@ -123,7 +124,7 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
     if dataset.cases("test"):
         report = _compared(experiment, dataset, student, twin)
         rich.print(report.as_table())
-        print(f"Report: {report.folder}", flush=True)
+        print(f"Report: {student.folder / 'report'}", flush=True)
         numbers |= report.as_json()
     else:
         print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
@@ -150,9 +151,10 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
         print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
         cost, rows = cost_of(model, scan, overlap), read_rows(folder / "metrics.csv")
         models.append(Compared(label, model.parent, rows, summary, cost, read_card(model).lineage))
-    report = matched_report(student.folder / "report", models)
+    place = student.folder / "report"
+    report = matched_report(place, models)
     run = open_run(workspace(), student.run_id, tags={}, params={})
-    run.add_file(report.folder, report.folder.name)
+    run.add_file(place, place.name)
     run.finish()
     return report
 
