@@ -13,7 +13,7 @@ from autosam_models.teacher.attention import WindowAttention
 from autosam_models.teacher.parts import in_parts
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 from autosam_models.teacher.positions import PositionTables
-from autosam_models.teacher.windows import Grid, Windows, region_codes
+from autosam_models.windows import Grid, Windows, region_codes
 
 STAGES = 4
 NORM_EPS = 1e-6  # SAM's, for both kinds of normalisation in its encoder
