@@ -101,7 +101,7 @@ def save_case_picture(
     figure.text(_GAP_PX / figure.bbox.width, 1 - 8 / figure.bbox.height, title, va="top", fontsize=13, weight="bold")
     note = f"{how} · radiological convention: the patient's right (R) is at the left side of the picture"
     figure.text(_GAP_PX / figure.bbox.width, 1 - 34 / figure.bbox.height, note, va="top", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
@@ -115,7 +115,7 @@ def save_organ_picture(path: Path, rows: Sequence[Row], title: str) -> None:
     label = f"NSD at {tolerance:g} mm"
     _draw_spread(right, label, names, [[row.nsd for row in rows if row.class_name == name] for name in names])
     left.invert_yaxis()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str) -> None:
@@ -136,7 +136,7 @@ def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str)
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]]:
@@ -266,7 +266,8 @@ def _rgb(organ: LabelClass) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, whole or not at all."""
     FigureCanvasAgg(figure)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -45,6 +45,7 @@ class FitTask:
     objective: Callable[[], Objective]
     teacher: Teacher | None = None
     continue_from: Path | None = None
+    quiet: bool = False
 
 
 class NotFiniteError(RuntimeError):
@@ -260,7 +261,7 @@ class Fit:
             with tempfile.TemporaryDirectory(prefix="autosam-") as folder:
                 checkpoints.save(Path(folder), self.rank, position, self.model, self.optimizer, self.curve)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-                ray.train.report({"curve": self.curve, "score": score}, checkpoint=checkpoint)
+                ray.train.report({"curve": self.curve, "score": score, "epoch": position.epoch}, checkpoint=checkpoint)
         self.curve = []
         self.reported = time.monotonic()
 
@@ -312,7 +313,7 @@ class Fit:
         return self.position.epoch * self.sampler.steps + self.position.step
 
     def _say(self, text: str) -> None:
-        if self.rank == 0:
+        if self.rank == 0 and not self.task.quiet:
             print(text, file=sys.stdout, flush=True)
 
 
