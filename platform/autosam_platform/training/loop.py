@@ -1,5 +1,6 @@
 """The one training loop: what every worker of a fit does, whatever the model and the objective."""
 
+import logging
 import math
 import sys
 import tempfile
@@ -320,6 +321,8 @@ class Fit:
 def fit_worker(config: dict[str, Any]) -> None:
     """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
     task: FitTask = config["task"]
+    if task.quiet:
+        logging.getLogger("ray.train").setLevel(logging.WARNING)  # it says where each checkpoint is
     try:
         Fit(task).run()
     except (NotFiniteError, TooLittleMemoryError) as error:

@@ -36,8 +36,8 @@ class Trial(BaseModel):
     """Was the run's folder made for this trial? Otherwise it had been there before."""
     dice: float | None = None
     """Best mean Dice of the validation cases so far, of the weights that are kept."""
-    epoch: int | None = None
-    """Epochs done when that was last heard of."""
+    heard: list[tuple[int, float]] = []
+    """Every validation before the last one, as the epochs done and the mean Dice."""
     trained_parameters: int | None = None
     reason: str = ""
     """Why it failed."""

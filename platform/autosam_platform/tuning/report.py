@@ -26,6 +26,8 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     """
     front = pareto_front(sweep.space, ledger.of("finished"))
     rich.print(as_table(sweep, ledger, front))
+    for trial in ledger.of("failed"):
+        print(f"trial {trial.number} failed: {trial.reason}")
     _write_csv(sweep.folder / "trials.csv", sweep.space, ledger.trials)
     best = ledger.best()
     if best is None:
@@ -53,7 +55,7 @@ def best_recipe(sweep: Sweep, best: Trial) -> str:
 
 def as_table(sweep: Sweep, ledger: Ledger, front: list[Trial]) -> Table:
     """The trials for a terminal: Dice in percent, the best one in bold, those of the Pareto front marked."""
-    several, failed = SIZE in sweep.space.objectives, bool(ledger.of("failed"))
+    several = SIZE in sweep.space.objectives
     caption = "Dice: mean over organs and validation cases. Stopped early: the best Dice until then."
     table = Table(title=f"{sweep.name()}: {sweep.trials} trials", caption=caption, box=SIMPLE_HEAD)
     table.add_column("trial", justify="right")
@@ -62,14 +64,13 @@ def as_table(sweep: Sweep, ledger: Ledger, front: list[Trial]) -> Table:
     table.add_column("Dice %", justify="right")
     for title in ("trained M", "front") if several else ():
         table.add_column(title, justify="right")
-    for title in ("state", "run", "reason") if failed else ("state", "run"):
-        table.add_column(title, overflow="fold")
+    table.add_column("state")
+    table.add_column("run", no_wrap=True)
     for trial in ledger.trials:
         cells = [str(trial.number), *(_shown(value) for value in trial.values.values())]
         cells.append("–" if trial.dice is None else f"{100 * trial.dice:.2f}")
         cells += [_millions(trial), "*" if trial in front else ""] if several else []
-        cells += [trial.state, trial.run, *([trial.reason] if failed else [])]
-        table.add_row(*cells, style="bold" if trial is ledger.best() else None)
+        table.add_row(*cells, trial.state, trial.run, style="bold" if trial is ledger.best() else None)
     return table
 
 
@@ -82,7 +83,7 @@ def _millions(trial: Trial) -> str:
 
 
 def _write_csv(path: Path, space: Space, trials: list[Trial]) -> None:
-    columns = ("dice", "epoch", "trained_parameters", "state", "run", "reason")
+    columns = ("dice", "trained_parameters", "state", "run", "reason")
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", *space.parameters, *columns])

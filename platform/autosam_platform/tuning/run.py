@@ -7,6 +7,7 @@ killed and started again loses nothing but the seconds since the last checkpoint
 import math
 import os
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
 import filelock
@@ -113,13 +114,16 @@ def _tuner(
         ray.tune.with_resources(trial, {"memory": 64 << 20}),
         tune_config=ray.tune.TuneConfig(
             search_alg=_search(sweep, ledger),
-            scheduler=_scheduler(sweep),
+            scheduler=_scheduler(sweep, ledger),
             num_samples=rest,
             max_concurrent_trials=at_a_time,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=ray.tune.RunConfig(
-            name="tune", storage_path=str(sweep.folder), verbose=0, callbacks=[watcher, JsonLoggerCallback()]
+            name="tune",
+            storage_path=str(sweep.folder),
+            verbose=0,
+            callbacks=[watcher, JsonLoggerCallback()],  # Tune reads the JSON when it ends
         ),
     )
 
@@ -144,8 +148,8 @@ def _search(sweep: Sweep, ledger: Ledger) -> OptunaSearch:
     )
 
 
-def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
-    """ASHA on Dice, for a search with Dice as its only objective.
+def _scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler | None:
+    """ASHA on Dice, for a search with Dice as its only objective; it has heard what the trials so far reported.
 
     Every point of a grid is wanted. With two objectives a small model that learns slowly may be on the front, and
     would be the first to go.
@@ -156,7 +160,7 @@ def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
     if not _state_is_told():
         print("No trial is stopped early: this Ray has no dashboard, without which it keeps what stopped trials held.")
         return None
-    return ASHAScheduler(
+    scheduler = ASHAScheduler(
         time_attr="epoch",
         metric=DICE,
         mode="max",
@@ -164,6 +168,12 @@ def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
         max_t=training.epochs,
         reduction_factor=_REDUCTION,
     )
+    for trial in ledger.of(*ENDED):
+        known: Any = SimpleNamespace(trial_id=f"before-{trial.number}")  # all that ASHA looks at
+        scheduler.on_trial_add(None, known)
+        for epoch, dice in trial.heard:
+            scheduler.on_trial_result(None, known, {"epoch": epoch, DICE: dice})
+    return scheduler
 
 
 def _state_is_told() -> bool:

@@ -3,8 +3,10 @@
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import ray.cloudpickle
 import ray.tune
 from pydantic import ValidationError
 from ray.tune.experiment import Trial as TuneTrial
@@ -72,12 +74,12 @@ class Watcher(ray.tune.Callback):
     ) -> None:
         """Note the Dice."""
         ours = self._trials[trial.trial_id]
-        ours.dice = max(result[DICE], ours.dice or 0.0)
-        ours.epoch, ours.trained_parameters = result["epoch"], result[SIZE]
-        self._ledger.save()
-        if "found" not in result:  # the trial's own report, at its end
-            self._say(ours, f"epoch {ours.epoch}: Dice {result[DICE]:.4f}")
+        ours.dice, ours.trained_parameters = max(result[DICE], ours.dice or 0.0), result[SIZE]
+        if "found" not in result:  # that is the trial's own report, at its end
+            ours.heard = [*ours.heard, (result["epoch"], result[DICE])]
+            self._say(ours, f"epoch {result['epoch']}: Dice {result[DICE]:.4f}")
             self._tag(ours)
+        self._ledger.save()
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """It ended by itself, or was stopped early."""
@@ -86,7 +88,7 @@ class Watcher(ray.tune.Callback):
         finished = (run / "model" / CARD).exists()
         ours.state = "finished" if finished else "stopped"
         ours.dice = kept_dice(run) if finished else ours.dice
-        how = "has ended" if finished else f"is stopped early after epoch {ours.epoch}"
+        how = "has ended" if finished else f"is stopped early after epoch {ours.heard[-1][0]}"
         how = "was trained before and is found" if trial.last_result.get("found") else how
         self._end(ours, f"{how}: Dice {ours.dice:.4f}")
 
@@ -97,8 +99,7 @@ class Watcher(ray.tune.Callback):
             OSError: the disk is full.
         """
         ours = self._trials[trial.trial_id]
-        error = trial.get_pickled_error()
-        cause = getattr(error, "cause", error)
+        cause = _cause(trial)
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cause
         ours.state, ours.reason = "failed", _reason(cause)
@@ -137,7 +138,15 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _reason(error: Exception | None) -> str:
+def _cause(trial: TuneTrial) -> Exception:
+    """What the trial's process raised, or how Ray lost it; Tune has just written it into its own scratch."""
+    if trial.pickled_error_file is None:
+        return RuntimeError(f"see {trial.error_file}")
+    error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return getattr(error, "cause", error)
+
+
+def _reason(error: Exception) -> str:
     """The first line of what went wrong; Ray's own reasons go on with a trace."""
     if isinstance(error, ValidationError):
         return explain(error)[:_LONGEST_REASON]
