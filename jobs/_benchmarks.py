@@ -105,7 +105,7 @@ def loader(patch: int) -> list[Row]:
     """Training patches with BTCV's augmentation: one at a time, and what a step of 100 ms waits for two workers."""
     with tempfile.TemporaryDirectory(prefix="autosam-") as folder:
         connect()
-        _write_btcv(Path(folder) / "raw", 2)
+        scans_in_btcvs_layout(Path(folder) / "raw", 2, (200, 300, 300))
         description = load_description("btcv")
         prepared = prepare(description, Path(folder) / "raw", Preparation(), Path(folder))
         patches = PatchDataset(prepared, (patch,) * 3, patches_per_case=128)
@@ -378,9 +378,9 @@ def _opinionated(patch: int, device: torch.device) -> nn.Module:
 # --- loader
 
 
-def _write_btcv(root: Path, cases: int) -> None:
-    """Scans of 300 × 300 × 200 voxels in BTCV's layout and at its spacing, which preparation keeps."""
-    shape_DHW, affine = (200, 300, 300), np.diag([1.0, 1.0, 1.5, 1.0])
+def scans_in_btcvs_layout(root: Path, cases: int, shape_DHW: Size) -> None:
+    """Write scans in BTCV's layout and at its spacing, which preparation keeps."""
+    affine = np.diag([1.0, 1.0, 1.5, 1.0])
     for name in ("imagesTr", "labelsTr"):
         (root / name).mkdir(parents=True)
     for number in range(1, cases + 1):

@@ -4,6 +4,7 @@ python jobs/benchmark.py teacher                  the model as published, forwar
 python jobs/benchmark.py window                   a whole scan, against MONAI's sliding window and torch's interpolation
 python jobs/benchmark.py metrics                  Dice, NSD and HD95, against DeepMind's surface-distance
 python jobs/benchmark.py loader                   training patches, against MONAI's transforms on arrays in memory
+python jobs/benchmark.py distillation [--run N]   a student's step with a stored teacher, with an online one, with none
 python jobs/benchmark.py overlap [--run NAME]     a run's test cases with overlaps from 0 to the paper's 0.75
 
 The plain ways are those that the tests compare with (tests/reference). Figures that matter are in docs/benchmarks.md.
@@ -18,6 +19,7 @@ import rich
 import torch
 import tyro
 from _benchmarks import Row, loader, metrics, overlaps, teacher, window
+from _distillation_benchmark import of_model, of_run
 from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -27,16 +29,20 @@ from autosam_platform.files import workspace, write_text
 from autosam_platform.measure import machine
 from autosam_platform.pipeline import Outcome, finished_run, run_job
 
+Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
+
 
 class BenchmarkJob(Section):
     """What is measured, on what."""
 
-    suite: Annotated[Literal["teacher", "window", "metrics", "loader", "overlap"], tyro.conf.Positional] = "metrics"
+    suite: Annotated[
+        Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"], tyro.conf.Positional
+    ] = "metrics"
     """Which part of the platform."""
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one. Metrics and loader run on the CPU."""
     model: str = "autosam_vit_b"
-    """Model of the teacher suite; `python -m autosam_models` lists them."""
+    """Model of the suites teacher and, without --run, distillation; `python -m autosam_models` lists them."""
     patch: Positive | None = None
     """Edge of the patch in voxels: of the teacher's forward pass (128), of a window (64), of a training patch (128)."""
     step_patch: Positive | None = None
@@ -46,9 +52,10 @@ class BenchmarkJob(Section):
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
     """Share that windows have in common, in the window suite."""
     run: str | None = None
-    """Name or folder of a finished run, for the overlap suite; the newest where none is given."""
+    """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
     repeats: Positive = 1
-    """How often each is measured in the suites teacher, window and metrics; the fastest counts."""
+    """How often each is measured in the suites teacher, window and metrics (the fastest counts), and distillation
+    (the median does)."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the result as one JSON object on the last line."""
 
@@ -68,6 +75,11 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
         "window": lambda: window(job.size_DHW, job.patch or 64, job.overlap, device, job.repeats),
         "metrics": lambda: metrics(job.repeats),
         "loader": lambda: loader(job.patch or 128),
+        "distillation": lambda: (
+            of_run(finished_run(job.run), device, job.repeats)
+            if job.run
+            else of_model(job.model, job.patch or 128, device, job.repeats)
+        ),
         "overlap": lambda: overlaps(finished_run(job.run), place.with_suffix(".png")),
     }
     rows = suites[job.suite]()

@@ -79,7 +79,8 @@ def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
     best = write_report(sweep, ledger)
     numbers: dict[str, Any] = {"sweep": sweep.name(), "trials": len(ledger.trials), "best": best.model_dump()}
     if dataset.cases("test"):
-        numbers |= evaluated(workspace() / "runs" / best.run, dataset, "test", base.inference.overlap).as_json()
+        overlap = sweep.experiment(best.values).inference.overlap
+        numbers |= evaluated(workspace() / "runs" / best.run, dataset, "test", overlap).as_json()
     return Outcome(sweep.folder, numbers)
 
 

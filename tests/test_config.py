@@ -123,3 +123,49 @@ def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.Cap
     assert "nnunet cannot start from SAM's checkpoint" in " ".join(
         (captured.err + captured.out).replace("│", " ").split()
     )
+
+
+def _teacher(folder: Path, weights: str = "w") -> str:
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+    (folder / "model.safetensors").write_text(weights)
+    return str(folder)
+
+
+def test_without_a_teachers_influence_a_run_is_the_one_without_a_teacher(tmp_path: Path) -> None:
+    plain = _job().experiment()
+    teacher = _teacher(tmp_path / "a")
+    for flags in (("--kd-lambda", "0.2"), ("--kd-lambda", "1", "--teacher", teacher)):
+        experiment = _job(*flags).experiment()
+        assert not experiment.distils and experiment.run_id("data") == plain.run_id("data")
+    assert _job("--teacher", teacher).experiment().run_id("data") != plain.run_id("data")
+
+
+def test_a_teacher_counts_by_its_files_and_only_what_is_used_of_it(tmp_path: Path) -> None:
+    one, copy, other = (_teacher(tmp_path / name, weights) for name, weights in (("a", "w"), ("b", "w"), ("c", "x")))
+
+    def run_id(teacher: str, *flags: str) -> str:
+        return _job("--teacher", teacher, *flags).experiment().run_id("data")
+
+    assert run_id(one) == run_id(copy) != run_id(other)
+    assert run_id(one) == run_id(one, "--distillation.temperature", "5")  # the mean squared error has none
+    kinds = [(), ("--kd-lambda", "0.4"), ("--distillation.loss", "kl"), ("--distillation.teacher-overlap", "0.25")]
+    assert len({run_id(one, *flags) for flags in kinds}) == 4
+    softened = ("--distillation.loss", "kl", "--distillation.temperature", "5")
+    assert run_id(one, *softened) != run_id(one, "--distillation.loss", "kl")
+
+
+@pytest.mark.parametrize("weight", ["-0.1", "1.5", "nan"])
+def test_a_lambda_outside_0_to_1_is_refused(weight: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _job("--kd-lambda", weight)
+    captured = capsys.readouterr()
+    assert "kd_lambda" in captured.err + captured.out
+
+
+def test_an_online_teacher_needs_the_loop_to_make_the_patches(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--teacher", "some-run", "--teacher-mode", "online")
+    assert _job(*flags).distillation.teacher_mode == "online"  # the demo makes its patches in the loop
+    with pytest.raises(SystemExit):
+        _job(*flags, "--training.loader-workers", "2")
+    assert "add --training.loader-workers 0" in " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -114,6 +114,32 @@ def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[
     assert line.startswith("img0001,") and all(float(value) > 0 for value in line.split(",")[1:])
 
 
+def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
+    job: Run, scans: Path, trained: dict[str, object]
+) -> None:
+    """The teacher is of the student's own size here, so that the twin is the run which teaches: found, not trained."""
+    settings = ["--recipe", scans / "recipe.json", "--student", "autosam_demo", "--teacher", trained["run"]]
+    done = job("distill_student", *settings, "--kd-lambda", 0.5, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["twin"] == trained["run"] != result["run"]
+    assert set(result["models"]) == {"teacher", "student without distillation", "student"}
+    assert result["models"]["student without distillation"]["mean_dice"] == trained["mean_dice"]
+    folder = Path(result["place"])
+    card = json.loads((folder / "model" / "model.json").read_text())
+    assert card["lineage"]["teacher"] == trained["run"] and card["lineage"]["kd_lambda"] == "0.5"
+    assert card["split"]["train"] == ["img0001", "img0002"] and len(card["lineage"]["teacher_hash"]) == 16
+    assert {path.name for path in (folder / "report").iterdir()} == {"report.csv", "report.json", "report.png"}
+    curves = read_curves(folder.parents[1], folder.name)
+    total, labels, teacher = (
+        [value for _, value in curves[f"train/{name}"]] for name in ("loss", "segmentation_loss", "distillation_loss")
+    )
+    assert total == pytest.approx([0.5 * one + 0.5 * other for one, other in zip(labels, teacher, strict=True)])
+    again = job("distill_student", *settings)
+    assert again.returncode == 0 and again.stdout.splitlines()[-1] == f"Result: {folder}"
+    assert "teacher's probabilities" not in again.stdout
+
+
 def test_a_student_is_trained_by_the_same_loop(job: Run, scans: Path) -> None:
     settings = ["--model.patch-DHW", 64, 32, 32, "--training.epochs", 1, "--training.warmup-epochs", 0]
     done = job("train_baseline", "--model", "swin_unetr_tiny", "--recipe", scans / "recipe.json", *settings, "--json")
@@ -134,6 +160,7 @@ def test_a_teacher_is_no_baseline(job: Run) -> None:
     ("name", "arguments", "message"),
     [
         ("train_teacher", ["--recipe", "one_scan", "--dataset.root", "/nowhere"], "/nowhere"),
+        ("distill_student", ["--teacher", "no-such-run"], "'no-such-run' is no finished run"),
         ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
         ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
     ],

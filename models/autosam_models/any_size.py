@@ -1,7 +1,12 @@
-"""Networks that want certain sizes, made to take others: pad at the far ends, ask the network, crop."""
+"""Other people's networks, made to take any size: pad at the far ends, ask the network, crop.
+
+Their convolutions become ours, which are right on small grids on CPUs (``convolution.SMALL_GRID``).
+"""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from autosam_models.convolution import make_safe
 
 Size = tuple[int, int, int]
 
@@ -20,7 +25,7 @@ class AnySize(nn.Module):
 
     def __init__(self, network: nn.Module, edge: int, patch: Size) -> None:
         super().__init__()
-        self.network, self.edge = network, edge
+        self.network, self.edge = make_safe(network), edge
         self._fitting(patch)
 
     def forward(self, image_BCDHW: Tensor) -> Tensor:
@@ -47,7 +52,7 @@ class FixedSize(nn.Module):
 
     def __init__(self, network: nn.Module, size: Size) -> None:
         super().__init__()
-        self.network, self.size = network, size
+        self.network, self.size = make_safe(network), size
 
     def forward(self, image_BCDHW: Tensor) -> Tensor:
         """Segment an image of up to the network's D, H, W: ``logits_BKDHW`` of the image's.

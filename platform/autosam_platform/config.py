@@ -126,9 +126,9 @@ class TrainingSection(Section):
 class DistillationSection(Section):
     """What a student learns from a teacher; where none is named, it learns from the labels alone."""
 
-    teacher: str | None = None
+    teacher: Annotated[str | None, tyro.conf.arg(aliases=("--teacher",))] = None
     """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
-    kd_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5
+    kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
     loss: Literal["mse", "kl"] = "mse"
     """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
@@ -136,7 +136,7 @@ class DistillationSection(Section):
     """Softens both distributions of the KL divergence; the mean squared error has none."""
     teacher_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     """Share that neighbouring windows have in common when the teacher predicts the training cases."""
-    teacher_mode: Literal["cached", "online"] = "cached"
+    teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
     """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
 
 
@@ -186,6 +186,15 @@ class Experiment(Section):
         if self.compute.activation_checkpointing and CHECKPOINTING not in find_model(self.model.name).options:
             raise ValueError(
                 f"{self.model.name} cannot checkpoint its activations: leave --compute.activation-checkpointing out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _online_teacher_is_asked_in_the_loop(self) -> Self:
+        if self.distils and self.distillation.teacher_mode == "online" and self.training.loader_workers:
+            raise ValueError(
+                "an online teacher is asked by the training process itself: add --training.loader-workers 0, or leave "
+                "--teacher-mode online out"
             )
         return self
 

@@ -19,13 +19,16 @@ from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case, DatasetError
+from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compared, Label
 from autosam_platform.distillation.fit import fit_student
+from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.teacher import MismatchError
+from autosam_platform.evaluation.cost import cost_of
 from autosam_platform.evaluation.evaluate import EvaluationError, evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
-from autosam_platform.evaluation.table import Summary, as_table
+from autosam_platform.evaluation.table import Summary, as_table, read_rows
 from autosam_platform.files import content_hash, workspace
-from autosam_platform.inference.model_folder import CARD, ModelFolderError
+from autosam_platform.inference.model_folder import CARD, ModelFolderError, read_card
 from autosam_platform.tracking import TrackingError, open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.launch import FitResult, TrainingStopped
@@ -102,6 +105,65 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
     return Outcome(result.folder, numbers)
 
 
+def distil(experiment: Experiment, recipes: Path) -> Outcome:
+    """Fit a student with its teacher, and its twin without one; compare the three on the test cases, if there are any.
+
+    The twin has the same student, split, seeds and steps: it is the run of λ = 1.
+
+    Raises:
+        ConfigError: no teacher is named, or there is none of this name.
+    """
+    started = time.monotonic()
+    if experiment.distillation.teacher is None:
+        raise ConfigError("no teacher is named: add --teacher RUN (a finished run, its folder, or a recipe)")
+    experiment = with_teacher(experiment, recipes)
+    dataset, student = trained(experiment)
+    alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
+    _, twin = trained(experiment.model_copy(update={"distillation": alone}))
+    numbers: dict[str, Any] = {"run": student.run_id, "twin": twin.run_id}
+    if dataset.cases("test"):
+        report = _compared(experiment, dataset, student, twin)
+        rich.print(report.as_table())
+        print(f"Report: {student.folder / 'report'}", flush=True)
+        numbers |= report.as_json()
+    else:
+        print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
+    numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
+    print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
+    return Outcome(student.folder, numbers)
+
+
+def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResult, twin: FitResult) -> Report:
+    """The matched report in the student's folder and in its record."""
+    assert experiment.distillation.teacher is not None  # there would be no distillation
+    overlap = experiment.inference.overlap
+    parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.folder / "model"}
+    if student.folder != twin.folder:
+        parts[STUDENT] = student.folder / "model"
+    scan = split_cases(dataset, "test")[0].image
+    models = []
+    for label, model in parts.items():
+        ours = model.parent.parent == workspace() / "runs"
+        folder = (model.parent if ours else student.folder / label) / "evaluation"  # not beside what is not ours
+        summary = (
+            evaluated(model.parent, dataset, "test", overlap) if ours else _scored(model, dataset, folder, overlap)
+        )
+        print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
+        cost, rows = cost_of(model, scan, overlap), read_rows(folder / "metrics.csv")
+        models.append(Compared(label, model.parent, rows, summary, cost, read_card(model).lineage))
+    place = student.folder / "report"
+    report = matched_report(place, models)
+    run = open_run(workspace(), student.run_id, tags={}, params={})
+    run.add_file(place, place.name)
+    run.finish()
+    return report
+
+
+def _scored(model: Path, dataset: PreparedDataset, folder: Path, overlap: float) -> Summary:
+    """Evaluate a model that is no run of this workspace on the test cases."""
+    return evaluate_cases(model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
+
+
 def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     """Prepare and fit; each found where it is done."""
     dataset = prepared_dataset(experiment.dataset)
@@ -121,7 +183,7 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
         ConfigError: there is no such folder, run or recipe.
     """
     name = experiment.distillation.teacher
-    if name is None or not experiment.distils:
+    if name is None:
         return experiment
     if (Path(name) / CARD).is_file():
         model = Path(name).absolute()

@@ -111,3 +111,22 @@ def test_intensity_is_scaled_and_shifted_by_up_to_a_tenth() -> None:
     shift, scale = changed[:, 0], changed[:, 1] - changed[:, 0]
     assert shift.abs().max() <= 0.1 and shift.min() < -0.09 and shift.max() > 0.09
     assert 0.9 <= scale.min() < 0.91 and 1.09 < scale.max() <= 1.1 + 1e-6
+
+
+def test_probabilities_are_flipped_with_the_channels_of_paired_organs_swapped() -> None:
+    """Background 0, liver 1, right kidney 2, left kidney 3; one-hot probabilities move as the label does."""
+    label = _label([[3, 0, 1, 2]])
+    probabilities = torch.stack([(label[0] == k).to(torch.uint8) * 255 for k in range(4)])
+    turned = SpatialTransform(flips=(2,)).apply(
+        [(label, "label"), (probabilities, "probabilities")], (1, 1, 4), CUBE, {2: 3, 3: 2}
+    )
+    assert turned[0].tolist() == [[[[3, 1, 0, 2]]]]
+    assert turned[1].argmax(0).tolist() == [[[3, 1, 0, 2]]]
+
+
+def test_turned_probabilities_are_interpolated_and_rounded() -> None:
+    """Half a voxel of shift comes from the even size: each new voxel is the mean of four, 63.75 of 255, rounded."""
+    probabilities = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    probabilities[0, 0, 0, 0] = 255
+    (turned,) = SpatialTransform(angle=math.pi / 4).apply([(probabilities, "probabilities")], (1, 1, 1), CUBE, {})
+    assert turned.tolist() == [[[[64]]]]

@@ -151,3 +151,27 @@ def test_an_empty_volume_is_refused(network: nn.Module) -> None:
     for shape in [(0, 8, 8), (8, 8)]:
         with pytest.raises(ValueError, match="expected a volume"):
             list(sliding_window(network, torch.zeros(shape), (8, 8, 8), 0.5, num_classes=CLASSES))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@pytest.mark.parametrize(
+    "box", [(slice(3, 9), slice(0, 4), slice(12, 21)), (slice(14, 19), slice(16, 17), slice(0, 21))]
+)
+def test_a_box_has_the_logits_of_the_whole_and_asks_only_the_windows_that_touch_it(
+    network: nn.Module, order: tuple[int, int, int], box: tuple[slice, ...]
+) -> None:
+    image_DHW = torch.randn((19, 17, 21), generator=torch.Generator().manual_seed(1))
+    asked: dict[str, int] = {}
+
+    def logits(name: str, within: tuple[slice, ...] | None) -> Tensor:
+        logits_KDHW = torch.zeros(CLASSES, *image_DHW.shape)
+        swept_KDHW = logits_KDHW.permute(0, *(1 + axis for axis in order))
+        count = lambda done, total: asked.update({name: total})  # noqa: E731
+        for slab in sliding_window(
+            network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES, order=order, within=within, progress=count
+        ):
+            swept_KDHW[:, slab.start : slab.stop] = slab.logits_KDHW
+        return logits_KDHW
+
+    assert torch.equal(logits("box", box)[:, *box], logits("whole", None)[:, *box])
+    assert asked["box"] < asked["whole"]

@@ -89,3 +89,22 @@ def test_unetr_refuses_an_image_larger_than_its_patch() -> None:
         model = build_model("unetr", in_channels=1, num_classes=K, patch=(30, 32, 32))
         with pytest.raises(ValueError, match=r"larger than 32 x 32 x 32.*patch=\(33, 32, 32\)"):
             model(torch.empty(1, 1, 33, 32, 32))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = build("swin_unetr_tiny")
+    image_BCDHW, label_BDHW = batch()
+
+    def gradient(*, bf16: bool) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits_BKDHW = model(image_BCDHW)
+        loss = nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW)
+        return torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))])
+
+    expected = gradient(bf16=False)
+    for _ in range(3):  # what was wrong came from memory that others had used
+        used = [torch.full_like(parameter, 1e30) for parameter in model.parameters()]
+        del used
+        assert (gradient(bf16=True) - expected).norm() < 0.05 * expected.norm()

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from autosam_models.convolution import Conv3d
 from autosam_models.teacher.adapter import SpatialAdapter
 from autosam_models.teacher.attention import WindowAttention
-from autosam_models.teacher.convolution import Conv3d
 from autosam_models.teacher.parts import in_parts
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 from autosam_models.teacher.positions import PositionTables

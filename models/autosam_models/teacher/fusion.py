@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.convolution import conv3d
+from autosam_models.convolution import conv3d
 
 
 def phase_matrix(factor: int) -> Tensor:

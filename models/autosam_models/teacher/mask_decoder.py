@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.convolution import Conv3d, InstanceNorm, conv_norm_relu
+from autosam_models.convolution import Conv3d, InstanceNorm, conv_norm_relu
 from autosam_models.teacher.fusion import Fusion
 
 FusionSize = Literal["half", "full"]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.convolution import conv_norm_relu
+from autosam_models.convolution import conv_norm_relu
 
 
 class AutoPromptGenerator(nn.Module):

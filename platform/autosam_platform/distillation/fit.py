@@ -51,5 +51,10 @@ def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Path
     teacher: Teacher = OnlineTeacher(trained)
     if section.teacher_mode == "cached":
         teacher = stored_teacher(trained, prepared, workspace)
-    lineage = {"teacher": card.run_id, "teacher_hash": trained.identity, "kd_lambda": f"{section.kd_lambda:g}"}
+    lineage = {
+        "teacher": card.run_id,
+        "teacher_hash": trained.identity,
+        "kd_lambda": f"{section.kd_lambda:g}",
+        "distillation_loss": section.loss if section.loss == "mse" else f"kl, temperature {section.temperature:g}",
+    }
     return Lesson(functools.partial(build_objective, section), teacher, lineage)

@@ -267,7 +267,7 @@ def _rgb(organ: LabelClass) -> tuple[float, float, float]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG, whole or not at all."""
+    """Write a figure as PNG at ``DPI``, whole or not at all."""
     FigureCanvasAgg(figure)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

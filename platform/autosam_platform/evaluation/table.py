@@ -57,7 +57,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """The row with None for NaN, which JSON lacks."""
-        return _without_nan(asdict(self))
+        return without_nan(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The same with None for NaN, which JSON lacks."""
-        return _without_nan(asdict(self))
+        return without_nan(asdict(self))
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -164,18 +164,19 @@ def as_table(summary: Summary, title: str) -> Table:
     caption = "n: cases. HD95 only where truth and prediction hold the organ."
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, show_footer=True)
     table.add_column("organ", "mean over organs")
-    table.add_column("Dice %", _percent(summary.mean_dice), justify="right")
-    table.add_column(f"NSD % ({summary.nsd_tolerance_mm:g} mm)", _percent(summary.mean_nsd), justify="right")
+    table.add_column("Dice %", percent(summary.mean_dice), justify="right")
+    table.add_column(f"NSD % ({summary.nsd_tolerance_mm:g} mm)", percent(summary.mean_nsd), justify="right")
     table.add_column("n", str(summary.n_cases), justify="right")
     table.add_column("HD95 mm", _millimetres(summary.mean_hd95_mm), justify="right")
     table.add_column("n (HD95)", justify="right")
     for name, score in summary.per_class.items():
-        overlap = _percent(score.dice), _percent(score.nsd), str(score.n)
+        overlap = percent(score.dice), percent(score.nsd), str(score.n)
         table.add_row(name, *overlap, _millimetres(score.hd95_mm), str(score.n_hd95))
     return table
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in percent, as tables show it; NaN as a dash."""
     return "–" if math.isnan(value) else f"{100 * value:.2f}"
 
 
@@ -183,8 +184,9 @@ def _millimetres(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: _without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()}
+def without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """The same, at any depth of dictionaries, with None for NaN, which JSON lacks."""
+    return {key: without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -54,6 +54,8 @@ class ModelCard(BaseModel):
     scaling: Scaling
     nsd_tolerance_mm: PositiveFloat
     dataset: str
+    lineage: dict[str, str] = {}
+    """What the model learned from beside the labels, such as its teacher."""
 
     @property
     def spacing_DHW(self) -> tuple[float, float, float]:

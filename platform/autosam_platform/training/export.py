@@ -1,18 +1,30 @@
 """The finished model of a run: weights as safetensors, and beside them all that is needed to use them."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from autosam_platform.config import Experiment
+from autosam_platform.data.description import Split
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.files import atomic_folder, write_json
 from autosam_platform.training.checkpoints import read_position
 
 
 def export_model(
-    checkpoint: Path, experiment: Experiment, prepared: PreparedDataset, run_folder: Path, versions: dict[str, str]
+    checkpoint: Path,
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    run_folder: Path,
+    versions: Mapping[str, str],
+    lineage: Mapping[str, str],
 ) -> Path:
-    """Write ``model/`` into the run's folder: it appears whole, and its being there says that the run is finished."""
+    """Write ``model/`` into the run's folder: it appears whole, and its being there says that the run is finished.
+
+    Args:
+        lineage: what the model learned from beside the labels.
+    """
     position = read_position(checkpoint)
     target = run_folder / "model"
     with atomic_folder(target) as folder:
@@ -32,9 +44,11 @@ def export_model(
                 "nsd_tolerance_mm": prepared.description.nsd_tolerance_mm,
                 "dataset": prepared.name,
                 "data_fingerprint": prepared.fingerprint,
+                "split": {name: [case.case_id for case in prepared.cases(name)] for name in get_args(Split)},
+                "lineage": dict(lineage),
                 "epoch": position.epoch,
                 "validation_dice": position.score,
-                "versions": versions,
+                "versions": dict(versions),
             },
         )
     return target

@@ -122,7 +122,7 @@ def _fit(
         best = checkpoints.best(storage)
         if best is None:
             raise TrainingStopped(f"the fit ended without a checkpoint in {storage}: see the messages above.")
-        export_model(best, experiment, prepared, folder, versions())
+        export_model(best, experiment, prepared, folder, versions(), lesson.tags)
         run.add_file(folder / "model", "model")
         state = "FINISHED"
     except KeyboardInterrupt:

@@ -1,24 +1,39 @@
-"""The building block of the parts that have no counterpart in SAM: convolution, instance norm, ReLU."""
+"""Convolution and instance norm that are right and fast on CPUs too, and the building block made of them."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SMALL_GRID = 2
+"""Voxels of a grid's shortest axis up to which a CPU convolves in fp32, under autocast too.
+
+On CPUs with AVX512-BF16, torch 2.13 leaves parts of a bf16 kernel's gradient unwritten where the grid is two voxels
+deep, or one across: values of 1e30 from whatever the memory held (docs/log.md, 2026-11-23). Such grids cost nothing.
+"""
+
 
 class Conv3d(nn.Conv3d):
-    """A convolution with zero padding that is right and fast on CPUs too; see ``conv3d``."""
+    """``nn.Conv3d``, right on small grids and fast in inference on CPUs too; see ``conv3d``."""
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
-        """Convolve."""
-        padding, stride = self.padding, self.stride
-        assert not isinstance(padding, str)
-        if x_BCDHW.device.type == "cpu" and x_BCDHW.shape[2] <= 2:
-            # On CPUs with AVX512-BF16, torch 2.13 leaves parts of a bf16 kernel's gradient unwritten where the grid is
-            # two voxels deep: values of 1e30 from whatever the memory held (docs/log.md, 2026-11-23). Such grids cost
-            # nothing in fp32.
+        """Convolve; the result is in fp32 where the grid is small and the device a CPU."""
+        if x_BCDHW.device.type == "cpu" and min(x_BCDHW.shape[2:]) <= SMALL_GRID:
             with torch.autocast("cpu", enabled=False):
-                return conv3d(x_BCDHW.to(self.weight.dtype), self.weight, self.bias, padding, stride)
-        return conv3d(x_BCDHW, self.weight, self.bias, padding, stride)
+                return self._convolve(x_BCDHW.to(self.weight.dtype))
+        return self._convolve(x_BCDHW)
+
+    def _convolve(self, x_BCDHW: Tensor) -> Tensor:
+        if self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super().forward(x_BCDHW)
+        return conv3d(x_BCDHW, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups)
+
+
+def make_safe(network: nn.Module) -> nn.Module:
+    """Let ``Conv3d`` do the work of every plain ``nn.Conv3d`` in someone else's network; its weights and names stay."""
+    for module in network.modules():
+        if type(module) is nn.Conv3d:
+            module.__class__ = Conv3d
+    return network
 
 
 def conv3d(
@@ -27,6 +42,8 @@ def conv3d(
     bias: Tensor | None = None,
     padding: tuple[int, ...] = (0, 0, 0),
     stride: tuple[int, ...] = (1, 1, 1),
+    dilation: tuple[int, ...] = (1, 1, 1),
+    groups: int = 1,
 ) -> Tensor:
     """``F.conv3d``, in inference on a CPU by oneDNN.
 
@@ -36,8 +53,8 @@ def conv3d(
     fp32_on_cpu = x_BCDHW.device.type == "cpu" and x_BCDHW.dtype == weight.dtype == torch.float32
     plain = fp32_on_cpu and not torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled()
     if plain and torch.backends.mkldnn.is_available():
-        return torch.mkldnn_convolution(x_BCDHW, weight, bias, padding, stride, (1, 1, 1), 1)
-    return F.conv3d(x_BCDHW, weight, bias, stride, padding)
+        return torch.mkldnn_convolution(x_BCDHW, weight, bias, padding, stride, dilation, groups)
+    return F.conv3d(x_BCDHW, weight, bias, stride, padding, dilation, groups)
 
 
 class InstanceNorm(nn.InstanceNorm3d):

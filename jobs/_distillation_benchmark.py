@@ -1,0 +1,147 @@
+"""What a teacher costs a training step: none, read from the store, or asked anew for every patch."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import yaml
+from _benchmarks import Row, scans_in_btcvs_layout
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from autosam_models import build_model, trained_parameters
+from autosam_platform.cluster import connect
+from autosam_platform.config import ConfigError, Experiment
+from autosam_platform.data.description import load_description
+from autosam_platform.data.patches import PatchDataset, Teacher
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.distillation.objective import build_objective
+from autosam_platform.distillation.teacher import OnlineTeacher, StoredTeacher, TrainedTeacher, stored_teacher
+from autosam_platform.files import workspace
+from autosam_platform.numerics import autocast
+from autosam_platform.pipeline import prepared_dataset
+from autosam_platform.training import checkpoints
+from autosam_platform.training.export import export_model
+from autosam_platform.training.objectives import SegmentationObjective
+
+
+def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:
+    """With the data, student and teacher of a finished distillation."""
+    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    if experiment.distillation.teacher is None:
+        raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
+    section = experiment.distillation
+    teacher = TrainedTeacher.of(Path(section.teacher or ""), section.teacher_overlap)
+    prepared = prepared_dataset(experiment.dataset)
+    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
+
+
+def of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
+    """With a teacher of random weights, and scans as large as its patch: a single window, the least to ask it for."""
+    settings = {
+        "name": "benchmark",
+        "model": {"name": "swin_unetr_tiny", "patch_DHW": (patch,) * 3},
+        "training": {"loader_workers": 0},
+    }
+    with tempfile.TemporaryDirectory(prefix="autosam-") as temporary:
+        folder = Path(temporary)
+        connect()
+        scans_in_btcvs_layout(folder / "raw", 2, (patch,) * 3)
+        prepared = prepare(load_description("btcv"), folder / "raw", Preparation(), folder)
+        teacher = TrainedTeacher.of(_untrained(name, patch, prepared, folder / "run"), 0.5)
+        return _rows(Experiment.model_validate(settings), prepared, teacher, folder, device, repeats)
+
+
+def _rows(
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    teacher: TrainedTeacher,
+    place: Path,
+    device: torch.device,
+    repeats: int,
+) -> list[Row]:
+    started = time.perf_counter()
+    stored = stored_teacher(teacher, prepared, place)
+    print(f"{len(stored.records)} cases stored or found in {time.perf_counter() - started:.1f} s", flush=True)
+    kinds: dict[str, Teacher | None] = {"plain": None, "stored": stored, "online": OnlineTeacher(teacher)}
+    steps = {name: _step(experiment, prepared, each, device) for name, each in kinds.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for index in range(repeats + 1):
+        for name, step in steps.items():
+            seconds[name].append(_seconds(lambda step=step, index=index: step(index)))  # type: ignore[misc]
+    plain, cached, online = (median(each[1:]) for each in seconds.values())  # the first step tunes kernels
+    size = "×".join(str(n) for n in experiment.model.patch_DHW)
+    student = f"{experiment.model.name}, {size}"
+    difference = _largest_difference(prepared, stored, OnlineTeacher(teacher), experiment.model.patch_DHW)
+    return [
+        Row(f"step with stored teacher against plain step; {student}", cached, plain, None, None, None),
+        Row(f"step with stored teacher against online teacher; {student}", cached, online, None, None, difference),
+        _size_row(stored),
+    ]
+
+
+def _step(
+    experiment: Experiment, prepared: PreparedDataset, teacher: Teacher | None, device: torch.device
+) -> Callable[[int], Tensor]:
+    """A step of the student, from reading the patch to the changed weights."""
+    torch.manual_seed(0)
+    section = experiment.model
+    model = build_model(section.name, in_channels=1, num_classes=prepared.num_classes, **experiment.model_options())
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-4)
+    objective: Any = SegmentationObjective() if teacher is None else build_objective(experiment.distillation)
+    patches = PatchDataset(prepared, section.patch_DHW, patches_per_case=100, teacher=teacher)
+    cast = autocast("auto", device)
+
+    def step(index: int) -> Tensor:
+        batch = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in default_collate([patches[index]]).items()
+        }
+        with cast():
+            logits_BKDHW = model(batch["image"])
+        loss = objective(logits_BKDHW, batch)["loss"].mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach().cpu()
+
+    return step
+
+
+def _seconds(work: Callable[[], Tensor]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _largest_difference(
+    prepared: PreparedDataset, stored: StoredTeacher, online: OnlineTeacher, patch_DHW: tuple[int, int, int]
+) -> float:
+    """Of probabilities, in a patch of the first case."""
+    case = prepared.cases("train")[0]
+    one, other = (each.probabilities(case, (0, 0, 0), patch_DHW) / 255 for each in (stored, online))
+    return float(abs(one - other).max())
+
+
+def _size_row(stored: StoredTeacher) -> Row:
+    """Megabytes on disk in the columns of memory: of a case in the mean, and as raw float16."""
+    records = list(stored.records.values())
+    raw = [2 * each.num_classes * each.shape_DHW[0] * each.shape_DHW[1] * each.shape_DHW[2] for each in records]
+    kept = [each.stored_bytes for each in records]
+    name = f"on disk, a case in the mean: {sum(kept) / sum(raw):.2%} of raw float16"
+    return Row(name, 0.0, None, sum(kept) / len(kept) / 1e6, sum(raw) / len(raw) / 1e6, None)
+
+
+def _untrained(name: str, patch: int, prepared: PreparedDataset, folder: Path) -> Path:
+    torch.manual_seed(0)
+    model = build_model(name, in_channels=1, num_classes=prepared.num_classes, patch=(patch,) * 3)
+    experiment = Experiment.model_validate({"model": {"name": name, "patch_DHW": (patch,) * 3}})
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    checkpoints.save(checkpoint, 0, checkpoints.Position(0, 0, 1), model, torch.optim.AdamW(model.parameters()))
+    return export_model(checkpoint, experiment, prepared, folder, {}, {})

@@ -1,0 +1,109 @@
+"""What a trained model costs: parameters, arithmetic, and the time and memory of a whole scan on a CPU.
+
+A bedside device has a CPU, so seconds and memory are a CPU's whatever the machine has beside it.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop_count
+
+from autosam_platform.data.geometry import Volume, read_scan
+from autosam_platform.inference.predictor import Predictor, predict_volume
+from autosam_platform.measure import machine, measure
+
+_CPU = torch.device("cpu")
+
+Size = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a model costs.
+
+    Attributes:
+        parameters: numbers in its weights, trained or not.
+        gflop_per_patch: 10⁹ floating-point operations of a forward pass of one patch, a multiply-add being two, in
+            convolutions, linear layers and attention; what is done element by element is not counted.
+        patch: D, H, W of that patch in voxels.
+        seconds_per_scan: from a scan in memory to its label map, resampling there and back included.
+        peak_mb: 10⁶ bytes that this needs at most: the weights, and what is made on top of them, the interpreter and
+            its libraries not counted. NaN where the system does not tell.
+        conditions: the scan, the overlap of windows and the machine behind seconds and memory.
+    """
+
+    parameters: int
+    gflop_per_patch: float
+    patch: Size
+    seconds_per_scan: float
+    peak_mb: float
+    conditions: str
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; memory as None where it is unknown."""
+        return asdict(self) | {"peak_mb": None if math.isnan(self.peak_mb) else self.peak_mb}
+
+
+def cost_of(model_folder: Path, scan: Path | Volume, overlap: float) -> ModelCost:
+    """Predict ``scan`` once, on the CPU, and tell what that took.
+
+    Two models compare only if they are measured with the same scan, overlap and machine, with nothing else running.
+
+    Args:
+        model_folder: ``model/`` of a run.
+        scan: a NIfTI file, or a canonical volume in HU.
+        overlap: of neighbouring windows.
+
+    Raises:
+        ModelFolderError: the folder holds no usable model.
+        ScanError: the scan cannot be read.
+    """
+    volume = scan if isinstance(scan, Volume) else read_scan(scan)[0]
+    predictor = Predictor.load(model_folder, overlap=overlap, device="cpu")
+    model, card = predictor.model, predictor.card
+    # Counting comes first, since a process's first pass is slower than those after it.
+    flop = flop_of_pass(model, card.patch, predictor.amp)
+    measured = measure(lambda: predict_volume(predictor, volume), _CPU)
+    held_mb = sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers())) / 1e6
+    size = "×".join(str(n) for n in volume.array_DHW.shape)
+    return ModelCost(
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        gflop_per_patch=flop / 1e9,
+        patch=card.patch,
+        seconds_per_scan=measured.seconds,
+        peak_mb=math.nan if measured.peak_mb is None else held_mb + measured.peak_mb,
+        conditions=f"one scan of {size} voxels, overlap {overlap:g}; {machine(_CPU)}",
+    )
+
+
+def flop_of_pass(model: nn.Module, patch: Size, amp: torch.dtype | None = None) -> int:
+    """Operations of a forward pass of one patch (D, H, W) with one channel, as a CPU does them in inference.
+
+    They are counted while they are done. torch has no formula for two of the CPU's own kernels, the one that
+    ``autosam_models`` asks for in inference among them, and would leave them out. Gradients are off, not in torch's
+    inference mode: there the counter takes operations apart below autocast, and their types no longer agree.
+
+    Args:
+        amp: type of autocast, or None for float32.
+    """
+    kernels = {
+        torch.ops.aten.mkldnn_convolution: _convolution_flop,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
+    }
+    autocast = torch.autocast("cpu", dtype=amp, enabled=amp is not None)
+    with torch.no_grad(), autocast, FlopCounterMode(display=False, custom_mapping=kernels) as counter:
+        model(torch.zeros(1, 1, *patch))
+    return counter.get_total_flops()
+
+
+def _convolution_flop(image: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
+    return conv_flop_count(image, weight, out_shape)
+
+
+def _attention_flop(query: list[int], key: list[int], value: list[int], *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)

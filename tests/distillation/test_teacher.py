@@ -1,0 +1,165 @@
+"""A teacher's probabilities: the same stored, asked online and computed plainly; kept, continued, and matched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from small_models import PATCH, write_model
+from synthetic_scans import write_btcv
+
+from autosam_platform.data.description import load_description
+from autosam_platform.data.patches import PatchDataset
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.data.prepared import DatasetDescription
+from autosam_platform.distillation.teacher import (
+    MismatchError,
+    OnlineTeacher,
+    StoredTeacher,
+    TrainedTeacher,
+    require_match,
+    stored_teacher,
+)
+from autosam_platform.inference.model_folder import read_card
+from autosam_platform.inference.predictor import Predictor
+
+SPACING = (2.0, 2.0, 3.0)
+OVERLAP = 0.5
+
+
+@pytest.fixture(scope="module")
+def prepared(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    folder = tmp_path_factory.mktemp("teacher")
+    return prepare(load_description("btcv"), write_btcv(folder / "raw", 3), Preparation(spacing_xyz=SPACING), folder)
+
+
+@pytest.fixture(scope="module")
+def teacher(prepared: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> TrainedTeacher:
+    folder = write_model(tmp_path_factory.mktemp("model"), prepared.description, SPACING)
+    return TrainedTeacher.of(folder, OVERLAP)
+
+
+@pytest.fixture(scope="module")
+def stored(
+    prepared: PreparedDataset, teacher: TrainedTeacher, tmp_path_factory: pytest.TempPathFactory
+) -> StoredTeacher:
+    return stored_teacher(teacher, prepared, tmp_path_factory.mktemp("workspace"))
+
+
+def test_stored_probabilities_are_those_of_monais_sliding_window_within_the_quantisation(
+    prepared: PreparedDataset, teacher: TrainedTeacher, stored: StoredTeacher
+) -> None:
+    predictor = Predictor.load(teacher.folder, overlap=OVERLAP)
+    for case in prepared.cases("train"):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=predictor.amp is not None):
+            logits_1KDHW = sliding_window_inference(
+                case.image()[None, None],
+                PATCH,
+                1,
+                lambda patch: predictor.model(patch).float(),
+                OVERLAP,
+                mode="gaussian",
+                cval=predictor.pad_value,
+            )
+        expected_KDHW = torch.as_tensor(logits_1KDHW)[0].softmax(0).numpy()
+        found_KDHW = stored.probabilities(case, (0, 0, 0), case.shape_DHW) / 255
+        assert np.abs(found_KDHW - expected_KDHW).max() <= 1 / 255  # half of it by rounding; bf16 sums differ, too
+        assert np.ptp(found_KDHW[1:], axis=(1, 2, 3)).max() > 0.02  # there is something to tell apart
+
+
+@pytest.mark.parametrize("corner", [(0, 0, 0), (5, 9, 3), (-4, -6, 5)])
+def test_an_online_teacher_gives_the_stored_numbers(
+    prepared: PreparedDataset, teacher: TrainedTeacher, stored: StoredTeacher, corner: tuple[int, int, int]
+) -> None:
+    case = prepared.cases("train")[0]
+    asked = OnlineTeacher(teacher).probabilities(case, corner, PATCH)
+    np.testing.assert_array_equal(asked, stored.probabilities(case, corner, PATCH))
+
+
+def test_patches_carry_the_teacher_through_their_turns_and_flips(
+    prepared: PreparedDataset, teacher: TrainedTeacher, stored: StoredTeacher
+) -> None:
+    """Turned in 255ths and rounded again, so off by another half a 255th; flipped with the pairs swapped."""
+    always = {"flip": 1.0, "rotate": 1.0, "intensity_scale": 0.0, "intensity_shift": 0.0}
+    fields = prepared.description.model_dump(mode="json") | {"augmentation": always}
+    turned = PreparedDataset(
+        prepared.folder,
+        DatasetDescription.model_validate(fields),
+        prepared.spacing_xyz,
+        prepared.fingerprint,
+        prepared.entries,
+    )
+    by_label = _OneHot()
+    for index in range(2):
+        plain = PatchDataset(turned, PATCH)[index]
+        assert "probabilities" not in plain
+        one_hot = PatchDataset(turned, PATCH, teacher=by_label)[index]
+        assert torch.equal(one_hot["image"], plain["image"]) and torch.equal(one_hot["label"], plain["label"])
+        found_DHW = one_hot["probabilities"].max(0).indices
+        same = (found_DHW == plain["label"][0]).float().mean()
+        assert same > 0.9, "linear and nearest interpolation differ at borders only"
+        patch = PatchDataset(turned, PATCH, teacher=stored)[index]["probabilities"]
+        assert patch.shape == (14, *PATCH) and patch.dtype == torch.uint8
+        assert (patch.float().sum(0) / 255 - 1).abs().max() <= 14 / 255
+
+
+class _OneHot:
+    """A teacher who knows the truth."""
+
+    def probabilities(self, case, corner_DHW, size_DHW):  # type: ignore[no-untyped-def]
+        label_DHW = case.label_patch(corner_DHW, size_DHW)
+        return np.stack([(label_DHW == k).astype(np.uint8) * 255 for k in range(14)])
+
+
+def test_what_is_there_is_kept_and_what_is_missing_or_of_another_teacher_is_made(
+    prepared: PreparedDataset, teacher: TrainedTeacher, tmp_path: Path
+) -> None:
+    first = stored_teacher(teacher, prepared, tmp_path)
+    ids = sorted(case.case_id for case in prepared.cases("train"))
+    assert sorted(first.records) == ids and first.folder.parent == tmp_path / "teachers"
+    kept, lost = (first.folder / f"{case_id}.b2nd" for case_id in ids)
+    before, case = kept.stat().st_mtime_ns, prepared.cases("train")[1]
+    numbers = first.probabilities(case, (0, 0, 0), case.shape_DHW).astype(int)
+    lost.unlink()
+    again = stored_teacher(teacher, prepared, tmp_path)
+    assert again.folder == first.folder and sorted(again.records) == ids
+    assert kept.stat().st_mtime_ns == before
+    assert np.abs(again.probabilities(case, (0, 0, 0), case.shape_DHW) - numbers).max() <= 1  # other threads, bf16
+    other_windows = TrainedTeacher(teacher.folder, teacher.identity, 0.25)
+    assert stored_teacher(other_windows, prepared, tmp_path).folder != first.folder
+    other_weights = TrainedTeacher.of(write_model(tmp_path / "model", prepared.description, SPACING, seed=1), OVERLAP)
+    assert stored_teacher(other_weights, prepared, tmp_path).folder != first.folder
+
+
+def test_a_teacher_of_this_dataset_matches(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:
+    require_match(read_card(teacher.folder), prepared)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        (
+            {"spacing_xyz": (1.0, 1.0, 1.0)},
+            r"spacing \(x, y, z\) in mm: teacher \[1.0, 1.0, 1.0\], student \[2.0, 2.0,",
+        ),
+        ({"hu_window": (-100, 300)}, r"HU window: teacher \[-100, 300\], student \[-125, 275\]"),
+        ({"scaling": {"to": (-1, 1)}}, r"scaling: teacher \{'to': \(-1.0, 1.0\)\}, student \{'to': \(0.0, 1.0\)\}"),
+    ],
+)
+def test_a_mismatch_is_refused_with_both_sides_named(
+    prepared: PreparedDataset, teacher: TrainedTeacher, changes: dict[str, object], names: str
+) -> None:
+    card = read_card(teacher.folder)
+    other = type(card).model_validate(card.model_dump() | changes)
+    with pytest.raises(MismatchError, match=names):
+        require_match(other, prepared)
+
+
+def test_classes_in_another_order_are_refused(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:
+    card = read_card(teacher.folder)
+    renamed = [each.model_dump() for each in card.classes]
+    renamed[0]["name"], renamed[5]["name"] = renamed[5]["name"], renamed[0]["name"]
+    other = type(card).model_validate(card.model_dump() | {"classes": renamed})
+    with pytest.raises(MismatchError, match=r"classes: teacher \['1 liver', .*student \['1 spleen', "):
+        require_match(other, prepared)

@@ -1,0 +1,86 @@
+"""Convolution and instance norm: torch's own functions, and right where torch is not."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autosam_models.convolution import Conv3d, InstanceNorm, make_safe
+
+
+def kernel_gradient(conv: nn.Module, x_BCDHW: Tensor, *, bf16: bool) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        out = conv(x_BCDHW)
+    return torch.autograd.grad(out.float().square().sum(), conv.weight)[0]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("stride", "grid"), [(1, (1, 4, 4)), (1, (2, 4, 4)), (1, (3, 4, 4)), (1, (2, 1, 1)), (2, (1, 1, 1)), (2, (4, 1, 2))]
+)
+def test_kernels_gradient_under_autocast_is_right_on_small_grids(seed, stride, grid):
+    torch.manual_seed(seed)
+    conv = make_safe(nn.Conv3d(24, 24, 3, stride=stride, padding=1, bias=False))
+    x_BCDHW = torch.randn(1, 24, *grid)
+    expected = kernel_gradient(conv, x_BCDHW, bf16=False)
+    for _ in range(5):  # what was wrong came from memory that others had used
+        torch.full_like(conv.weight, 1e30)
+        found = kernel_gradient(conv, x_BCDHW, bf16=True)
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("grid", [(2, 1, 1), (2, 2, 2), (3, 2, 1)])
+def test_transposed_kernels_need_no_such_care(seed, grid):
+    torch.manual_seed(seed)
+    conv = nn.ConvTranspose3d(24, 24, 2, stride=2, bias=False)
+    x_BCDHW = torch.randn(1, 24, *grid)
+    expected = kernel_gradient(conv, x_BCDHW, bf16=False)
+    for _ in range(5):
+        torch.full_like(conv.weight, 1e30)
+        found = kernel_gradient(conv, x_BCDHW, bf16=True)
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"groups": 4},
+        {"dilation": 2, "padding": 2},
+        {"stride": 2, "padding": 1},
+        {"padding": 1, "padding_mode": "replicate"},
+        {"padding": "same"},
+        {"bias": False},
+    ],
+)
+def test_a_convolution_made_safe_is_the_same_function(options, trained):
+    torch.manual_seed(0)
+    theirs = nn.Conv3d(4, 8, 3, **options)
+    ours = nn.Conv3d(4, 8, 3, **options)
+    ours.load_state_dict(theirs.state_dict())
+    make_safe(ours)
+    x_BCDHW = torch.randn(2, 4, 5, 6, 7)
+    with torch.set_grad_enabled(trained):
+        torch.testing.assert_close(ours(x_BCDHW), theirs(x_BCDHW))
+
+
+def test_only_plain_convolutions_are_made_safe_and_names_stay():
+    class Special(nn.Conv3d):
+        pass
+
+    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Sequential(Special(2, 2, 1), nn.ConvTranspose3d(2, 2, 2)))
+    names = list(network.state_dict())
+    make_safe(network)
+    assert [type(each) for each in (network[0], *network[1])] == [Conv3d, Special, nn.ConvTranspose3d]
+    assert list(network.state_dict()) == names
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_instance_norm_is_torchs_and_keeps_channels_last(batch):
+    torch.manual_seed(0)
+    x = torch.randn(batch, 4, 3, 4, 5).to(memory_format=torch.channels_last_3d)
+    norm = InstanceNorm(4)
+    torch.nn.init.normal_(norm.weight)
+    expected = torch.nn.functional.instance_norm(x, weight=norm.weight, bias=norm.bias)
+    torch.testing.assert_close(norm(x), expected)
+    assert norm(x).is_contiguous(memory_format=torch.channels_last_3d)
