@@ -19,7 +19,7 @@ from autosam_platform.data.probabilities import (
     write_probabilities,
 )
 from autosam_platform.data.store import StoredCase
-from autosam_platform.files import content_hash
+from autosam_platform.files import content_hash, locked
 from autosam_platform.inference.model_folder import WEIGHTS, ModelCard, files_hash, read_card
 from autosam_platform.inference.predictor import bytes_of_prediction, loaded
 from autosam_platform.inference.sliding_window import Window, sweep_order
@@ -112,9 +112,11 @@ def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace
     made_of = content_hash(VERSION, teacher.identity, prepared.fingerprint, teacher.overlap)
     folder = workspace / "teachers" / f"{prepared.name}-{made_of[:8]}"
     cases = prepared.cases("train")
-    known = {case.case_id: _known(folder, case, made_of) for case in cases}
-    missing = [case for case in cases if known[case.case_id] is None]
-    known |= dict(zip([case.case_id for case in missing], _computed(teacher, missing, folder, made_of), strict=True))
+    with locked(folder / ".lock"):  # of several fits with this teacher, one computes, and the others wait
+        known = {case.case_id: _known(folder, case, made_of) for case in cases}
+        missing = [case for case in cases if known[case.case_id] is None]
+        made = _computed(teacher, missing, folder, made_of)
+    known |= dict(zip([case.case_id for case in missing], made, strict=True))
     return StoredTeacher(folder, {case_id: record for case_id, record in known.items() if record is not None})
 
 
