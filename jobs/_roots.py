@@ -9,5 +9,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "jobs" / "recipes"
+SPACES = ROOT / "jobs" / "spaces"
 
 sys.path[:0] = [str(ROOT / name) for name in ("platform", "models") if str(ROOT / name) not in sys.path]

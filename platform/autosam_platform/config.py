@@ -20,6 +20,7 @@ from autosam_platform.files import content_hash
 Positive = Annotated[int, Field(gt=0)]
 Spacing = Annotated[float, Field(gt=0.1, le=20)]
 T = TypeVar("T", bound=BaseModel)
+J = TypeVar("J", bound="Job")
 
 MODEL_FILES = ("model.json", "model.safetensors")
 """What a folder must hold to be a trained model: its description and its weights."""
@@ -242,15 +243,18 @@ class Job(Experiment):
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
-        return Experiment.model_validate(self.model_dump(exclude={"recipe", "as_json"}))
+        return Experiment.model_validate(self.model_dump(include=set(Experiment.model_fields)))
 
 
 class ConfigError(ValueError):
     """A recipe or a command line that cannot be run; the message names the setting and what to do."""
 
 
-def load_recipe(name: str, folder: Path) -> dict[str, Any]:
+def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]:
     """Read a recipe: the name of one in ``folder``, or a path to a YAML file.
+
+    Args:
+        kind: what such files are called where there is none of that name.
 
     Raises:
         ConfigError: there is no such recipe, or it is not a YAML mapping.
@@ -258,13 +262,13 @@ def load_recipe(name: str, folder: Path) -> dict[str, Any]:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     path = folder / f"{name}.yaml" if name in known else Path(name)
     if not path.is_file():
-        raise ConfigError(f"no recipe '{name}': name one of {', '.join(known)}, or a YAML file")
+        raise ConfigError(f"no {kind} '{name}': name one of {', '.join(known)}, or a YAML file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings: a recipe is a YAML mapping such as `training: {{epochs: 10}}`")
+        raise ConfigError(f"{path} holds no settings: a {kind} is a YAML mapping such as `training: {{epochs: 10}}`")
     return content
 
 
@@ -280,6 +284,19 @@ def parse_job(
     Raises:
         SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
     """
+    return parse_kind_of_job(Job, arguments, recipes, description=description, recipe=recipe, model=model)
+
+
+def parse_kind_of_job(
+    kind: type[J],
+    arguments: Sequence[str],
+    recipes: Path,
+    *,
+    description: str,
+    recipe: str = "demo",
+    model: str | None = None,
+) -> J:
+    """The same for a job with settings of its own."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe", default=recipe)
     recipe = first.parse_known_args(arguments)[0].recipe
@@ -290,7 +307,7 @@ def parse_job(
         raise SystemExit(2) from error
     if model is not None and isinstance(defaults.get("model", {}), dict):
         defaults = _with_model(defaults, model)
-    return parse(Job, arguments, description=description, defaults=defaults)
+    return parse(kind, arguments, description=description, defaults=defaults)
 
 
 def _with_model(recipe: dict[str, Any], name: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from autosam_platform.files import locked
 
 EXPERIMENT = "autosam"
+PARENT = "mlflow.parentRunId"
+"""Tag of a run that belongs to another one; MLflow's own pages show it below that."""
 _RUN_ID = "autosam.run_id"
 _BATCH = 900  # MLflow takes at most 1,000 metrics a call
 _PARAM_LENGTH = 6000
@@ -144,6 +146,23 @@ def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: M
     for start in range(0, len(new), 100):
         client.log_batch(run.mlflow_id, params=new[start : start + 100])
     return run
+
+
+@_explained
+def tag_run(workspace: Path, run_id: str, tags: Mapping[str, Any], state: str | None = None) -> None:
+    """Record facts about a run without opening it, and close it where a state is given; nothing where it is unknown.
+
+    Args:
+        state: FINISHED, FAILED or KILLED; a run that has it already keeps its time of ending.
+    """
+    client = _client(_address(workspace))
+    found = _find(client, run_id)
+    if found is None:
+        return
+    run = Run(client, found.info.run_id)
+    run.tag(tags)
+    if state is not None and found.info.status != state:
+        run.finish(state)
 
 
 @_explained

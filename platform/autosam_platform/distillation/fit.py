@@ -20,11 +20,13 @@ def fit_student(
     prepared: PreparedDataset,
     workspace: Path,
     callbacks: Sequence[ray.train.UserCallback] = (),
+    quiet: bool = False,
 ) -> FitResult:
     """Train ``experiment`` on ``prepared``, with its teacher if it has one; found where it is done.
 
     Args:
         experiment: its ``distillation.teacher``, if any, is the folder of a trained model.
+        callbacks, quiet: see ``training.launch.fit``.
 
     Raises:
         MismatchError: teacher and dataset have other classes, spacing or windows.
@@ -34,11 +36,11 @@ def fit_student(
     found = find_fit(experiment, prepared, workspace)
     if found is not None:
         return found
-    lesson = _lesson(experiment, prepared, workspace)
-    return fit(experiment, prepared, workspace, lesson, callbacks)
+    return fit(experiment, prepared, workspace, lesson_of(experiment, prepared, workspace), callbacks, quiet)
 
 
-def _lesson(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> Lesson:
+def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> Lesson:
+    """What ``experiment`` teaches; a teacher's probabilities are computed now, where they are to be stored."""
     section = experiment.distillation
     if section.teacher is None or not experiment.distils:
         return Lesson()

@@ -32,6 +32,10 @@ class TrainingStopped(RuntimeError):
     """A fit that cannot go on; the message says why and what to change."""
 
 
+class RunBusyError(TrainingStopped):
+    """The run is being trained by another process."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Where a fit ended: the run's folder and whether it had been finished before."""
@@ -69,15 +73,17 @@ def fit(
     workspace: Path,
     lesson: Lesson = Lesson(),
     callbacks: Sequence[ray.train.UserCallback] = (),
+    quiet: bool = False,
 ) -> FitResult:
     """Train ``experiment`` on ``prepared``, from its last checkpoint if there is one.
 
     Args:
         callbacks: told by Ray's controller what rank 0 reports, beside the run's own record.
+        quiet: the workers print nothing.
 
     Raises:
-        TrainingStopped: the loss stopped being finite, workers failed too often, the run is already going on, or
-            the cluster is too small for it.
+        RunBusyError: the run is already going on.
+        TrainingStopped: the loss stopped being finite, workers failed too often, or the cluster is too small for it.
     """
     found = find_fit(experiment, prepared, workspace)
     if found is not None:
@@ -87,9 +93,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
-            _fit(experiment, prepared, workspace, folder, lesson, callbacks)
+            _fit(experiment, prepared, workspace, folder, lesson, callbacks, quiet)
     except filelock.Timeout as error:
-        raise TrainingStopped(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
+        raise RunBusyError(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
     return FitResult(run_id, folder, found=False)
 
 
@@ -100,6 +106,7 @@ def _fit(
     folder: Path,
     lesson: Lesson,
     callbacks: Sequence[ray.train.UserCallback],
+    quiet: bool,
 ) -> None:
     connect()
     experiment = _with_resources(experiment)
@@ -107,7 +114,8 @@ def _fit(
     (folder / "failure.txt").unlink(missing_ok=True)
     run = _open_record(experiment, prepared, workspace, folder, lesson.tags)
     storage = folder / "ray"
-    task = FitTask(experiment, prepared.folder, folder, lesson.objective, lesson.teacher, checkpoints.tidy(storage))
+    lost = checkpoints.tidy(storage)
+    task = FitTask(experiment, prepared.folder, folder, lesson.objective, lesson.teacher, lost, quiet)
     state = "FAILED"
     try:
         _run_on_ray(task, storage, [CurveRecorder(workspace, folder.name), *callbacks])

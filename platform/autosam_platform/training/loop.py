@@ -1,5 +1,6 @@
 """The one training loop: what every worker of a fit does, whatever the model and the objective."""
 
+import logging
 import math
 import sys
 import tempfile
@@ -45,6 +46,7 @@ class FitTask:
     objective: Callable[[], Objective]
     teacher: Teacher | None = None
     continue_from: Path | None = None
+    quiet: bool = False
 
 
 class NotFiniteError(RuntimeError):
@@ -260,7 +262,7 @@ class Fit:
             with tempfile.TemporaryDirectory(prefix="autosam-") as folder:
                 checkpoints.save(Path(folder), self.rank, position, self.model, self.optimizer, self.curve)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-                ray.train.report({"curve": self.curve, "score": score}, checkpoint=checkpoint)
+                ray.train.report({"curve": self.curve, "score": score, "epoch": position.epoch}, checkpoint=checkpoint)
         self.curve = []
         self.reported = time.monotonic()
 
@@ -312,13 +314,15 @@ class Fit:
         return self.position.epoch * self.sampler.steps + self.position.step
 
     def _say(self, text: str) -> None:
-        if self.rank == 0:
+        if self.rank == 0 and not self.task.quiet:
             print(text, file=sys.stdout, flush=True)
 
 
 def fit_worker(config: dict[str, Any]) -> None:
     """Entry point of each worker that Ray Train starts; ``config`` holds the ``task``."""
     task: FitTask = config["task"]
+    if task.quiet:
+        logging.getLogger("ray.train").setLevel(logging.WARNING)  # it says where each checkpoint is
     try:
         Fit(task).run()
     except (NotFiniteError, TooLittleMemoryError) as error:

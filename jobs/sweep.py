@@ -1,0 +1,100 @@
+"""Sweep settings of an experiment: make a run for each point of a space, compare them by their validation Dice.
+
+python jobs/sweep.py                                          the paper's grid over λ, at demo size
+python jobs/sweep.py --space adapter --trials 10              accuracy against the adapters' parameters
+python jobs/sweep.py --space FILE --recipe btcv --dataset.root FOLDER --training.epochs 50
+
+A space is a YAML file: jobs/spaces has examples. Trials that have ended stay, interrupted ones continue.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from _roots import RECIPES, SPACES
+from pydantic import Field
+
+from autosam_platform.config import ConfigError, Experiment, Job, Positive, parse_kind_of_job
+from autosam_platform.files import workspace
+from autosam_platform.pipeline import Outcome, evaluated, prepared_dataset, run_job, with_teacher
+from autosam_platform.tuning.report import write_report
+from autosam_platform.tuning.run import run_sweep
+from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
+from autosam_platform.tuning.sweep import Sweep
+
+_TRIALS = 10
+_TEACHER = "distillation.teacher"
+
+
+class SweepJob(Job):
+    """A sweep: the experiment that its trials share, and how to vary it."""
+
+    space: str = "kd_lambda"
+    """A space in jobs/spaces by its name (kd_lambda, adapter), or a YAML file."""
+    trials: Positive | None = None
+    """Trials of a search, 10 where not said; a grid has as many as its product."""
+    concurrent: Positive | None = None
+    """Trials at a time; where not said, as many as the cluster holds, but a third of a search at most."""
+    grid: bool = False
+    """Try every combination of the values that the space names for a grid, in place of a search."""
+    disk_gb: Annotated[float, Field(gt=0)] = 50.0
+    """Refuse a sweep whose runs may need more disk, in GB (10⁹ bytes)."""
+    seed: int = 0
+    """Seed of the search; that of the training is --training.seed."""
+
+
+def main() -> None:
+    arguments = sys.argv[1:] or ["--grid"]
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--space", default=SweepJob.model_fields["space"].default)
+    name = first.parse_known_args(arguments)[0].space
+    try:
+        space = load_space(name, SPACES)
+        job = parse_kind_of_job(SweepJob, arguments, RECIPES, description=__doc__, recipe=space.recipe)
+        require_sound(space, job.experiment())
+        trials = _trials(job, space)
+    except ConfigError as error:
+        print(f"Space {name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    run_job(lambda: _sweep(job, space, trials), as_json=job.as_json)
+
+
+def _trials(job: SweepJob, space: Space) -> int:
+    if not job.grid:
+        return job.trials or _TRIALS
+    if job.trials is not None:
+        raise SpaceError("a grid has as many trials as its product: leave --trials or --grid out")
+    return len(space.grid())
+
+
+def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
+    base = job.experiment()
+    dataset = prepared_dataset(base.dataset)
+    dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
+    teachers = _teachers(base, space)
+    title = Path(job.space).stem
+    sweep = Sweep(title, space, base, dataset, workspace(), trials, job.grid, job.seed, teachers)
+    ledger = run_sweep(sweep, concurrent=job.concurrent, disk_gb=job.disk_gb)
+    best = write_report(sweep, ledger)
+    numbers: dict[str, Any] = {"sweep": sweep.name(), "trials": len(ledger.trials), "best": best.model_dump()}
+    if dataset.cases("test"):
+        overlap = sweep.experiment(best.values).inference.overlap
+        numbers |= evaluated(workspace() / "runs" / best.run, dataset, "test", overlap).as_json()
+    return Outcome(sweep.folder, numbers)
+
+
+def _teachers(base: Experiment, space: Space) -> dict[str, str]:
+    """The folder of every teacher that a trial may have, trained where it is named by a recipe."""
+    names = [value for name, value, _ in space.examples(base) if name == _TEACHER] or [base.distillation.teacher]
+    found = {}
+    for name in names:
+        section = base.distillation.model_copy(update={"teacher": name, "kd_lambda": 0.0})
+        folder = with_teacher(base.model_copy(update={"distillation": section}), RECIPES).distillation.teacher
+        if folder is not None:
+            found[str(name)] = folder
+    return found
+
+
+if __name__ == "__main__":
+    main()

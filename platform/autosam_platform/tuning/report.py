@@ -1,0 +1,124 @@
+"""What a sweep comes to: a table, trials.csv, the best recipe, importances, a picture, and the sweep's record."""
+
+import csv
+from pathlib import Path
+
+import rich
+import yaml
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from autosam_platform.files import atomic_write, write_json, write_text
+from autosam_platform.tracking import open_run
+from autosam_platform.tuning.importances import importances
+from autosam_platform.tuning.ledger import ENDED, Ledger, Trial
+from autosam_platform.tuning.pictures import save_curve, save_front, save_importances
+from autosam_platform.tuning.space import SIZE, FloatParameter, IntParameter, Space
+from autosam_platform.tuning.study import as_study
+from autosam_platform.tuning.sweep import Sweep, SweepError
+
+
+def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
+    """Write all that is said of a sweep into its folder and its record, show the table, and return the best trial.
+
+    Raises:
+        SweepError: all trials failed; the message gives the reasons.
+    """
+    front = pareto_front(sweep.space, ledger.of("finished"))
+    rich.print(as_table(sweep, ledger, front))
+    for trial in ledger.of("failed"):
+        print(f"trial {trial.number} failed: {trial.reason}")
+    _write_csv(sweep.folder / "trials.csv", sweep.space, ledger.trials)
+    best = ledger.best()
+    if best is None:
+        reasons = "\n".join(f"  trial {trial.number}: {trial.reason or trial.state}" for trial in ledger.trials)
+        raise SweepError(f"No trial of {sweep.name()} was finished:\n{reasons}")
+    write_text(sweep.folder / "best.yaml", best_recipe(sweep, best))
+    _write_importances(sweep, ledger)
+    _draw(sweep, ledger.of("finished"), front)
+    _record(sweep, ledger, best)
+    return best
+
+
+def pareto_front(space: Space, finished: list[Trial]) -> list[Trial]:
+    """The trials that no other one beats in all objectives; the best one where there is one objective."""
+    best = {trial.number for trial in as_study(space, finished).best_trials} if finished else set()
+    return [trial for place, trial in enumerate(finished) if place in best]
+
+
+def best_recipe(sweep: Sweep, best: Trial) -> str:
+    """The experiment of the best trial as a recipe that every job takes: it finds the trial's run."""
+    settings = sweep.experiment(best.values).model_dump(mode="json")
+    about = f"# The best of {sweep.name()}: trial {best.number}, mean Dice {best.dice:.4f} of the validation cases.\n"
+    return about + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def as_table(sweep: Sweep, ledger: Ledger, front: list[Trial]) -> Table:
+    """The trials for a terminal: Dice in percent, the best one in bold, those of the Pareto front marked."""
+    several = SIZE in sweep.space.objectives
+    caption = "Dice: mean over organs and validation cases. Stopped early: the best Dice until then."
+    table = Table(title=f"{sweep.name()}: {sweep.trials} trials", caption=caption, box=SIMPLE_HEAD)
+    table.add_column("trial", justify="right")
+    for name, parameter in sweep.space.parameters.items():
+        table.add_column(name.rpartition(".")[2] + (f"\n({parameter.unit})" if parameter.unit else ""))
+    table.add_column("Dice %", justify="right")
+    for title in ("trained M", "front") if several else ():
+        table.add_column(title, justify="right")
+    table.add_column("state")
+    table.add_column("run", no_wrap=True)
+    for trial in ledger.trials:
+        cells = [str(trial.number), *(_shown(value) for value in trial.values.values())]
+        cells.append("–" if trial.dice is None else f"{100 * trial.dice:.2f}")
+        cells += [_millions(trial), "*" if trial in front else ""] if several else []
+        table.add_row(*cells, trial.state, trial.run, style="bold" if trial is ledger.best() else None)
+    return table
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _millions(trial: Trial) -> str:
+    return "–" if trial.trained_parameters is None else f"{trial.trained_parameters / 1e6:.3f}"
+
+
+def _write_csv(path: Path, space: Space, trials: list[Trial]) -> None:
+    columns = ("dice", "trained_parameters", "state", "run", "reason")
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", *space.parameters, *columns])
+        for trial in trials:
+            rest = trial.model_dump(include=set(columns))
+            writer.writerow([trial.number, *trial.values.values(), *(rest[name] for name in columns)])
+
+
+def _write_importances(sweep: Sweep, ledger: Ledger) -> None:
+    found, why_not = importances(sweep.space, ledger.of("finished"))
+    write_json(sweep.folder / "importances.json", {"importances": found, "note": why_not})
+    if why_not:
+        print(f"No importances: {why_not}.", flush=True)
+    else:
+        save_importances(sweep.folder / "importances.png", found, sweep.name())
+
+
+def _draw(sweep: Sweep, finished: list[Trial], front: list[Trial]) -> None:
+    """The picture that goes with the space; one with many parameters and Dice alone has its importances."""
+    parameters = sweep.space.parameters
+    if SIZE in sweep.space.objectives:
+        save_front(sweep.folder / "pareto.png", finished, front, sweep.name())
+    elif len(parameters) == 1:
+        ((name, parameter),) = parameters.items()
+        if isinstance(parameter, FloatParameter | IntParameter):
+            save_curve(sweep.folder / "curve.png", name, parameter, finished, f"{sweep.name()}, {sweep.prepared.name}")
+
+
+def _record(sweep: Sweep, ledger: Ledger, best: Trial) -> None:
+    """Say in the sweep's record which trial is the best, and keep the files with it."""
+    run = open_run(sweep.workspace, sweep.name(), tags={}, params={})
+    counts = {f"autosam.sweep.{state}": len(ledger.of(state)) for state in ENDED}
+    run.tag({"autosam.sweep.best_run": best.run, "autosam.sweep.best_trial": best.number, **counts})
+    run.log({"sweep/best_dice": best.dice or 0.0}, step=0)
+    for name in ("trials.csv", "best.yaml", "importances.json", "importances.png", "curve.png", "pareto.png"):
+        if (sweep.folder / name).exists():
+            run.add_file(sweep.folder / name)
+    run.finish()

@@ -1,0 +1,269 @@
+"""A space: a small YAML file that says which settings of an experiment a sweep varies, from where to where.
+
+Anything in the experiment description that decides a run can be varied, and every option of its model
+(``model.options.adapter_ratio``). Not so ``dataset.*``, since runs are compared on the same validation cases, nor
+``compute.*``, which does not change a result.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import Field, ValidationError, model_validator
+
+from autosam_models import find_model
+from autosam_platform.config import ConfigError, Experiment, Section, explain, load_recipe
+from autosam_platform.tuning.size import count_parameters
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every trial, and so do we
+
+Scalar = bool | int | float | str
+Point = dict[str, Scalar]
+"""A trial's values by the names of the settings; a choice that is a list is named by its JSON."""
+
+DICE: Final = "dice"
+SIZE: Final = "trained_parameters"
+"""What a trial can be judged by: mean Dice of the validation cases, and how many parameters training changes."""
+
+_FIXED = ("name", "dataset", "compute")
+
+
+class SpaceError(ConfigError):
+    """A space that cannot be swept; the message names the file, the setting and what to do."""
+
+
+class _Parameter(Section):
+    unit: str = ""
+    """For people: shown beside the values."""
+    help: str = ""
+    """For people: what it does."""
+
+    def distribution(self) -> BaseDistribution:
+        """The values as Optuna describes them."""
+        raise NotImplementedError
+
+    def examples(self) -> list[Scalar]:
+        """The values at the ends of what is allowed, and those that are named."""
+        raise NotImplementedError
+
+    def grid_values(self) -> list[Scalar] | None:
+        """The values of a grid, if they are named."""
+        raise NotImplementedError
+
+    def setting(self, value: Scalar) -> Any:
+        """What the experiment is given for ``value``."""
+        return value
+
+
+class _Number(_Parameter):
+    """A number from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Search the logarithm."""
+    step: float | None = None
+    """Search multiples of it above ``low``; all numbers where none is given."""
+    grid: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    """The values of a grid."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("a logarithm needs a low above 0 and takes no step")
+        for value in self.grid or []:
+            if not self.distribution()._contains(value):
+                raise ValueError(f"{value:g} of the grid is not among the values from {self.low:g} to {self.high:g}")
+        return self
+
+    def examples(self) -> list[Scalar]:
+        return list(dict.fromkeys([self.low, self.high, *(self.grid or [])]))
+
+    def grid_values(self) -> list[Scalar] | None:
+        return None if self.grid is None else list(self.grid)
+
+
+class FloatParameter(_Number):
+    """A real number."""
+
+    type: Literal["float"]
+
+    def distribution(self) -> BaseDistribution:
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+
+class IntParameter(_Number):
+    """A whole number."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: int | None = None
+    grid: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+
+    def distribution(self) -> BaseDistribution:
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step or 1)
+
+
+class ChoiceParameter(_Parameter):
+    """One of several values, which are a grid too."""
+
+    type: Literal["choice"]
+    choices: Annotated[tuple[Scalar | list[int] | list[float], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _all_differ(self) -> Self:
+        if len(set(map(json.dumps, self.choices))) < len(self.choices):
+            raise ValueError("the same choice is there twice")
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        return CategoricalDistribution(self.examples())
+
+    def examples(self) -> list[Scalar]:
+        return [_named(choice) for choice in self.choices]
+
+    def grid_values(self) -> list[Scalar] | None:
+        return self.examples()
+
+    def setting(self, value: Scalar) -> Any:
+        return next(choice for choice in self.choices if _named(choice) == value)
+
+
+Parameter = Annotated[FloatParameter | IntParameter | ChoiceParameter, Field(discriminator="type")]
+
+
+class Space(Section):
+    """What a sweep varies, and what it is after."""
+
+    about: str = ""
+    """For people: what the sweep asks."""
+    recipe: str = "demo"
+    """The recipe that everything else is taken from, where the command line names none."""
+    objectives: dict[Literal["dice", "trained_parameters"], Literal["max", "min"]] = {"dice": "max"}
+    """Dice to the maximum; beside it, if wanted, trained parameters to the minimum."""
+    parameters: Annotated[dict[str, Parameter], Field(min_length=1)]
+    """Settings by their dotted names, such as ``training.learning_rate``."""
+
+    @model_validator(mode="after")
+    def _objectives_are_sound(self) -> Self:
+        if self.objectives.get(DICE) != "max" or self.objectives.get(SIZE, "min") != "min":
+            raise ValueError("objectives are {dice: max}, with or without trained_parameters: min")
+        return self
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's description of all parameters."""
+        return {name: parameter.distribution() for name, parameter in self.parameters.items()}
+
+    def experiment(self, base: Experiment, point: Mapping[str, Scalar]) -> Experiment:
+        """``base`` with the values of ``point``.
+
+        Raises:
+            ValidationError: the experiment cannot be with these values.
+        """
+        settings = base.model_dump()
+        for name, value in point.items():
+            *sections, last = name.split(".")
+            place = settings
+            for section in sections:
+                place = place[section]
+            place[last] = self.parameters[name].setting(value)
+        return Experiment.model_validate(settings)
+
+    def grid(self) -> list[Point]:
+        """All combinations of the parameters' grids, the last parameter varying fastest.
+
+        Raises:
+            SpaceError: a parameter has none.
+        """
+        values = {name: parameter.grid_values() for name, parameter in self.parameters.items()}
+        for name, found in values.items():
+            if found is None:
+                raise SpaceError(f"{name} has no `grid`: name its values in the space, or leave --grid out")
+        return [dict(zip(values, point, strict=True)) for point in product(*(found or [] for found in values.values()))]
+
+    def examples(self, base: Experiment) -> Iterator[tuple[str, Scalar, Experiment]]:
+        """For every end, grid value and choice: the parameter's name, the value, and ``base`` with it.
+
+        Raises:
+            SpaceError: the experiment cannot be with that value.
+        """
+        for name, parameter in self.parameters.items():
+            for value in parameter.examples():
+                try:
+                    yield name, value, self.experiment(base, {name: value})
+                except ValidationError as error:
+                    raise SpaceError(f"{name} cannot be {value!r}: {explain(error)}") from error
+
+
+def load_space(name: str, folder: Path) -> Space:
+    """Read a space: the name of one in ``folder``, or a path to a YAML file.
+
+    Raises:
+        SpaceError: there is no such space, or it is none.
+    """
+    try:
+        return Space.model_validate(load_recipe(name, folder, kind="space"))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_place(each['loc'])}: {_message(each)}" for each in error.errors())
+        raise SpaceError(f"the space {name} cannot be used:\n{problems}") from error
+    except ConfigError as error:
+        raise SpaceError(str(error)) from error
+
+
+def require_sound(space: Space, base: Experiment) -> None:
+    """Refuse a space with settings that ``base`` has not, that would make no difference, or with values it cannot have.
+
+    Raises:
+        SpaceError: names the setting, and what it could be.
+    """
+    _require_known(space, base)
+    for name, value, experiment in space.examples(base):
+        try:
+            if name.startswith("model."):
+                count_parameters(experiment, num_classes=2)
+        except (ValueError, TypeError) as error:
+            raise SpaceError(f"{name} cannot be {value!r}: {error}") from error
+
+
+def _require_known(space: Space, base: Experiment) -> None:
+    known = _names(base)
+    for name in space.parameters:
+        if name.partition(".")[0] in _FIXED:
+            raise SpaceError(
+                f"{name} cannot be swept: trials are compared on the same data, and `compute` changes no result"
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
+            raise SpaceError(f"there is no setting '{name}'; did you mean {', '.join(near)}?")
+    teacher = "distillation.teacher"
+    swept = next((name for name in space.parameters if name.startswith("distillation.")), None)
+    if swept and teacher not in space.parameters and base.distillation.teacher is None:
+        raise SpaceError(f"{swept} makes no difference without a teacher: add --{teacher} RUN, or --recipe distill")
+
+
+def _names(base: Experiment) -> list[str]:
+    sections = {name: field.annotation for name, field in Experiment.model_fields.items() if name not in _FIXED}
+    names = [f"{name}.{each}" for name, part in sections.items() if part is not None for each in part.model_fields]
+    names.remove("model.options")
+    return names + [f"model.options.{option}" for option in find_model(base.model.name).options if option != "patch"]
+
+
+def _named(choice: Any) -> Scalar:
+    return json.dumps(choice) if isinstance(choice, list) else choice
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _message(problem: Any) -> str:
+    given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
+    return problem["msg"].removeprefix("Value error, ") + given

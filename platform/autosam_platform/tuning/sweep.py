@@ -1,0 +1,66 @@
+"""What a sweep is: a space of settings around a base, and the name that follows from all that decides its trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autosam_platform.config import ConfigError, Experiment
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.files import content_hash
+from autosam_platform.inference.model_folder import files_hash
+from autosam_platform.tuning.space import Point, Space
+
+_VERSION = 1  # raise it whenever the same sweep would make other trials
+
+
+class SweepError(ConfigError):
+    """A sweep that cannot be run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is swept.
+
+    Attributes:
+        title: of the space.
+        base: what all trials have in common.
+        teachers: folders of trained models by the names that ``base`` and the space have for them.
+        trials: how many; a grid has as many as its product.
+        seed: of the search.
+    """
+
+    title: str
+    space: Space
+    base: Experiment
+    prepared: PreparedDataset
+    workspace: Path
+    trials: int
+    grid: bool = False
+    seed: int = 0
+    teachers: Mapping[str, str] = field(default_factory=dict)
+
+    def experiment(self, point: Point) -> Experiment:
+        """The experiment of a trial.
+
+        Raises:
+            ValidationError: there can be none with these values together.
+        """
+        experiment = self.space.experiment(self.base, point)
+        section = experiment.distillation
+        if section.teacher is None:
+            return experiment
+        section = section.model_copy(update={"teacher": self.teachers.get(section.teacher, section.teacher)})
+        return experiment.model_copy(update={"distillation": section})
+
+    def name(self) -> str:
+        """Title and a hash of all that decides which trials are made."""
+        run = self.experiment({}).run_id(self.prepared.fingerprint)
+        space = self.space.model_dump(mode="json", exclude={"about", "recipe"})
+        teachers = {name: files_hash(Path(folder)) for name, folder in self.teachers.items()}
+        made_of = content_hash(_VERSION, space, run, teachers, self.trials, self.grid, self.seed)
+        return f"{self.title}-{made_of[:8]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the sweep keeps what it knows."""
+        return self.workspace / "sweeps" / self.name()

@@ -1,0 +1,61 @@
+"""One trial, in a process of its own: an ordinary fit, whose validations are told to Ray Tune."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import ray.tune
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from autosam_platform.config import Experiment
+from autosam_platform.distillation.fit import fit_student
+from autosam_platform.inference.model_folder import CARD
+from autosam_platform.training.launch import FitResult, RunBusyError
+from autosam_platform.training.loop import NO_SCORE
+from autosam_platform.tuning.size import count_parameters
+from autosam_platform.tuning.space import DICE, SIZE, Point
+from autosam_platform.tuning.sweep import Sweep
+
+
+def run_trial(values: Point, sweep: Sweep, compute: dict[str, Any]) -> None:
+    """One trial, in a process of its own: fit, report each validation to Tune, and in the end the weights kept."""
+    experiment = sweep.experiment(values)
+    experiment = Experiment.model_validate(experiment.model_dump() | {"compute": compute})
+    _, trained = count_parameters(experiment, sweep.prepared.num_classes)
+    result = _fitted(experiment, sweep, Validations(experiment.training.epochs, trained))
+    dice, epochs = kept_dice(result.folder), experiment.training.epochs
+    ray.tune.report({DICE: dice, "epoch": epochs, SIZE: trained, "found": result.found})
+
+
+def kept_dice(run: Path) -> float:
+    """Mean Dice of the validation cases, of the weights that a finished run has kept."""
+    return float(json.loads((run / "model" / CARD).read_text(encoding="utf-8"))["validation_dice"])
+
+
+def _fitted(experiment: Experiment, sweep: Sweep, validations: "Validations") -> FitResult:
+    while True:
+        try:
+            return fit_student(experiment, sweep.prepared, sweep.workspace, [validations], quiet=True)
+        except RunBusyError:  # two trials with the same values, or a run that was killed and is not quite gone
+            time.sleep(2)
+
+
+class Validations(TuneReportCallback):
+    """Tells Tune of each validation but the last: on hearing that, ASHA would end the trial before its model is kept.
+
+    Args:
+        epochs: of the fit.
+        trained: parameters, which the search wants to hear with every result.
+    """
+
+    def __init__(self, epochs: int, trained: int) -> None:
+        super().__init__()
+        self._epochs, self._trained = epochs, trained
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Pass on what rank 0 found, if it validated."""
+        told = metrics[0]
+        if told.get("score", NO_SCORE) != NO_SCORE and told["epoch"] < self._epochs:
+            heard = {DICE: told["score"], "epoch": told["epoch"], SIZE: self._trained}
+            super().after_report(run_context, [heard], None)
