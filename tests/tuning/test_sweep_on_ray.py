@@ -1,4 +1,4 @@
-"""A real sweep of tiny fits: on one core, killed in the middle, the same again on two; one trial stopped, one failed."""
+"""A real sweep of tiny fits: on one core, killed midway, the same again on two; one trial stopped, one failed."""
 
 import csv
 import json
