@@ -34,8 +34,7 @@ def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:
     experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
     if experiment.distillation.teacher is None:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
-    section = experiment.distillation
-    teacher = TrainedTeacher.of(Path(section.teacher or ""), section.teacher_overlap)
+    teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
     return _rows(experiment, prepared, teacher, workspace(), device, repeats)
 

@@ -150,6 +150,7 @@ def test_a_teacher_counts_by_its_files_and_only_what_is_used_of_it(tmp_path: Pat
     assert run_id(one) == run_id(copy) != run_id(other)
     assert run_id(one) == run_id(one, "--distillation.temperature", "5")  # the mean squared error has none
     kinds = [(), ("--kd-lambda", "0.4"), ("--distillation.loss", "kl"), ("--distillation.teacher-overlap", "0.25")]
+    assert run_id(one) == run_id(one, "--distillation.teacher-overlap", "0.5")  # the demo is evaluated so
     assert len({run_id(one, *flags) for flags in kinds}) == 4
     softened = ("--distillation.loss", "kl", "--distillation.temperature", "5")
     assert run_id(one, *softened) != run_id(one, "--distillation.loss", "kl")

@@ -161,6 +161,8 @@ def test_a_teacher_is_no_baseline(job: Run) -> None:
     [
         ("train_teacher", ["--recipe", "one_scan", "--dataset.root", "/nowhere"], "/nowhere"),
         ("distill_student", ["--teacher", "no-such-run"], "'no-such-run' is no finished run"),
+        ("train_baseline", ["--recipe", "distill"], "start jobs/distill_student.py, or add --kd-lambda 1"),
+        ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 x 32 x 32 or more"),
         ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
         ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
     ],

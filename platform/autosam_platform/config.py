@@ -134,8 +134,9 @@ class DistillationSection(Section):
     """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Softens both distributions of the KL divergence; the mean squared error has none."""
-    teacher_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
-    """Share that neighbouring windows have in common when the teacher predicts the training cases."""
+    teacher_overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """Share that neighbouring windows have in common when the teacher predicts the training cases; where not given, as
+    when models are evaluated."""
     teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
     """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
 
@@ -208,6 +209,12 @@ class Experiment(Section):
         """Does a teacher have any influence?"""
         return self.distillation.teacher is not None and self.distillation.kd_lambda < 1
 
+    @property
+    def teacher_overlap(self) -> float:
+        """Share that neighbouring windows of the teacher have in common."""
+        given = self.distillation.teacher_overlap
+        return self.inference.overlap if given is None else given
+
     def run_id(self, data_fingerprint: str) -> str:
         """Name of the run: the experiment's name and a hash of all that decides its result.
 
@@ -227,6 +234,7 @@ class Experiment(Section):
         if self.distillation.teacher is None or not self.distils:
             return []
         section.pop("teacher")
+        section["teacher_overlap"] = self.teacher_overlap
         if self.distillation.loss != "kl":
             section.pop("temperature")
         settings["distillation"] = section

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import rich
+import torch
+from tqdm import tqdm
 
 from autosam_platform.cluster import map_tasks
 from autosam_platform.config import ConfigError, DatasetSection, Experiment, parse_job
@@ -23,15 +25,17 @@ from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compa
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.teacher import MismatchError
-from autosam_platform.evaluation.cost import cost_of
+from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import EvaluationError, evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
 from autosam_platform.evaluation.table import Summary, as_table, read_rows
-from autosam_platform.files import content_hash, workspace
-from autosam_platform.inference.model_folder import CARD, ModelFolderError, read_card
+from autosam_platform.files import content_hash, workspace, write_json
+from autosam_platform.inference.model_folder import CARD, WEIGHTS, ModelCard, ModelFolderError, files_hash, read_card
+from autosam_platform.measure import machine
 from autosam_platform.tracking import TrackingError, open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.launch import FitResult, TrainingStopped
+from autosam_platform.training.size import ModelSettingsError
 
 # What a person can put right: shown without a traceback. Anything else is our fault and keeps its traceback.
 _EXPLAINED = (
@@ -43,6 +47,7 @@ _EXPLAINED = (
     IncompleteDatasetError,
     MismatchError,
     ModelFolderError,
+    ModelSettingsError,
     ScanError,
     TrackingError,
     TrainingStopped,
@@ -92,7 +97,16 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 
 
 def train_and_evaluate(experiment: Experiment) -> Outcome:
-    """Prepare, fit and evaluate on the test cases, if there are any."""
+    """Prepare, fit and evaluate on the test cases, if there are any.
+
+    Raises:
+        ConfigError: a teacher is named, which is what jobs/distill_student.py is for.
+    """
+    if experiment.distils:
+        raise ConfigError(
+            f"a teacher is named ({experiment.distillation.teacher}), and this job trains without one: start "
+            "jobs/distill_student.py, or add --kd-lambda 1"
+        )
     started = time.monotonic()
     dataset, result = trained(experiment)
     numbers: dict[str, Any] = {"run": result.run_id}
@@ -143,14 +157,13 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     scan = split_cases(dataset, "test")[0].image
     models = []
     for label, model in parts.items():
-        ours = model.parent.parent == workspace() / "runs"
-        folder = (model.parent if ours else student.folder / label) / "evaluation"  # not beside what is not ours
-        summary = (
-            evaluated(model.parent, dataset, "test", overlap) if ours else _scored(model, dataset, folder, overlap)
-        )
-        print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
-        cost, rows = cost_of(model, scan, overlap), read_rows(folder / "metrics.csv")
-        models.append(Compared(label, model.parent, rows, summary, cost, read_card(model).lineage))
+        card = read_card(model)
+        # A run's own evaluation stays what it is; ours of it may have other cases or windows.
+        own = model.parent.parent == workspace() / "runs" and card.data_fingerprint == dataset.fingerprint
+        folder = (model.parent if own and card.overlap == overlap else student.folder / label) / "evaluation"
+        summary = _scored(model, dataset, folder, overlap)
+        cost, rows = _cost(model, scan, overlap), read_rows(folder / "metrics.csv")
+        models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
     place = student.folder / "report"
     report = matched_report(place, models)
     run = open_run(workspace(), student.run_id, tags={}, params={})
@@ -160,8 +173,33 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
 
 
 def _scored(model: Path, dataset: PreparedDataset, folder: Path, overlap: float) -> Summary:
-    """Evaluate a model that is no run of this workspace on the test cases."""
+    """Evaluate a model on the test cases; in its run's record too, if that is where ``folder`` lies."""
+    if folder == model.parent / "evaluation":
+        return evaluated(model.parent, dataset, "test", overlap)
     return evaluate_cases(model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
+
+
+def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
+    """What the model costs on this machine's CPU; measured once."""
+    made_of = content_hash(files_hash(model), scan, overlap, machine(torch.device("cpu")))
+    kept = workspace() / "costs" / f"{made_of}.json"
+    if kept.exists():
+        return ModelCost.from_json(json.loads(kept.read_text(encoding="utf-8")))
+    print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
+    with tqdm(desc="windows", file=sys.stdout, ascii=" =", mininterval=15) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        cost = cost_of(model, scan, overlap, progress=show)
+    write_json(kept, cost.as_json())
+    return cost
+
+
+def _lineage(card: ModelCard) -> dict[str, str]:
+    """What a model was made from: its teacher and λ if it had one, data and split."""
+    return {**card.lineage, "data_fingerprint": card.data_fingerprint or "", "split": content_hash(card.split)}
 
 
 def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
@@ -185,8 +223,9 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
     name = experiment.distillation.teacher
     if name is None:
         return experiment
-    if (Path(name) / CARD).is_file():
-        model = Path(name).absolute()
+    place = Path(name).parent if Path(name).name == WEIGHTS else Path(name)
+    if (place / CARD).is_file() and (place / WEIGHTS).is_file():
+        model = place.absolute()
     elif (recipes / f"{name}.yaml").is_file():
         model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].folder / "model"
     else:

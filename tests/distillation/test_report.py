@@ -31,7 +31,7 @@ def compared(label: Label) -> Compared:
         for number, (organ, dice) in enumerate(zip(("liver", "spleen"), DICE[label], strict=True), start=1)
     ] + [row("case 0", "gallbladder", 3, NAN)]
     cost = replace(COST, parameters=20_000_000, peak_mb=NAN) if label == TEACHER else COST
-    return Compared(label, Path("runs") / f"run-of-{label[:7]}", rows, summarise(rows, {}), cost, {"kd_lambda": "0.5"})
+    return Compared(label, f"run-of-{label[:7]}", rows, summarise(rows, {}), cost, {"kd_lambda": "0.5"})
 
 
 def row(case: str, organ: str, number: int, dice: float) -> Row:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from autosam_models.teacher.convolution import Conv3d
 from safetensors import safe_open
 from small_models import PATCH, write_model
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autosam_models import build_model
+from autosam_models.convolution import Conv3d
 from autosam_platform.data.description import load_description
 from autosam_platform.data.geometry import Volume
 from autosam_platform.evaluation.cost import cost_of, flop_of_pass

@@ -21,7 +21,7 @@ LARGEST_SCALE = 0.1  # image · (1 ± 0.1)
 LARGEST_SHIFT = 0.1  # image ± 0.1, in the units the network sees
 
 PatchKind = Kind | Literal["probabilities"]
-"""``probabilities``: one channel per class, in 255ths; interpolated as an image, mirrored as a label."""
+"""``probabilities``: a channel per class, in 255ths, rounded or not; turned like an image, mirrored like a label."""
 
 _LEFT_RIGHT = 2  # W of D, H, W
 
@@ -119,7 +119,7 @@ def _turn(
     slices_1NHW = array_CDHW.reshape(1, channels * depth, high, wide).float()  # every slice turns alike
     mode = "nearest" if kind == "label" else "bilinear"
     turned = grid_sample(slices_1NHW, grid_1HW2, mode, padding_mode="border", align_corners=False)
-    if kind == "probabilities":
+    if not array_CDHW.is_floating_point():
         turned.round_()
     return turned.reshape(channels, depth, *size_DHW[1:]).to(array_CDHW.dtype)
 

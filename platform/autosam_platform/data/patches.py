@@ -18,8 +18,8 @@ class Patch(TypedDict):
     """What the network trains on.
 
     ``image``: 1, D, H, W, float32, scaled. ``label``: 1, D, H, W, uint8 class ids. ``annotated``: K, bool, the classes
-    that the case annotates and the background. ``probabilities``: K, D, H, W, uint8, in 255ths, where a teacher gives
-    them.
+    that the case annotates and the background. ``probabilities``: K, D, H, W, in 255ths, uint8 or float32 as a teacher
+    gives them.
     """
 
     image: Tensor
@@ -35,7 +35,9 @@ class Teacher(Protocol):
     def probabilities(
         self, case: StoredCase, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]
     ) -> np.ndarray:
-        """Probability of each class in the part of a case, in 255ths: K, D, H, W, uint8; background outside it."""
+        """Probability of each class in the part of a case, in 255ths: K, D, H, W, uint8 where they are rounded, else
+        float32; background outside the case.
+        """
         ...
 
 

@@ -5,7 +5,6 @@ case carries a hash of its own files too, so a changed file is prepared again an
 """
 
 import functools
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +34,7 @@ from autosam_platform.data.store import (
     write_case,
     write_record,
 )
-from autosam_platform.files import content_hash, locked, write_text
+from autosam_platform.files import content_hash, locked, remove_leftovers, write_text
 
 __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset", "prepare", "prepare_case"]
 
@@ -81,7 +80,7 @@ def prepare(
     folder = workspace / "prepared" / f"{description.name}-{content_hash(VERSION, schema, spacing, str(place))[:8]}"
     plan = CasePlan(description, spacing, (folder / "cases").absolute())
     with locked(folder / ".lock"):
-        _remove_leftovers(plan.folder)
+        remove_leftovers(plan.folder)
         records = map_tasks(
             functools.partial(prepare_case, plan=plan),
             cases,
@@ -175,11 +174,3 @@ def _entry(case: Case, record: CaseRecord) -> CaseEntry:
         status=record.status,
         reasons=record.reasons,
     )
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Temporary files of a preparation that was killed; its lock is ours now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if re.match(r"\.[0-9a-f]{8}\.tmp-", path.name):
-            path.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from autosam_platform.evaluation.cost import ModelCost
@@ -31,14 +30,14 @@ class Compared:
 
     Attributes:
         label: its part in the comparison.
-        run: folder of its run.
+        run: name of its run.
         rows, summary: its scores.
         cost: measured with the same scan and overlap as the other models'.
         lineage: what it was made from: λ, the teacher's hash, data, split.
     """
 
     label: Label
-    run: Path
+    run: str
     rows: Sequence[Row]
     summary: Summary
     cost: ModelCost
@@ -80,7 +79,7 @@ def counts(models: Models, organ: str) -> str:
 
 def runs(models: Models) -> str:
     """Which runs the models are, in words."""
-    return "Runs: " + ", ".join(f"{label} {model.run.name}" for label, model in models.items()) + "."
+    return "Runs: " + ", ".join(f"{label} {model.run}" for label, model in models.items()) + "."
 
 
 def retention(models: Models, label: Label, organ: str = MEAN) -> float:

@@ -34,7 +34,7 @@ class DistillationObjective(nn.Module):
         self._segmentation = SegmentationObjective()
 
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, uint8, in 255ths)."""
+        """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, in 255ths)."""
         losses = self._segmentation(logits_BKDHW, batch)
         distance_B = self._distance(logits_BKDHW.float(), batch["probabilities"].float() / WHOLE)
         loss_B = self._lambda * losses["loss"] + (1 - self._lambda) * distance_B

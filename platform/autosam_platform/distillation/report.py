@@ -88,7 +88,7 @@ class Report:
 
     def _model(self, label: Label) -> dict[str, Any]:
         model = self.models[label]
-        values = {"run": model.run.name, "retention_percent": retention(self.models, label)}
+        values = {"run": model.run, "retention_percent": retention(self.models, label)}
         nested = {"cost": model.cost.as_json(), "lineage": dict(model.lineage)}
         return without_nan(values) | model.summary.as_json() | nested
 
@@ -149,7 +149,7 @@ def _lines(models: Models, label: Label) -> Iterator[dict[str, Any]]:
         score = model.overlap(organ)
         line = {
             "model": label,
-            "run": model.run.name,
+            "run": model.run,
             "organ": organ,
             "n_cases": score.n,
             "dice_percent": 100 * score.dice,

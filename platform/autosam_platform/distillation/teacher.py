@@ -1,17 +1,20 @@
 """A teacher's probabilities for the training cases: computed once by Ray tasks, or anew for every patch."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from autosam_platform.cluster import cores_per_task, map_tasks
+from autosam_platform.data.description import LabelClass
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.probabilities import (
+    WHOLE,
     ProbabilityRecord,
     quantised,
     read_probabilities,
@@ -19,7 +22,7 @@ from autosam_platform.data.probabilities import (
     write_probabilities,
 )
 from autosam_platform.data.store import StoredCase
-from autosam_platform.files import content_hash, locked
+from autosam_platform.files import content_hash, locked, remove_leftovers
 from autosam_platform.inference.model_folder import WEIGHTS, ModelCard, files_hash, read_card
 from autosam_platform.inference.predictor import bytes_of_prediction, loaded
 from autosam_platform.inference.sliding_window import Window, sweep_order
@@ -51,38 +54,43 @@ class TrainedTeacher:
     def of(cls, folder: Path, overlap: float) -> Self:
         return cls(folder, files_hash(folder), overlap)
 
-    def quantised(self, case: StoredCase, within: Window | None = None) -> np.ndarray:
-        """Probabilities of a whole case in 255ths, by the sliding window that evaluates the model: K, D, H, W, uint8.
+    def answers(self, case: StoredCase, within: Window | None = None) -> Iterator[tuple[Window, Tensor]]:
+        """Probabilities of a case, part by part, by the sliding window that evaluates models.
 
         Args:
             within: a box; what is outside of it is not computed and means nothing.
+
+        Yields:
+            the place of a part along D, H, W, and its K, D, H, W, float32.
         """
         predictor = loaded(self.folder, self.identity, self.overlap)
-        image_DHW = case.image()
         order = sweep_order(case.shape_DHW, predictor.card.patch)
-        result_KDHW = np.empty((predictor.card.num_classes, *case.shape_DHW), np.uint8)
-        swept_KDHW = torch.from_numpy(result_KDHW).permute(0, *(1 + axis for axis in order))
-        for slab in predictor.logits(image_DHW, order, within=within):
-            swept_KDHW[:, slab.start : slab.stop] = quantised(slab.logits_KDHW.softmax(0))
-        return result_KDHW
+        back = [0, *(1 + order.index(axis) for axis in range(3))]
+        for slab in predictor.logits(case.image(), order, within=within):
+            place = [slice(None)] * 3
+            place[order[0]] = slice(slab.start, slab.stop)
+            yield tuple(place), slab.logits_KDHW.softmax(0).permute(back).cpu()
 
 
 @dataclass(frozen=True)
 class OnlineTeacher:
-    """Asks the network for every patch anew: the same numbers as stored ones, at the cost of its windows each time."""
+    """Asks the network for every patch anew: what is stored is these numbers, rounded to 255ths."""
 
     teacher: TrainedTeacher
 
     def probabilities(self, case: StoredCase, corner_DHW: _Place, size_DHW: _Place) -> np.ndarray:
-        """See ``data.patches.Teacher``."""
+        """See ``data.patches.Teacher``; float32."""
         starts = [max(first, 0) for first in corner_DHW]
         stops = [min(first + n, end) for first, n, end in zip(corner_DHW, size_DHW, case.shape_DHW, strict=True)]
         box = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
-        inside_KDHW = self.teacher.quantised(case, box)[:, *box]
-        patch_KDHW = np.zeros((len(inside_KDHW), *size_DHW), np.uint8)
-        patch_KDHW[0] = 255
+        num_classes = read_card(self.teacher.folder).num_classes
+        case_KDHW = np.empty((num_classes, *case.shape_DHW), np.float32)
+        for part, probabilities_KDHW in self.teacher.answers(case, box):
+            case_KDHW[:, *part] = probabilities_KDHW.numpy() * WHOLE
+        patch_KDHW = np.zeros((num_classes, *size_DHW), np.float32)
+        patch_KDHW[0] = WHOLE
         place = (slice(a - first, b - first) for a, b, first in zip(starts, stops, corner_DHW, strict=True))
-        patch_KDHW[:, *place] = inside_KDHW
+        patch_KDHW[:, *place] = case_KDHW[:, *box]
         return patch_KDHW
 
 
@@ -113,6 +121,7 @@ def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace
     folder = workspace / "teachers" / f"{prepared.name}-{made_of[:8]}"
     cases = prepared.cases("train")
     with locked(folder / ".lock"):  # of several fits with this teacher, one computes, and the others wait
+        remove_leftovers(folder)
         known = {case.case_id: _known(folder, case, made_of) for case in cases}
         missing = [case for case in cases if known[case.case_id] is None]
         made = _computed(teacher, missing, folder, made_of)
@@ -128,10 +137,7 @@ def require_match(card: ModelCard, prepared: PreparedDataset) -> None:
     """
     description = prepared.description
     sides = {
-        "classes": (
-            [f"{each.id} {each.name}" for each in card.classes],
-            [f"{each.id} {each.name}" for each in description.classes],
-        ),
+        "classes": ([_text(each) for each in card.classes], [_text(each) for each in description.classes]),
         "spacing (x, y, z) in mm": (list(card.spacing_xyz), list(prepared.spacing_xyz)),
         "HU window": (list(card.hu_window), list(description.hu_window)),
         "scaling": (card.scaling.model_dump(exclude_none=True), description.scaling.model_dump(exclude_none=True)),
@@ -143,6 +149,18 @@ def require_match(card: ModelCard, prepared: PreparedDataset) -> None:
             f"the teacher {card.run_id} and the student's dataset {prepared.name} do not match:\n{listed}\n"
             "Name a teacher that was trained on this dataset at this spacing, or prepare the dataset as the teacher's."
         )
+    seen = set(card.split.get("train", ())) if card.dataset == prepared.name else set()
+    leaked = sorted(seen & {case.case_id for case in prepared.cases("test")})
+    if leaked:
+        raise MismatchError(
+            f"the teacher {card.run_id} was trained on test cases of {prepared.name}: {', '.join(leaked)}. Train "
+            "teacher and student with the same split: what it scores on these cases means nothing."
+        )
+
+
+def _text(label_class: LabelClass) -> str:
+    pair = f" (other side: {label_class.mirror})" if label_class.mirror else ""
+    return f"{label_class.id} {label_class.name}{pair}"
 
 
 def _known(folder: Path, case: StoredCase, made_of: str) -> ProbabilityRecord | None:
@@ -164,8 +182,13 @@ def _computed(
 
 def _compute(teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, case: StoredCase) -> ProbabilityRecord:
     torch.set_num_threads(threads)
-    content = content_hash(made_of, case.record.content)
-    return write_probabilities(folder, case.case_id, content, teacher.quantised(case))
+    num_classes = read_card(teacher.folder).num_classes
+    case_KDHW = np.empty((num_classes, *case.shape_DHW), np.uint8)
+    for part, probabilities_KDHW in teacher.answers(case):
+        case_KDHW[:, *part] = quantised(probabilities_KDHW).numpy()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU
+    return write_probabilities(folder, case.case_id, content_hash(made_of, case.record.content), case_KDHW)
 
 
 def _memory(card: ModelCard, weights: int, case: StoredCase) -> int:

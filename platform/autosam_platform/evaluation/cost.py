@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop
 
 from autosam_platform.data.geometry import Volume, read_scan
 from autosam_platform.inference.predictor import Predictor, predict_volume
+from autosam_platform.inference.sliding_window import Progress
 from autosam_platform.measure import machine, measure
 
 _CPU = torch.device("cpu")
@@ -48,8 +49,15 @@ class ModelCost:
         """All of it; memory as None where it is unknown."""
         return asdict(self) | {"peak_mb": None if math.isnan(self.peak_mb) else self.peak_mb}
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The cost that ``as_json`` gave."""
+        depth, height, width = values["patch"]
+        peak_mb = math.nan if values["peak_mb"] is None else values["peak_mb"]
+        return cls(**values | {"patch": (depth, height, width), "peak_mb": peak_mb})
 
-def cost_of(model_folder: Path, scan: Path | Volume, overlap: float) -> ModelCost:
+
+def cost_of(model_folder: Path, scan: Path | Volume, overlap: float, progress: Progress | None = None) -> ModelCost:
     """Predict ``scan`` once, on the CPU, and tell what that took.
 
     Two models compare only if they are measured with the same scan, overlap and machine, with nothing else running.
@@ -58,6 +66,7 @@ def cost_of(model_folder: Path, scan: Path | Volume, overlap: float) -> ModelCos
         model_folder: ``model/`` of a run.
         scan: a NIfTI file, or a canonical volume in HU.
         overlap: of neighbouring windows.
+        progress: called with the windows done and the windows in all.
 
     Raises:
         ModelFolderError: the folder holds no usable model.
@@ -68,7 +77,7 @@ def cost_of(model_folder: Path, scan: Path | Volume, overlap: float) -> ModelCos
     model, card = predictor.model, predictor.card
     # Counting comes first, since a process's first pass is slower than those after it.
     flop = flop_of_pass(model, card.patch, predictor.amp)
-    measured = measure(lambda: predict_volume(predictor, volume), _CPU)
+    measured = measure(lambda: predict_volume(predictor, volume, progress=progress), _CPU)
     held_mb = sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers())) / 1e6
     size = "×".join(str(n) for n in volume.array_DHW.shape)
     return ModelCost(

@@ -54,6 +54,10 @@ class ModelCard(BaseModel):
     scaling: Scaling
     nsd_tolerance_mm: PositiveFloat
     dataset: str
+    data_fingerprint: str | None = None
+    """Hash of the prepared dataset; older models may not say."""
+    split: dict[str, list[str]] = {}
+    """Ids of the cases that it was trained, validated and tested on."""
     lineage: dict[str, str] = {}
     """What the model learned from beside the labels, such as its teacher."""
 
