@@ -1,12 +1,14 @@
 """Other people's networks, made to take any size: pad at the far ends, ask the network, crop.
 
-Their convolutions become ours, which are right on small grids on CPUs (``convolution.SMALL_GRID``).
+Their convolutions and norms become ours, which are right and fast on CPUs too; there the channels of a voxel lie side
+by side, with which a convolution's gradients take a quarter of the time.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.convolution import make_safe
+from autosam_models.convolution import with_our_layers
 
 Size = tuple[int, int, int]
 
@@ -25,7 +27,7 @@ class AnySize(nn.Module):
 
     def __init__(self, network: nn.Module, edge: int, patch: Size) -> None:
         super().__init__()
-        self.network, self.edge = make_safe(network), edge
+        self.network, self.edge = with_our_layers(network), edge
         self._fitting(patch)
 
     def forward(self, image_BCDHW: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ class FixedSize(nn.Module):
 
     def __init__(self, network: nn.Module, size: Size) -> None:
         super().__init__()
-        self.network, self.size = make_safe(network), size
+        self.network, self.size = with_our_layers(network), size
 
     def forward(self, image_BCDHW: Tensor) -> Tensor:
         """Segment an image of up to the network's D, H, W: ``logits_BKDHW`` of the image's.
@@ -80,6 +82,8 @@ def _padded_and_cropped(network: nn.Module, image_BCDHW: Tensor, size: Size) -> 
     missing = (size[0] - depth, size[1] - height, size[2] - width)
     if any(missing):
         image_BCDHW = F.pad(image_BCDHW, (0, missing[2], 0, missing[1], 0, missing[0]), mode="replicate")
+    if image_BCDHW.device.type == "cpu":
+        image_BCDHW = image_BCDHW.clone(memory_format=torch.channels_last_3d)
     return network(image_BCDHW)[:, :, :depth, :height, :width]
 
 

@@ -28,12 +28,15 @@ class Conv3d(nn.Conv3d):
         return conv3d(x_BCDHW, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups)
 
 
-def make_safe(network: nn.Module) -> nn.Module:
-    """Let ``Conv3d`` do the work of every plain ``nn.Conv3d`` in someone else's network; its weights and names stay."""
-    for module in network.modules():
-        if type(module) is nn.Conv3d:
-            module.__class__ = Conv3d
-    return network
+class ConvTranspose3d(nn.ConvTranspose3d):
+    """``nn.ConvTranspose3d`` whose result has the channels of a voxel side by side on CPUs, as ``Conv3d`` likes it."""
+
+    def forward(self, x_BCDHW: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve."""
+        if x_BCDHW.device.type != "cpu":
+            return super().forward(x_BCDHW, output_size)
+        x_BCDHW = x_BCDHW.contiguous(memory_format=torch.channels_last_3d)
+        return super().forward(x_BCDHW, output_size).contiguous(memory_format=torch.channels_last_3d)
 
 
 def conv3d(
@@ -58,14 +61,11 @@ def conv3d(
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """Instance normalisation that keeps channels-last memory as it is.
+    """Instance normalisation, without running statistics, that keeps channels-last memory as it is.
 
     ``F.instance_norm`` first makes its input contiguous, and so puts two transpositions between any two convolutions
     of the token grid's maps. Batch normalisation of one sample by its own statistics is the same function.
     """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=True)
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
         """Normalise each sample's channels over D, H, W; the shape stays."""
@@ -80,6 +80,27 @@ def conv_norm_relu(in_channels: int, out_channels: int, stride: int = 1) -> nn.S
     """A 3 x 3 x 3 convolution, instance normalisation with learned scale and shift, ReLU."""
     return nn.Sequential(
         Conv3d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-        InstanceNorm(out_channels),
+        InstanceNorm(out_channels, affine=True),
         nn.ReLU(inplace=True),
     )
+
+
+OURS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv3d: Conv3d,
+    nn.ConvTranspose3d: ConvTranspose3d,
+    nn.InstanceNorm3d: InstanceNorm,
+}
+
+
+def with_our_layers(network: nn.Module) -> nn.Module:
+    """Let our classes do the work of torch's in someone else's network; its weights and their names stay.
+
+    Raises:
+        ValueError: its instance norms keep running statistics, which ours do not.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.InstanceNorm3d) and module.track_running_stats:
+            raise ValueError(f"{module} keeps running statistics: build the network with track_running_stats=False.")
+        if type(module) in OURS:
+            module.__class__ = OURS[type(module)]
+    return network

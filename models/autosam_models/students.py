@@ -1,9 +1,27 @@
 """The students that a teacher's knowledge is distilled into: SwinUNETR in two small widths."""
 
+from typing import Any
+
+from torch import nn
+
 from autosam_models.registry import Model, register
 from autosam_models.swin_unetr import OPTIONS, PATCH, swin_unetr
+from autosam_models.teacher.mask_decoder import ORGAN_PRIOR
 
 _WIDTHS = {"tiny": 12, "small": 24}
+
+
+def student(**sizes: Any) -> nn.Module:
+    """A SwinUNETR that starts from background, as the teacher does; see ``ORGAN_PRIOR``.
+
+    Args:
+        sizes: see ``swin_unetr``.
+    """
+    model = swin_unetr(**sizes)
+    bias_K = model.get_parameter("network.out.conv.conv.bias")
+    nn.init.constant_(bias_K[1:], ORGAN_PRIOR)
+    return model
+
 
 for _name, _width in _WIDTHS.items():
     register(
@@ -11,7 +29,7 @@ for _name, _width in _WIDTHS.items():
             name=f"swin_unetr_{_name}",
             role="student",
             source=f"AutoSAM Adapter, Sec. 3.5; MONAI's SwinUNETR, feature size {_width}",
-            build=swin_unetr,
+            build=student,
             defaults={"patch": PATCH, "feature_size": _width},
             options=OPTIONS,
         )

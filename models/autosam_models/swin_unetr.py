@@ -29,11 +29,13 @@ def swin_unetr(
     """
     from monai.networks.nets.swin_unetr import SwinUNETR  # takes seconds to import
 
+    from autosam_models.swin_blocks import with_our_attention
+
     with _LinspaceOnCpu():
         network = SwinUNETR(
             in_channels, num_classes, feature_size=feature_size, use_checkpoint=activation_checkpointing
         )
-    return AnySize(network, _EDGE, patch)
+    return AnySize(with_our_attention(network), _EDGE, patch)
 
 
 class _LinspaceOnCpu(TorchFunctionMode):

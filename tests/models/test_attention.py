@@ -6,7 +6,7 @@ from reference.autosam_reference import attend, attend_by_groups, groups
 
 from autosam_models.teacher import attention as attention_module
 from autosam_models.teacher.attention import WindowAttention
-from autosam_models.teacher.windows import FOREIGN, Windows, region_codes
+from autosam_models.windows import FOREIGN, Windows, region_codes
 
 GRIDS = [(4, 4, 4), (8, 4, 4), (5, 6, 7), (9, 3, 1), (2, 2, 2), (8, 8, 12)]
 

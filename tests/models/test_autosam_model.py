@@ -48,6 +48,7 @@ VARIANTS = {
     "window": 4,
     "adapter_ratio": 0.25,
     "adapter_kernel": 5,
+    "adapter_blocks": "even",
     "neck_channels": 12,
     "apg": False,
     "apg_widths": (4, 6, 8),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autosam_models.convolution import Conv3d, InstanceNorm, make_safe
+from autosam_models.convolution import Conv3d, InstanceNorm, with_our_layers
 
 
 def kernel_gradient(conv: nn.Module, x_BCDHW: Tensor, *, bf16: bool) -> Tensor:
@@ -19,7 +19,7 @@ def kernel_gradient(conv: nn.Module, x_BCDHW: Tensor, *, bf16: bool) -> Tensor:
 )
 def test_kernels_gradient_under_autocast_is_right_on_small_grids(seed, stride, grid):
     torch.manual_seed(seed)
-    conv = make_safe(nn.Conv3d(24, 24, 3, stride=stride, padding=1, bias=False))
+    conv = with_our_layers(nn.Conv3d(24, 24, 3, stride=stride, padding=1, bias=False))
     x_BCDHW = torch.randn(1, 24, *grid)
     expected = kernel_gradient(conv, x_BCDHW, bf16=False)
     for _ in range(5):  # what was wrong came from memory that others had used
@@ -58,28 +58,46 @@ def test_a_convolution_made_safe_is_the_same_function(options, trained):
     theirs = nn.Conv3d(4, 8, 3, **options)
     ours = nn.Conv3d(4, 8, 3, **options)
     ours.load_state_dict(theirs.state_dict())
-    make_safe(ours)
+    with_our_layers(ours)
     x_BCDHW = torch.randn(2, 4, 5, 6, 7)
     with torch.set_grad_enabled(trained):
         torch.testing.assert_close(ours(x_BCDHW), theirs(x_BCDHW))
 
 
-def test_only_plain_convolutions_are_made_safe_and_names_stay():
+@pytest.mark.parametrize("output_size", [None, [9, 9, 9]])
+def test_a_transposed_convolution_is_torchs_with_channels_last(output_size):
+    torch.manual_seed(0)
+    theirs, ours = nn.ConvTranspose3d(3, 2, 2, stride=2), nn.ConvTranspose3d(3, 2, 2, stride=2)
+    ours.load_state_dict(theirs.state_dict())
+    x_BCDHW = torch.randn(2, 3, 4, 4, 4)
+    out_BCDHW = with_our_layers(ours)(x_BCDHW, output_size)
+    torch.testing.assert_close(out_BCDHW, theirs(x_BCDHW, output_size))
+    assert out_BCDHW.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_only_torchs_own_layers_become_ours_and_names_stay():
     class Special(nn.Conv3d):
         pass
 
-    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Sequential(Special(2, 2, 1), nn.ConvTranspose3d(2, 2, 2)))
+    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Sequential(Special(2, 2, 1), nn.InstanceNorm3d(2, affine=True)))
     names = list(network.state_dict())
-    make_safe(network)
-    assert [type(each) for each in (network[0], *network[1])] == [Conv3d, Special, nn.ConvTranspose3d]
+    with_our_layers(network)
+    assert [type(each) for each in (network[0], *network[1])] == [Conv3d, Special, InstanceNorm]
     assert list(network.state_dict()) == names
+
+
+def test_instance_norm_without_scale_and_with_running_statistics():
+    x_BCDHW = torch.randn(2, 4, 3, 4, 5)
+    torch.testing.assert_close(with_our_layers(nn.InstanceNorm3d(4))(x_BCDHW), nn.InstanceNorm3d(4)(x_BCDHW))
+    with pytest.raises(ValueError, match="running statistics"):
+        with_our_layers(nn.InstanceNorm3d(4, track_running_stats=True))
 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_instance_norm_is_torchs_and_keeps_channels_last(batch):
     torch.manual_seed(0)
     x = torch.randn(batch, 4, 3, 4, 5).to(memory_format=torch.channels_last_3d)
-    norm = InstanceNorm(4)
+    norm = InstanceNorm(4, affine=True)
     torch.nn.init.normal_(norm.weight)
     expected = torch.nn.functional.instance_norm(x, weight=norm.weight, bias=norm.bias)
     torch.testing.assert_close(norm(x), expected)

@@ -1,10 +1,44 @@
 """Spatial adapter (Sec. 3.2, Fig. 2B): a bottleneck with a depth-wise 3D convolution inside."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autosam_models.teacher.parts import in_parts
+
+CHOICES: dict[str, Callable[[int, int], bool]] = {
+    "all": lambda block, depth: True,
+    "none": lambda block, depth: False,
+    "even": lambda block, depth: block % 2 == 0,
+    "odd": lambda block, depth: block % 2 == 1,
+    "first_half": lambda block, depth: block < depth // 2,
+    "last_half": lambda block, depth: block >= depth // 2,
+}
+"""Names for some of a number of blocks, which are counted from 0."""
+
+
+def blocks_with_adapter(choice: str | int, depth: int) -> frozenset[int]:
+    """Numbers of the blocks that have a spatial adapter; in the paper all.
+
+    Args:
+        choice: one of ``CHOICES``, or numbers of blocks such as ``"0,3,5"``. A single one may be an integer, which is
+            what a recipe and a command line make of it.
+        depth: how many blocks there are.
+
+    Raises:
+        ValueError: it is neither, or names a block that is not there.
+    """
+    if choice in CHOICES:
+        return frozenset(block for block in range(depth) if CHOICES[str(choice)](block, depth))
+    words = [word.strip() for word in str(choice).split(",")]
+    if not all(word.isdecimal() and int(word) < depth for word in words):
+        raise ValueError(
+            f"adapter_blocks={choice!r} is no choice of the {depth} blocks: give {', '.join(CHOICES)}, or numbers "
+            f"from 0 to {depth - 1} such as {depth // 2},{depth - 1}."
+        )
+    return frozenset(int(word) for word in words)
 
 
 class SpatialAdapter(nn.Module):

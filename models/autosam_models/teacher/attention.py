@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.windows import Grid
+from autosam_models.windows import Grid
 
 SMALL_WINDOW = 128
 """Tokens of a window up to which attention on a CPU is written out in training too."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.teacher.adapter import SpatialAdapter
+from autosam_models.teacher.adapter import SpatialAdapter, blocks_with_adapter
 from autosam_models.teacher.encoder import STAGES, Block, ImageEncoder, neck
 from autosam_models.teacher.mask_decoder import FusionSize, MaskDecoder
 from autosam_models.teacher.patch_embedding import PatchEmbedding
@@ -31,6 +31,7 @@ class AutoSAM(nn.Module):
         window: edge of an attention window in tokens; every second block's are shifted by half of it.
         adapter_ratio: bottleneck of the spatial adapters as a share of ``embed_dim``.
         adapter_kernel: edge of their depth-wise convolution, odd.
+        adapter_blocks: which blocks have one; see ``blocks_with_adapter``.
         neck_channels: channels of the stages' maps.
         apg: whether stage 4 passes through the auto prompt generator (Table 3).
         apg_widths: its channels per level.
@@ -63,6 +64,7 @@ class AutoSAM(nn.Module):
         window: int,
         adapter_ratio: float,
         adapter_kernel: int,
+        adapter_blocks: str | int,
         neck_channels: int,
         apg: bool,
         apg_widths: tuple[int, ...],
@@ -85,6 +87,7 @@ class AutoSAM(nn.Module):
                 f"doubles the token grid: choose a smaller upsample."
             )
         patch_grid = token_grid(patch, self.token_edge)
+        adapted = blocks_with_adapter(adapter_blocks, depth)
         self.encoder = ImageEncoder(
             embedding,
             PositionTables(embed_dim, plane_grid or patch_grid[1:], patch_grid),
@@ -95,7 +98,9 @@ class AutoSAM(nn.Module):
                     mlp_ratio,
                     window,
                     shifted=index % 2 == 1,
-                    adapter=SpatialAdapter(embed_dim, adapter_ratio, adapter_kernel),
+                    adapter=SpatialAdapter(embed_dim, adapter_ratio, adapter_kernel)
+                    if index in adapted
+                    else nn.Identity(),
                 )
                 for index in range(depth)
             ],

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from autosam_models.convolution import Conv3d
-from autosam_models.teacher.adapter import SpatialAdapter
 from autosam_models.teacher.attention import WindowAttention
 from autosam_models.teacher.parts import in_parts
 from autosam_models.teacher.patch_embedding import PatchEmbedding
 from autosam_models.teacher.positions import PositionTables
-from autosam_models.teacher.windows import Grid, Windows, region_codes
+from autosam_models.windows import Grid, Windows, region_codes
 
 STAGES = 4
 NORM_EPS = 1e-6  # SAM's, for both kinds of normalisation in its encoder
@@ -36,11 +35,10 @@ class Block(nn.Module):
 
     Args:
         window, shifted: how the token grid is cut for attention; see ``Windows.cut``.
+        adapter: a ``SpatialAdapter``, or ``nn.Identity`` for a block without.
     """
 
-    def __init__(
-        self, dim: int, heads: int, mlp_ratio: float, window: int, shifted: bool, adapter: SpatialAdapter
-    ) -> None:
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, window: int, shifted: bool, adapter: nn.Module) -> None:
         super().__init__()
         self.window, self.shifted = window, shifted
         self.adapter = adapter

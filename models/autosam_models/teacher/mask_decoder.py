@@ -55,7 +55,7 @@ class MaskDecoder(nn.Module):
         )
         factor = 2 if fusion == "half" else token_edge
         self.fuse = Fusion(maps * second, in_channels, fusion_width, factor)
-        self.norm = InstanceNorm(fusion_width)
+        self.norm = InstanceNorm(fusion_width, affine=True)
         self.classify = Conv3d(fusion_width, num_classes, 3, padding=1)
         # Nearly all voxels are background. Told so from the start, no organ has to be unlearned everywhere first;
         # without it, small ones stay at zero for hundreds of steps (docs/log.md, 2026-11-23).
