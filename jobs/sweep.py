@@ -70,6 +70,8 @@ def _trials(job: SweepJob, space: Space) -> int:
 
 def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
     base = job.experiment()
+    if _TEACHER in space.parameters:  # the recipe's own is not asked
+        base = space.experiment(base, {_TEACHER: space.parameters[_TEACHER].examples()[0]})
     dataset = prepared_dataset(base.dataset)
     dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
     teachers = _teachers(base, space)
@@ -77,7 +79,7 @@ def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
     sweep = Sweep(title, space, base, dataset, workspace(), trials, job.grid, job.seed, teachers)
     ledger = run_sweep(sweep, concurrent=job.concurrent, disk_gb=job.disk_gb)
     best = write_report(sweep, ledger)
-    numbers: dict[str, Any] = {"sweep": sweep.name(), "trials": len(ledger.trials), "best": best.model_dump()}
+    numbers: dict[str, Any] = {"sweep": sweep.name, "trials": len(ledger.trials), "best": best.model_dump()}
     if dataset.cases("test"):
         overlap = sweep.experiment(best.values).inference.overlap
         numbers |= evaluated(workspace() / "runs" / best.run, dataset, "test", overlap).as_json()

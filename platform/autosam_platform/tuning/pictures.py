@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.tuning.ledger import Trial
@@ -70,8 +72,10 @@ def _draw_curve(
 ) -> None:
     ordered = sorted(points.items())
     axes.plot([x for x, _ in ordered], [y for _, y in ordered], marker="o", color=colour)
+    rim = [withStroke(linewidth=3, foreground="white")]  # readable on the line
     for x, y in ordered:
-        axes.annotate(f"{y:.2f}", (x, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=9)
+        place: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 7), "ha": "center", "fontsize": 9}
+        axes.annotate(f"{y:.2f}", (x, y), path_effects=rim, **place)
     axes.set_title(title, fontsize=11, weight="bold")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

@@ -32,7 +32,7 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     best = ledger.best()
     if best is None:
         reasons = "\n".join(f"  trial {trial.number}: {trial.reason or trial.state}" for trial in ledger.trials)
-        raise SweepError(f"No trial of {sweep.name()} was finished:\n{reasons}")
+        raise SweepError(f"No trial of {sweep.name} was finished:\n{reasons}")
     write_text(sweep.folder / "best.yaml", best_recipe(sweep, best))
     _write_importances(sweep, ledger)
     _draw(sweep, ledger.of("finished"), front)
@@ -49,7 +49,7 @@ def pareto_front(space: Space, finished: list[Trial]) -> list[Trial]:
 def best_recipe(sweep: Sweep, best: Trial) -> str:
     """The experiment of the best trial as a recipe that every job takes: it finds the trial's run."""
     settings = sweep.experiment(best.values).model_dump(mode="json")
-    about = f"# The best of {sweep.name()}: trial {best.number}, mean Dice {best.dice:.4f} of the validation cases.\n"
+    about = f"# The best of {sweep.name}: trial {best.number}, mean Dice {best.dice:.4f} of the validation cases.\n"
     return about + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
@@ -57,7 +57,7 @@ def as_table(sweep: Sweep, ledger: Ledger, front: list[Trial]) -> Table:
     """The trials for a terminal: Dice in percent, the best one in bold, those of the Pareto front marked."""
     several = SIZE in sweep.space.objectives
     caption = "Dice: mean over organs and validation cases. Stopped early: the best Dice until then."
-    table = Table(title=f"{sweep.name()}: {sweep.trials} trials", caption=caption, box=SIMPLE_HEAD)
+    table = Table(title=f"{sweep.name}: {sweep.trials} trials", caption=caption, box=SIMPLE_HEAD)
     table.add_column("trial", justify="right")
     for name, parameter in sweep.space.parameters.items():
         table.add_column(name.rpartition(".")[2] + (f"\n({parameter.unit})" if parameter.unit else ""))
@@ -98,23 +98,23 @@ def _write_importances(sweep: Sweep, ledger: Ledger) -> None:
     if why_not:
         print(f"No importances: {why_not}.", flush=True)
     else:
-        save_importances(sweep.folder / "importances.png", found, sweep.name())
+        save_importances(sweep.folder / "importances.png", found, sweep.name)
 
 
 def _draw(sweep: Sweep, finished: list[Trial], front: list[Trial]) -> None:
     """The picture that goes with the space; one with many parameters and Dice alone has its importances."""
     parameters = sweep.space.parameters
     if SIZE in sweep.space.objectives:
-        save_front(sweep.folder / "pareto.png", finished, front, sweep.name())
+        save_front(sweep.folder / "pareto.png", finished, front, sweep.name)
     elif len(parameters) == 1:
         ((name, parameter),) = parameters.items()
         if isinstance(parameter, FloatParameter | IntParameter):
-            save_curve(sweep.folder / "curve.png", name, parameter, finished, f"{sweep.name()}, {sweep.prepared.name}")
+            save_curve(sweep.folder / "curve.png", name, parameter, finished, f"{sweep.name}, {sweep.prepared.name}")
 
 
 def _record(sweep: Sweep, ledger: Ledger, best: Trial) -> None:
     """Say in the sweep's record which trial is the best, and keep the files with it."""
-    run = open_run(sweep.workspace, sweep.name(), tags={}, params={})
+    run = open_run(sweep.workspace, sweep.name, tags={}, params={})
     counts = {f"autosam.sweep.{state}": len(ledger.of(state)) for state in ENDED}
     run.tag({"autosam.sweep.best_run": best.run, "autosam.sweep.best_trial": best.number, **counts})
     run.log({"sweep/best_dice": best.dice or 0.0}, step=0)

@@ -80,7 +80,7 @@ def _run_rest(sweep: Sweep, ledger: Ledger, concurrent: int | None, disk_gb: flo
     models = {count_parameters(each, sweep.prepared.num_classes) for each in _variants(sweep)}
     used = size_of(ledger.trials, sweep.workspace / "runs")
     needed = disk_needed(models, rest, plan.at_a_time)
-    print(f"{sweep.name()}: {rest} of {sweep.trials} trials to run, {plan.said}")
+    print(f"{sweep.name}: {rest} of {sweep.trials} trials to run, {plan.said}")
     print(f"Disk: {require_disk(needed, sweep.workspace, disk_gb, used)}", flush=True)
     _store_probabilities(sweep)
     watcher = Watcher(sweep, ledger)
@@ -155,6 +155,8 @@ def _scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler | None:
     would be the first to go.
     """
     training = sweep.base.training
+    if {"training.epochs", "training.validate_every"} & set(sweep.space.parameters):
+        return None  # trials have no epochs in common
     if sweep.grid or len(sweep.space.objectives) > 1 or training.validate_every >= training.epochs:
         return None
     if not _state_is_told():

@@ -1,5 +1,6 @@
 """What a sweep is: a space of settings around a base, and the name that follows from all that decides its trials."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class Sweep:
         section = section.model_copy(update={"teacher": self.teachers.get(section.teacher, section.teacher)})
         return experiment.model_copy(update={"distillation": section})
 
+    @functools.cached_property
     def name(self) -> str:
         """Title and a hash of all that decides which trials are made."""
         run = self.experiment({}).run_id(self.prepared.fingerprint)
@@ -63,4 +65,4 @@ class Sweep:
     @property
     def folder(self) -> Path:
         """Where the sweep keeps what it knows."""
-        return self.workspace / "sweeps" / self.name()
+        return self.workspace / "sweeps" / self.name

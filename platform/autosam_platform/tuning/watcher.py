@@ -44,7 +44,7 @@ class Watcher(ray.tune.Callback):
             "data_fingerprint": sweep.prepared.fingerprint,
         }
         params = flatten(sweep.base.model_dump(mode="json"))
-        run = open_run(sweep.workspace, sweep.name(), tags=tags, params=params)
+        run = open_run(sweep.workspace, sweep.name, tags=tags, params=params)
         self._parent = run.mlflow_id
         state = "FAILED"
         try:
