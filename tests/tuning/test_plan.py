@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from autosam_platform.config import ComputeSection, Experiment
+from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.plan import PlanError, disk_needed, prune, require_disk, share, size_of
-from autosam_platform.tuning.size import count_parameters
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
 

@@ -23,9 +23,9 @@ from ray.util.state.exception import RayStateApiException
 from autosam_platform.cluster import connect
 from autosam_platform.config import Experiment
 from autosam_platform.distillation.fit import lesson_of
+from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import ENDED, Ledger
 from autosam_platform.tuning.plan import disk_needed, require_disk, share, size_of
-from autosam_platform.tuning.size import count_parameters
 from autosam_platform.tuning.space import DICE
 from autosam_platform.tuning.study import as_study
 from autosam_platform.tuning.sweep import Sweep, SweepError
@@ -170,11 +170,12 @@ def _scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler | None:
         max_t=training.epochs,
         reduction_factor=_REDUCTION,
     )
+    nobody: Any = None  # ASHA does not look at the controller
     for trial in ledger.of(*ENDED):
         known: Any = SimpleNamespace(trial_id=f"before-{trial.number}")  # all that ASHA looks at
-        scheduler.on_trial_add(None, known)
+        scheduler.on_trial_add(nobody, known)
         for epoch, dice in trial.heard:
-            scheduler.on_trial_result(None, known, {"epoch": epoch, DICE: dice})
+            scheduler.on_trial_result(nobody, known, {"epoch": epoch, DICE: dice})
     return scheduler
 
 

@@ -13,7 +13,7 @@ from autosam_platform.distillation.fit import fit_student
 from autosam_platform.inference.model_folder import CARD
 from autosam_platform.training.launch import FitResult, RunBusyError
 from autosam_platform.training.loop import NO_SCORE
-from autosam_platform.tuning.size import count_parameters
+from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.space import DICE, SIZE, Point
 from autosam_platform.tuning.sweep import Sweep
 
