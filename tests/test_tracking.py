@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.tracking import TrackingError, flatten, list_runs, open_run, read_curves
+from autosam_platform.tracking import PARENT, TrackingError, flatten, list_runs, open_run, read_curves, tag_run
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
@@ -32,6 +32,21 @@ def test_a_run_is_continued_under_its_name(tmp_path: Path) -> None:
     assert (summary.run_id, summary.state, summary.mean_dice, summary.epoch) == ("demo-0123", "FINISHED", 0.81, 3)
     assert (summary.role, summary.model, summary.dataset) == ("teacher", "autosam_demo", "phantom")
     assert read_curves(tmp_path, "demo-0123")["train/loss"] == [(1, 2.0), (2, 0.9)]
+
+
+def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path) -> None:
+    sweep = open_run(tmp_path, "sweep-0123", tags=TAGS, params={})
+    run = open_run(tmp_path, "demo-0123", tags=TAGS, params={})
+    tag_run(tmp_path, "demo-0123", {PARENT: sweep.mlflow_id})
+    assert run.tags()[PARENT] == sweep.mlflow_id
+    assert {each.state for each in list_runs(tmp_path)} == {"RUNNING"}
+    tag_run(tmp_path, "demo-0123", {"autosam.stopped": "early"}, "KILLED")
+    before = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
+    tag_run(tmp_path, "demo-0123", {}, "KILLED")
+    after = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
+    assert before.state == "KILLED" and before == after
+    tag_run(tmp_path, "demo-9999", {"a": "b"}, "FAILED")
+    assert len(list_runs(tmp_path)) == 2
 
 
 def test_an_unknown_run_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from autosam_platform.config import ComputeSection, Experiment
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import Trial
-from autosam_platform.tuning.plan import PlanError, disk_needed, prune, require_disk, share, size_of
+from autosam_platform.tuning.plan import PlanError, compute_of_each, disk_needed, prune, require_disk, share, size_of
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
 
@@ -46,6 +46,15 @@ def test_the_plan_is_said_in_words() -> None:
     assert share(ComputeSection(), two, 3, most=True).said.endswith("on 2 cores; 3 do not fit")
     said = share(ComputeSection(workers=2), [GPU_NODE], 2, most=False).said
     assert said == "2 trials at a time, 8 cores and 2 GPUs each, on 16 cores and 4 GPUs"
+
+
+def test_the_last_of_a_grid_takes_all_cores() -> None:
+    nodes, points = [{"CPU": 2}], [{"a": value} for value in (0.0, 0.2, 0.5)]
+    plan = share(ComputeSection(), nodes, 2, most=False)
+    computes = compute_of_each(ComputeSection(), plan, points, nodes)
+    assert [(point, compute.cpus_per_worker) for point, compute in computes] == [(None, 1), ({"a": 0.5}, 2)]
+    assert compute_of_each(ComputeSection(), plan, points[:2], nodes) == [(None, plan.compute)]
+    assert compute_of_each(ComputeSection(), plan, [], nodes) == [(None, plan.compute)]
 
 
 def test_a_trial_that_fits_nowhere_is_refused() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autosam_platform.config import ComputeSection, ConfigError
 from autosam_platform.tuning.ledger import Trial
+from autosam_platform.tuning.space import Point
 
 _MOST_CORES = 8  # of one worker, as for any fit
 _FLOAT = 4
@@ -64,6 +65,24 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     if most and at_a_time < wanted:
         said += f"; {wanted} do not fit"
     return Plan(at_a_time, compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cores}), said)
+
+
+Computes = list[tuple[Point | None, ComputeSection]]
+"""What the trials compute on: all of them, unless a later entry names the point."""
+
+
+def compute_of_each(compute: ComputeSection, plan: Plan, points: Sequence[Point], nodes: Nodes) -> Computes:
+    """The plan's for all, but the last of the known points share the cores that nobody is left to take.
+
+    Args:
+        points: that are certain to be tried, in order: those of a grid.
+    """
+    computes: Computes = [(None, plan.compute)]
+    last = len(points) % plan.at_a_time
+    if last:
+        wider = share(compute, nodes, last, most=False).compute
+        computes += [(point, wider) for point in points[-last:]]
+    return computes
 
 
 def _workers(nodes: Nodes, cores: int, gpu: bool) -> int:

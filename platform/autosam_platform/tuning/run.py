@@ -7,6 +7,7 @@ killed and started again loses nothing but the seconds since the last checkpoint
 import math
 import os
 import shutil
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,8 +26,8 @@ from autosam_platform.config import Experiment
 from autosam_platform.distillation.fit import lesson_of
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import ENDED, Ledger
-from autosam_platform.tuning.plan import disk_needed, require_disk, share, size_of
-from autosam_platform.tuning.space import DICE
+from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of
+from autosam_platform.tuning.space import DICE, Point
 from autosam_platform.tuning.study import as_study
 from autosam_platform.tuning.sweep import Sweep, SweepError
 from autosam_platform.tuning.trial import run_trial
@@ -84,8 +85,11 @@ def _run_rest(sweep: Sweep, ledger: Ledger, concurrent: int | None, disk_gb: flo
     print(f"Disk: {require_disk(needed, sweep.workspace, disk_gb, used)}", flush=True)
     _store_probabilities(sweep)
     watcher = Watcher(sweep, ledger)
+    known = [trial.values for trial in ledger.of("waiting")] if sweep.grid else []
+    computes = compute_of_each(sweep.base.compute, plan, known, nodes)
+    trial = ray.tune.with_parameters(run_trial, sweep=sweep, computes=computes)
     with watcher.record():
-        _tuner(sweep, ledger, watcher, plan.at_a_time, rest, plan.compute.model_dump()).fit()
+        _tuner(sweep, ledger, watcher, trial, plan.at_a_time).fit()
     if len(ledger.of(*ENDED)) < sweep.trials:
         raise SweepError("Ray Tune ended before all trials had: see the messages above; the same command continues")
 
@@ -104,18 +108,17 @@ def _store_probabilities(sweep: Sweep) -> None:
 
 
 def _tuner(
-    sweep: Sweep, ledger: Ledger, watcher: Watcher, at_a_time: int, rest: int, compute: dict[str, Any]
+    sweep: Sweep, ledger: Ledger, watcher: Watcher, trial: Callable[[Point], None], at_a_time: int
 ) -> ray.tune.Tuner:
     os.environ.update(_SETTINGS_OF_TUNE)
     shutil.rmtree(sweep.folder / "tune", ignore_errors=True)  # scratch: the ledger knows what matters
-    trial = ray.tune.with_parameters(run_trial, sweep=sweep, compute=compute)
     return ray.tune.Tuner(
         # A core held by a trial's own process would be missing for its workers: on a small machine, for ever.
         ray.tune.with_resources(trial, {"memory": 64 << 20}),
         tune_config=ray.tune.TuneConfig(
             search_alg=_search(sweep, ledger),
             scheduler=_scheduler(sweep, ledger),
-            num_samples=rest,
+            num_samples=sweep.trials - len(ledger.of(*ENDED)),
             max_concurrent_trials=at_a_time,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

@@ -7,6 +7,7 @@ Anything in the experiment description that decides a run can be varied, and eve
 
 import difflib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -37,23 +38,23 @@ class SpaceError(ConfigError):
     """A space that cannot be swept; the message names the file, the setting and what to do."""
 
 
-class _Parameter(Section):
+class _Parameter(Section, ABC):
     unit: str = ""
     """For people: shown beside the values."""
     help: str = ""
     """For people: what it does."""
 
+    @abstractmethod
     def distribution(self) -> BaseDistribution:
         """The values as Optuna describes them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def examples(self) -> list[Scalar]:
         """The values at the ends of what is allowed, and those that are named."""
-        raise NotImplementedError
 
+    @abstractmethod
     def grid_values(self) -> list[Scalar] | None:
         """The values of a grid, if they are named."""
-        raise NotImplementedError
 
     def setting(self, value: Scalar) -> Any:
         """What the experiment is given for ``value``."""

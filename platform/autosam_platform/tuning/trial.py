@@ -14,14 +14,15 @@ from autosam_platform.inference.model_folder import CARD
 from autosam_platform.training.launch import FitResult, RunBusyError
 from autosam_platform.training.loop import NO_SCORE
 from autosam_platform.training.size import count_parameters
+from autosam_platform.tuning.plan import Computes
 from autosam_platform.tuning.space import DICE, SIZE, Point
 from autosam_platform.tuning.sweep import Sweep
 
 
-def run_trial(values: Point, sweep: Sweep, compute: dict[str, Any]) -> None:
+def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:
     """One trial, in a process of its own: fit, report each validation to Tune, and in the end the weights kept."""
-    experiment = sweep.experiment(values)
-    experiment = Experiment.model_validate(experiment.model_dump() | {"compute": compute})
+    compute = next(compute for point, compute in reversed(computes) if point in (values, None))
+    experiment = sweep.experiment(values).model_copy(update={"compute": compute})
     _, trained = count_parameters(experiment, sweep.prepared.num_classes)
     result = _fitted(experiment, sweep, Validations(experiment.training.epochs, trained))
     dice, epochs = kept_dice(result.folder), experiment.training.epochs

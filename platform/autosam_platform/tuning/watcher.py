@@ -31,10 +31,15 @@ class Watcher(ray.tune.Callback):
         self._sweep, self._ledger = sweep, ledger
         self._trials: dict[str, Trial] = {}
         self._parent = ""
+        self._disk_full: OSError | None = None
 
     @contextmanager
     def record(self) -> Iterator[None]:
-        """The sweep's own record, open while it runs; its trials' runs are recorded as its children."""
+        """The sweep's own record, open while it runs; its trials' runs are recorded as its children.
+
+        Raises:
+            OSError: a trial found the disk full, which is no fault of the trial.
+        """
         sweep = self._sweep
         tags = {
             "name": sweep.title,
@@ -52,6 +57,10 @@ class Watcher(ray.tune.Callback):
             state = "FINISHED"
         except KeyboardInterrupt:
             state = "KILLED"
+            raise
+        except ray.tune.TuneError:
+            if self._disk_full is not None:
+                raise self._disk_full from None
             raise
         finally:
             self._tidy()
@@ -76,8 +85,9 @@ class Watcher(ray.tune.Callback):
         ours = self._trials[trial.trial_id]
         ours.dice, ours.trained_parameters = max(result[DICE], ours.dice or 0.0), result[SIZE]
         if "found" not in result:  # that is the trial's own report, at its end
-            ours.heard = [*ours.heard, (result["epoch"], result[DICE])]
-            self._say(ours, f"epoch {result['epoch']}: Dice {result[DICE]:.4f}")
+            epoch = result["epoch"]  # heard twice where the checkpoint that went with it was lost
+            ours.heard = [*(each for each in ours.heard if each[0] != epoch), (epoch, result[DICE])]
+            self._say(ours, f"epoch {epoch}: Dice {result[DICE]:.4f}")
             self._tag(ours)
         self._ledger.save()
 
@@ -93,15 +103,12 @@ class Watcher(ray.tune.Callback):
         self._end(ours, f"{how}: Dice {ours.dice:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """It failed; a full disk is no fault of the trial and ends the sweep.
-
-        Raises:
-            OSError: the disk is full.
-        """
+        """It failed, and stays failed; but a full disk ends the sweep, and the trial waits for the next start."""
         ours = self._trials[trial.trial_id]
         cause = _cause(trial)
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise cause
+            self._disk_full = cause
+            raise cause  # Tune ends with an error of its own
         ours.state, ours.reason = "failed", _reason(cause)
         self._end(ours, f"failed: {ours.reason}")
 
