@@ -88,9 +88,9 @@ def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
 
 def _teachers(base: Experiment, space: Space) -> dict[str, str]:
     """The folder of every teacher that a trial may have, trained where it is named by a recipe."""
-    names = [value for name, value, _ in space.examples(base) if name == _TEACHER] or [base.distillation.teacher]
+    named: list[Any] = [value for name, value, _ in space.examples(base) if name == _TEACHER]
     found = {}
-    for name in names:
+    for name in named or [base.distillation.teacher]:
         section = base.distillation.model_copy(update={"teacher": name, "kd_lambda": 0.0})
         folder = with_teacher(base.model_copy(update={"distillation": section}), RECIPES).distillation.teacher
         if folder is not None:

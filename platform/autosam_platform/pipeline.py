@@ -35,7 +35,7 @@ from autosam_platform.measure import machine
 from autosam_platform.tracking import TrackingError, open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.launch import FitResult, TrainingStopped
-from autosam_platform.training.size import ModelSettingsError
+from autosam_platform.training.size import ModelSettingsError, count_parameters
 
 # What a person can put right: shown without a traceback. Anything else is our fault and keeps its traceback.
 _EXPLAINED = (
@@ -203,7 +203,12 @@ def _lineage(card: ModelCard) -> dict[str, str]:
 
 
 def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
-    """Prepare and fit; each found where it is done."""
+    """Prepare and fit; each found where it is done.
+
+    Raises:
+        ModelSettingsError: the model cannot be built as described; said before anything is made for it.
+    """
+    count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
     dataset = prepared_dataset(experiment.dataset)
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
     result = fit_student(experiment, dataset, workspace())

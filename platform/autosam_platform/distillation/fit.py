@@ -13,7 +13,6 @@ from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
 from autosam_platform.inference.model_folder import read_card
 from autosam_platform.training.launch import FitResult, Lesson, find_fit, fit
-from autosam_platform.training.size import count_parameters
 
 
 def fit_student(
@@ -32,13 +31,11 @@ def fit_student(
     Raises:
         MismatchError: teacher and dataset have other classes, spacing or windows.
         ModelFolderError: the teacher's folder holds no usable model.
-        ModelSettingsError: the model cannot be built as described.
         TrainingStopped: see ``training.launch.fit``.
     """
     found = find_fit(experiment, prepared, workspace)
     if found is not None:
         return found
-    count_parameters(experiment, prepared.num_classes)  # refuses what cannot be built, before its teacher works
     return fit(experiment, prepared, workspace, lesson_of(experiment, prepared, workspace), callbacks, quiet)
 
 
