@@ -33,7 +33,7 @@ demo: $(STAMP)
 	$(PYTHON) jobs/train_teacher.py
 
 test: $(STAMP)
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

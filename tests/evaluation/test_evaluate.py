@@ -188,4 +188,5 @@ def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases:
     missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
     network = _memory(missing, card, weights=1000)
     # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
-    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * 19 + 20 * 16 * 19 * 23
+    # in place of a single window's 16; and 20 bytes for each voxel
+    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
