@@ -3,8 +3,10 @@
 import logging
 import os
 import secrets
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,15 +46,16 @@ def connect(**own_ray: Any) -> None:
     # the environment, so they have the job's values.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     try:
-        ray.init(
-            address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
-            runtime_env={
-                "py_modules": [_folder(autosam_platform), _folder(autosam_models)],
-                "env_vars": settings | {"AUTOSAM_WORKSPACE": str(workspace())},
-            },
-            logging_level=logging.WARNING,
-            **({} if joins else own_ray),
-        )
+        with nullcontext({}) if joins else _known_address() as address:
+            ray.init(
+                address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
+                runtime_env={
+                    "py_modules": [_folder(autosam_platform), _folder(autosam_models)],
+                    "env_vars": settings | {"AUTOSAM_WORKSPACE": str(workspace())} | address,
+                },
+                logging_level=logging.WARNING,
+                **({} if joins else own_ray),
+            )
     except ConnectionError as error:
         raise ConnectionError(
             f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it "
@@ -138,6 +141,23 @@ def _runs_here() -> bool:
         return address is not None
     log.warning("the Ray cluster at %s is gone (`ray stop` removes its traces); starting one for this job", address)
     return False
+
+
+@contextmanager
+def _known_address() -> Iterator[dict[str, str]]:
+    """Start Ray at an address that its processes can be told before it runs.
+
+    Ray Train's asks for the state of the cluster by that; where two of them run on one machine and neither was named,
+    it fails, and the cores of a stopped trial stay taken.
+    """
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = str(probe.getsockname()[1])
+    os.environ["RAY_GCS_SERVER_PORT"] = port
+    try:
+        yield {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+    finally:
+        del os.environ["RAY_GCS_SERVER_PORT"]
 
 
 def _use_own_token() -> None:

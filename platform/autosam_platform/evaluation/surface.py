@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from monai.metrics.utils import create_table_neighbour_code_to_surface_area
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
@@ -109,6 +108,8 @@ def _neighbour_codes(mask_DHW: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]
 @functools.lru_cache(maxsize=8)
 def _areas(spacing_DHW: Spacing) -> NDArray[np.float64]:
     """Area in mm² for each of the 256 neighbourhoods."""
+    from monai.metrics.utils import create_table_neighbour_code_to_surface_area  # takes seconds to import
+
     table, _ = create_table_neighbour_code_to_surface_area(spacing_DHW)
     return table.numpy().astype(np.float64)
 

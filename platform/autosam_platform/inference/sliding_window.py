@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from monai.data.utils import compute_importance_map, dense_patch_slices
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,6 +93,8 @@ def sliding_window(
         swept = [within[axis] for axis in order]
         box = [slice(each.start + gap, each.stop + gap) for each, gap in zip(swept, before, strict=True)]
         windows = [window for window in windows if _touch(window, box)]
+    from monai.data.utils import compute_importance_map  # takes seconds to import
+
     weight_DHW = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125, device=device)
     sums = _Accumulator(num_classes, patch[0], padded_DHW.shape, weight_DHW)
     network = _Network(model, num_classes, order, torch.device(device), amp, air=float(padded_DHW.min()))
@@ -162,6 +163,8 @@ def _pad(image_DHW: Tensor, patch: Size, value: float) -> tuple[Tensor, list[int
 def _windows(size: torch.Size, patch: Size, overlap: float) -> list[Window]:
     """All windows, lowest first; the last of each axis is moved back to end with the volume."""
     step = [want if want == have else max(int(want * (1 - overlap)), 1) for want, have in zip(patch, size, strict=True)]
+    from monai.data.utils import dense_patch_slices  # takes seconds to import
+
     return dense_patch_slices(size, patch, step)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,6 +28,8 @@ class SegmentationObjective(nn.Module):
     """
 
     def __init__(self) -> None:
+        from monai.losses import DiceLoss  # MONAI takes seconds to import, and most processes of a fit only wait
+
         super().__init__()
         self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, reduction="none")
 

@@ -185,7 +185,7 @@ def _scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler | None:
 def _state_is_told() -> bool:
     """Ray Train frees the workers of a trial that was stopped when it hears, from the dashboard, that it is gone."""
     try:
-        list_actors(limit=1, timeout=10)
+        list_actors(ray.get_runtime_context().gcs_address, limit=1, timeout=10)
     except (RayStateApiException, ConnectionError):
         return False
     return True
