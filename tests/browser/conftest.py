@@ -81,7 +81,7 @@ def served(workspace: Path, **environment: str) -> Iterator[Callable[..., str]]:
 def _wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     for _ in range(300):
         assert server.poll() is None, "the app's server ended by itself"
-        with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310  # our own address
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # our own address
             return
         time.sleep(0.2)
     pytest.fail(f"{address} did not answer within a minute")
