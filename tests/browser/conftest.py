@@ -1,21 +1,15 @@
-"""The app as a person has it: served by Streamlit, looked at in Chromium."""
+"""Chromium, and a page in it."""
 
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-ROOT = Path(__file__).parents[2]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 _QUIET += " --disable-component-update --disable-sync"
@@ -59,29 +53,3 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert not failures, failures
-
-
-@contextmanager
-def served(workspace: Path, **environment: str) -> Iterator[Callable[..., str]]:
-    """Serve the app on a port of its own; gives a function from a page and its parameters to an address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), f"--server.port={port}"]
-    settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), **environment}
-    server = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(server, f"http://127.0.0.1:{port}/_stcore/health")
-        yield lambda name="", **address: f"http://127.0.0.1:{port}/{name}?{urlencode(address)}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_for(server: subprocess.Popen[bytes], address: str) -> None:
-    for _ in range(300):
-        assert server.poll() is None, "the app's server ended by itself"
-        with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # our own address
-            return
-        time.sleep(0.2)
-    pytest.fail(f"{address} did not answer within a minute")
