@@ -56,7 +56,9 @@ def encode_labels(labels: Volume) -> Encoded:
     low, high = labels.array_DHW.min(), labels.array_DHW.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(f"its labels go from {low:g} to {high:g}, and a label map has ids from 0 to 255")
-    return _encoded(labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False)
+    return _encoded(
+        labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False
+    )
 
 
 def companded(image: np.ndarray) -> np.ndarray:
@@ -105,4 +107,4 @@ def _differences(codes_DHW: np.ndarray) -> np.ndarray:
 
 def _deflated(array: np.ndarray, strategy: int) -> bytes:
     packer = zlib.compressobj(level=1, strategy=strategy)
-    return packer.compress(np.ascontiguousarray(array)) + packer.flush()
+    return packer.compress(np.ascontiguousarray(array).data) + packer.flush()
