@@ -17,7 +17,7 @@ from autosam_platform.config import Positive, Section, parse, parse_job
 from autosam_platform.data.nifti import stem
 from autosam_platform.evaluation.pictures import save_case_picture
 from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
-from autosam_platform.files import workspace
+from autosam_platform.files import workspace, write_json
 from autosam_platform.inference.predictor import Predictor, predict_scan
 from autosam_platform.pipeline import Outcome, finished_run, prepared_dataset, run_job, train_and_evaluate
 
@@ -60,6 +60,8 @@ def _predict(job: PredictJob) -> Outcome:
     )
     seconds = with_total(prediction.watch.seconds)
     write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(scan): seconds})
+    # What the dashboard's viewer needs to show the label map over its scan.
+    write_json(target.with_name(f"{stem(target)}.scan.json"), {"scan": str(scan.resolve()), "run": run.name})
     print(f"Seconds: {as_line(seconds)}\nPicture: {picture}")
     return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
 

@@ -1,121 +1,114 @@
-"""One case: the scan in three planes with truth and prediction over it, and its metrics organ by organ."""
+"""One case: the scan in three planes with truth and prediction over it, organ surfaces, and its metrics.
+
+The address says what is shown: ``run`` and ``case``, ``with`` for a second run beside the first, or ``prediction``
+for a folder of the workspace's predictions. Crosshair, window and the like are the canvas's own part of it.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import get_args
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from autosam_platform.data.colours import organ_colour
-from autosam_platform.data.geometry import Volume
 from autosam_platform.files import workspace
-from dashboard.components import planes, records, volumes
+from dashboard.components import records, surfaces
 from dashboard.components.chooser import chosen
-from dashboard.components.places import run_folder
+from dashboard.components.figures import show
+from dashboard.components.places import ReadingError, checked_id, run_folder
+from dashboard.components.predictions import read_prediction
 from dashboard.components.records import CaseFiles
 from dashboard.components.states import explained, nothing
 from dashboard.components.text import plain
-from dashboard.components.volumes import Labels
+from dashboard.components.volume_viewer.cases import draw_case
 
-_MAPS = ("truth", "prediction")
-_MANNERS = (*get_args(planes.Manner), "hidden")
+_ALONE = "no other run"
 
 
-def _choose() -> tuple[str, CaseFiles] | None:
-    """The chosen run and its case; ``None``, with the reason on the page, where there is none to show."""
-    root = workspace()
-    evaluated = [name for name in records.run_folders(root) if records.case_ids(run_folder(root, name))]
-    if not evaluated:
+def _evaluated(root: Path) -> None:
+    """A case that a run was evaluated on."""
+    runs = [name for name in records.run_folders(root) if records.case_ids(run_folder(root, name))]
+    if not runs:
         nothing("No run of this workspace is evaluated yet.", "make demo")
-        return None
-    run_place, case_place = st.columns(2)
+        return
+    run_place, case_place, with_place = st.columns(3)
     with explained():
         with run_place:
-            run_id = chosen("run", evaluated)
-        folder = run_folder(root, run_id)
+            run_id = chosen("run", runs)
         with case_place:
-            case_id = chosen("case", records.case_ids(folder))
-        return run_id, records.read_case(root, folder, case_id)
-    return None
+            case_id = chosen("case", records.case_ids(run_folder(root, run_id)))
+        case = records.read_case(root, run_folder(root, run_id), case_id)
+        _say_missing(case)
+        with with_place:
+            second = _second(root, run_id, case_id, runs)
+        found = {run_id: case.prediction, **_beside(root, second, case)}
+        predictions = {name: path for name, path in found.items() if path is not None}
+        classes = dict(zip(case.rows["class_id"], case.rows["class_name"], strict=True))
+        draw_case(case.image, case.truth, predictions, classes, title=f"{case_id} · {run_id}")
+        st.fragment(_surfaces)({"truth": case.truth, **found}, classes)
+        _metrics(case.rows)
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What the controls say: HU window, how each label map is painted, and the organs that are."""
-
-    window: tuple[int, int]
-    manners: dict[str, str]
-    opacity: float
-    colours: dict[int, planes.Colour]
+def _say_missing(case: CaseFiles) -> None:
+    for reason in case.missing:
+        st.warning(plain(f"{reason}: it is not shown. Evaluating the run again writes predictions anew."))
 
 
-def _controls(organs: Mapping[int, str], run_id: str) -> _Look:
-    places = st.columns([5, 4, 4, 3])
-    names = list(planes.WINDOWS)
-    preset = places[0].segmented_control("Window", names, default=names[0], required=True, key="window")
-    manners = {
-        name: place.segmented_control(name.capitalize(), _MANNERS, default=manner, required=True, key=name)
-        for place, name, manner in zip(places[1:3], _MAPS, ("outlined", "filled"), strict=True)
-    }
-    opacity = places[3].slider("Opacity of fillings", 0, 100, 40, 5, format="%d%%", key="opacity") / 100
-    shown = st.pills(
-        "Organs",
-        list(organs),
-        selection_mode="multi",
-        default=list(organs),
-        format_func=lambda label: plain(organs[label]),
-        key=f"organs-{run_id}",
-    )
-    colours = {label: organ_colour(organs[label]) for label in shown}
-    return _Look(planes.WINDOWS[preset], manners, opacity, colours)
+def _second(root: Path, run_id: str, case_id: str, runs: list[str]) -> str | None:
+    """The run to show beside the first one, among those evaluated on the same case; kept in the address."""
+    others = [name for name in runs if name != run_id and case_id in records.case_ids(run_folder(root, name))]
+    wanted = st.query_params.get("with")
+    options = [_ALONE, *others]
+    index = options.index(wanted) if wanted in others else 0
+    picked = st.selectbox("Beside it", options, index=index, disabled=not others, help="Scrolled together")
+    if picked != (wanted or _ALONE) and (wanted in others or picked != _ALONE):
+        st.query_params["with"] = picked
+        if picked == _ALONE:
+            del st.query_params["with"]
+        st.rerun()
+    if wanted and wanted not in others:
+        st.warning(plain(f"{checked_id('run', wanted)} was not evaluated on this case: it is not shown beside it."))
+        return None
+    return wanted
 
 
-def _read_maps(case: CaseFiles, scan: Volume) -> dict[str, Labels]:
-    """Truth and prediction, as far as they can be read."""
-    maps = {}
-    for name, path in zip(_MAPS, (case.truth, case.prediction), strict=True):
-        with explained():
-            if path is not None:
-                maps[name] = volumes.load_labels(path, scan)
-    return maps
-
-
-def _layers(maps: Mapping[str, Labels], look: _Look) -> list[planes.Layer]:
-    """Prediction below, truth above; an outline of the prediction is dashed."""
-    return [
-        planes.Layer(maps[name].array_DHW, look.colours, manner, look.opacity, dashed=name == "prediction")
-        for name in reversed(_MAPS)
-        for manner in get_args(planes.Manner)
-        if name in maps and look.manners[name] == manner
-    ]
-
-
-def _planes(run_id: str, case: CaseFiles) -> None:
-    look = _controls(dict(zip(case.rows["class_id"], case.rows["class_name"], strict=True)), run_id)
+def _beside(root: Path, run_id: str | None, case: CaseFiles) -> dict[str, Path | None]:
+    """The second run's prediction of the case, if it is one of the same scan."""
+    if run_id is None:
+        return {}
     with explained():
-        scan = volumes.load_image(case.image)
-        maps = _read_maps(case, scan)
-        layers, shape = _layers(maps, look), scan.array_DHW.shape
-        starts = next((labels.telling_DHW for labels in maps.values()), tuple(n // 2 for n in shape))
-        widths = [planes.extent_mm(plane, shape, scan.spacing_DHW)[1] for plane in planes.PLANES]
-        for plane, place in zip(planes.PLANES, st.columns(widths), strict=True):
-            with place:
-                index = _slice_of(plane, scan, starts[plane.axis], f"{run_id}-{case.case_id}")
-                picture = planes.draw(plane, index, scan.array_DHW, scan.spacing_DHW, look.window, layers)
-                st.image(picture, width="stretch", output_format="PNG")
-        st.caption(
-            "Radiological: the patient's right (R) is on the picture's left. "
-            "All planes have one scale in mm. An outline of the prediction is dashed."
-        )
+        other = records.read_case(root, run_folder(root, run_id), case.case_id)
+        if other.image != case.image:
+            raise ReadingError(
+                f"{run_id} was evaluated on another scan of this name ({other.image}), so the two are not shown "
+                "side by side: choose a run of the same dataset."
+            )
+        _say_missing(other)
+        return {run_id: other.prediction}
+    return {}
 
 
-def _slice_of(plane: planes.Plane, scan: Volume, start: int, key: str) -> int:
-    last = scan.array_DHW.shape[plane.axis] - 1
-    if last == 0:
-        return 0
-    label = f"{plane.name} slice, every {scan.spacing_DHW[plane.axis]:.3g} mm"
-    return st.slider(label, 0, last, start, key=f"{plane.name}-{key}")
+def _predicted(root: Path, name: str) -> None:
+    """A scan that jobs/predict.py segmented: there is no truth, and nothing was measured."""
+    with explained():
+        found = read_prediction(root, name)
+        st.caption(plain(f"{found.scan.name}, segmented by {found.run}. There is no truth to compare it with."))
+        predictions = {found.run: found.labels}
+        draw_case(found.scan, None, predictions, found.classes, title=name)
+        st.fragment(_surfaces)(predictions, found.classes)
+
+
+def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> None:
+    """The organs in 3D; computed only when asked for."""
+    there = [name for name, path in files.items() if path is not None]
+    if not there or not st.toggle("Organs in 3D", key="surfaces"):
+        return
+    name = st.segmented_control("Surfaces of", there, default=there[-1], format_func=plain, required=True)
+    with explained():
+        path = files[name]
+        if path is not None:
+            show(surfaces.figure(path, classes), key="organs-3d", width="stretch")
+            st.caption("Drag to turn, wheel to zoom, a click in the legend hides an organ. Smoothed, from voxels of 2 mm or more.")
 
 
 def _metrics(rows: pd.DataFrame) -> None:
@@ -147,14 +140,12 @@ def _metrics(rows: pd.DataFrame) -> None:
 
 def _page() -> None:
     st.title("Viewer")
-    found = _choose()
-    if found is None:
-        return
-    run_id, case = found
-    for reason in case.missing:
-        st.warning(plain(f"{reason}: it is not shown. Evaluating the run again writes predictions anew."))
-    st.fragment(_planes)(run_id, case)
-    _metrics(case.rows)
+    root = workspace()
+    prediction = st.query_params.get("prediction")
+    if prediction is None:
+        _evaluated(root)
+    else:
+        _predicted(root, prediction)
 
 
 _page()

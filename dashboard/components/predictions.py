@@ -1,0 +1,48 @@
+"""Scans that jobs/predict.py segmented, as it left them in the workspace's ``predictions``."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dashboard.components.places import ReadingError, checked_id, inside
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmented scan, its label map, the run whose model made it, and the names of the organs by their ids."""
+
+    scan: Path
+    labels: Path
+    run: str
+    classes: dict[int, str]
+
+
+def read_prediction(workspace: Path, name: str) -> Prediction:
+    """The prediction in folder ``name``; the scan is read where it lies inside the workspace only.
+
+    Raises:
+        ReadingError: no such prediction, a damaged record, or a scan that is elsewhere or gone.
+    """
+    folder = inside(workspace / "predictions" / checked_id("prediction", name), [workspace])
+    record = next(iter(sorted(folder.glob("*.scan.json"))), None)
+    if record is None:
+        raise ReadingError(f"{folder} holds no prediction: jobs/predict.py writes one there.")
+    stem = record.name.removesuffix(".scan.json")
+    made, organs = _read(record), _read(folder / f"{stem}.label.json")
+    try:
+        classes = {int(id_): str(organ["name"]) for id_, organ in organs.items()}
+        scan, run = Path(made["scan"]), str(made["run"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReadingError(f"{record} is no record of a prediction ({error!r}): predict the scan again.") from error
+    return Prediction(inside(scan, [workspace]), folder / f"{stem}.nii.gz", run, classes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ReadingError(f"{path} cannot be read ({error}): predict the scan again.") from error
+    if not isinstance(content, dict):
+        raise ReadingError(f"{path} is no record of a prediction: predict the scan again.")
+    return content

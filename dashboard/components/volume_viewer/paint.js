@@ -1,0 +1,199 @@
+// One plane on a canvas: the slice in its window, label maps over it, directions, scale bar and crosshair.
+//
+// Pictures are to scale and radiological: the patient's right is on the picture's left, as if seen from the feet.
+// Every axis of the canonical volume (inferior → superior, posterior → anterior, left → right) runs against the
+// screen's, so that a plane's picture is its slice turned by half a turn.
+
+// axis: the one of D, H, W that it is cut across; rows, columns: those down and across its picture.
+const PLANES = [
+  { name: "Axial", axis: 0, rows: 1, columns: 2, letter: "z", left: "R", right: "L", top: "A", bottom: "P" },
+  { name: "Coronal", axis: 1, rows: 0, columns: 2, letter: "y", left: "R", right: "L", top: "S", bottom: "I" },
+  { name: "Sagittal", axis: 2, rows: 0, columns: 1, letter: "x", left: "A", right: "P", top: "S", bottom: "I" },
+];
+
+// Okabe and Ito's colours, told apart by colour-blind readers.
+const DIFFERENCES = [
+  { name: "missed (truth only)", colour: [213, 94, 0] },
+  { name: "extra (prediction only)", colour: [86, 180, 233] },
+  { name: "another organ (both, not the same)", colour: [240, 228, 66] },
+  { name: "agreed", colour: [0, 158, 115] },
+];
+
+const LINE = 1.5; // of outlines, in CSS pixels
+const DASH = 5;
+const BARS_MM = [200, 100, 50, 20, 10, 5, 2, 1];
+
+/** A slice as its picture shows it, row by row. */
+function sliceOf(voxels, shape, { axis, rows, columns }, index) {
+  const strides = [shape[1] * shape[2], shape[2], 1];
+  const slice = new Uint8Array(shape[rows] * shape[columns]);
+  for (let row = 0, at = slice.length; row < shape[rows]; row++) {
+    let voxel = index * strides[axis] + row * strides[rows];
+    for (let column = 0; column < shape[columns]; column++, voxel += strides[columns]) slice[--at] = voxels[voxel];
+  }
+  return slice;
+}
+
+/** A packed pixel of ImageData, whose bytes are red, green, blue, opacity. */
+const pixel = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+
+/** Grey pixels of all 256 codes in a window of HU. */
+function greys(hu, level, width) {
+  return Uint32Array.from(hu, (value) => {
+    const shade = Math.round(255 * Math.min(1, Math.max(0, (value - level) / width + 0.5)));
+    return pixel([shade, shade, shade]);
+  });
+}
+
+/** Per pixel 0 or 1 + the place in DIFFERENCES; in `truth` and `predicted`, 0 is what is not shown. */
+function differences(truth, predicted) {
+  return truth.map((inTruth, i) => {
+    const inPrediction = predicted[i];
+    if (inTruth === inPrediction) return inTruth ? 4 : 0;
+    if (inTruth && inPrediction) return 3;
+    return inTruth ? 1 : 2;
+  });
+}
+
+/** A picture of `values` in the size of the slice: pixel `colours[value]` each. */
+function picture(values, colours, width, height) {
+  const canvas = new OffscreenCanvas(width, height);
+  const data = new ImageData(width, height);
+  const pixels = new Uint32Array(data.data.buffer);
+  for (let i = 0; i < values.length; i++) pixels[i] = colours[values[i]];
+  canvas.getContext("2d").putImageData(data, 0, 0);
+  return canvas;
+}
+
+/** The borders of each label as a path in CSS pixels, just inside it: a Map from label to Path2D. */
+function outlines(labels, width, height, across, down, dashed) {
+  const paths = new Map();
+  const period = Math.max(1, Math.round(DASH / Math.max(across, down)));
+  const inside = LINE / 2;
+  for (let row = 0, i = 0; row < height; row++) {
+    for (let column = 0; column < width; column++, i++) {
+      const label = labels[i];
+      if (!label || (dashed && Math.floor((row + column) / period) % 2)) continue;
+      const above = row === 0 || labels[i - width] !== label;
+      const below = row === height - 1 || labels[i + width] !== label;
+      const before = column === 0 || labels[i - 1] !== label;
+      const after = column === width - 1 || labels[i + 1] !== label;
+      if (!(above || below || before || after)) continue;
+      if (!paths.has(label)) paths.set(label, new Path2D());
+      const path = paths.get(label);
+      const [left, right] = [column * across, (column + 1) * across];
+      const [top, bottom] = [row * down, (row + 1) * down];
+      const line = (x1, y1, x2, y2) => (path.moveTo(x1, y1), path.lineTo(x2, y2));
+      if (above) line(left, top + inside, right, top + inside);
+      if (below) line(left, bottom - inside, right, bottom - inside);
+      if (before) line(left + inside, top, left + inside, bottom);
+      if (after) line(right - inside, top, right - inside, bottom);
+    }
+  }
+  return paths;
+}
+
+/** Letters of the patient's directions at the edges, and a bar of a round length. */
+function annotate(pen, plane, width, height, pixelsPerMm) {
+  const margin = 6;
+  const write = (text, x, y, align, baseline) => {
+    Object.assign(pen, { textAlign: align, textBaseline: baseline, lineWidth: 3, strokeStyle: "black", fillStyle: "white" });
+    pen.strokeText(text, x, y);
+    pen.fillText(text, x, y); // readable on bone too
+  };
+  pen.font = "600 14px sans-serif";
+  write(plane.left, margin, height / 2, "left", "middle");
+  write(plane.right, width - margin, height / 2, "right", "middle");
+  write(plane.top, width / 2, margin, "center", "top");
+  write(plane.bottom, width / 2, height - margin, "center", "bottom");
+  const bar = BARS_MM.find((mm) => mm * pixelsPerMm < width / 3) ?? 1;
+  pen.fillStyle = "black";
+  pen.fillRect(margin - 1, height - margin - 3, bar * pixelsPerMm + 2, 5);
+  pen.fillStyle = "white";
+  pen.fillRect(margin, height - margin - 2, bar * pixelsPerMm, 3);
+  pen.font = "12px sans-serif";
+  write(`${bar} mm`, margin, height - margin - 5, "left", "bottom");
+}
+
+function drawCrosshair(pen, x, y, width, height) {
+  pen.strokeStyle = "rgba(255, 255, 255, 0.55)";
+  pen.lineWidth = 1;
+  pen.beginPath();
+  for (const [x1, y1, x2, y2] of [
+    [0, y, x - 8, y], [x + 8, y, width, y], [x, 0, x, y - 8], [x, y + 8, x, height],
+  ]) {
+    pen.moveTo(x1, y1);
+    pen.lineTo(x2, y2);
+  }
+  pen.stroke();
+}
+
+/** A plane of one model on a canvas of its own. What a slice needs is made once and kept until it changes. */
+class Panel {
+  constructor(plane, canvas) {
+    this.plane = plane;
+    this.canvas = canvas;
+    this.made = null;
+  }
+
+  /** Set its size in CSS pixels. */
+  resize(width, height) {
+    const dense = window.devicePixelRatio || 1;
+    [this.width, this.height] = [width, height];
+    [this.canvas.width, this.canvas.height] = [Math.round(width * dense), Math.round(height * dense)];
+    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+    this.made = null;
+  }
+
+  /** Draw the slice at `view.at`; `layers(slice)` gives what lies over it: labels, colours, manner, dashed. */
+  draw(view, scan, layers) {
+    const { plane, width, height } = this;
+    const key = `${view.at[plane.axis]} ${view.version}`;
+    if (this.made?.key !== key) this.made = { key, ...this.#make(view, scan, layers) };
+    const pen = this.canvas.getContext("2d");
+    const dense = this.canvas.width / width;
+    pen.setTransform(dense, 0, 0, dense, 0, 0);
+    pen.imageSmoothingEnabled = true;
+    pen.drawImage(this.made.grey, 0, 0, width, height);
+    pen.imageSmoothingEnabled = false; // the edges of labelled voxels stay visible
+    pen.globalAlpha = view.opacity;
+    for (const fill of this.made.fills) pen.drawImage(fill, 0, 0, width, height);
+    pen.globalAlpha = 1;
+    pen.lineWidth = LINE;
+    for (const { path, colour } of this.made.lines) {
+      pen.strokeStyle = `rgb(${colour})`;
+      pen.stroke(path);
+    }
+    const [x, y] = this.#place(view);
+    drawCrosshair(pen, x, y, width, height);
+    annotate(pen, plane, width, height, width / (view.shape[plane.columns] * view.spacing[plane.columns]));
+  }
+
+  /** The voxel under a point of the picture: its place along the plane's rows and columns. */
+  voxelAt(x, y, shape) {
+    const place = (share, length) => Math.min(length - 1, Math.max(0, length - 1 - Math.floor(share * length)));
+    const { rows, columns } = this.plane;
+    return [place(y / this.height, shape[rows]), place(x / this.width, shape[columns])];
+  }
+
+  #place({ at, shape }) {
+    const { rows, columns } = this.plane;
+    const centre = (axis, length) => ((shape[axis] - at[axis] - 0.5) / shape[axis]) * length;
+    return [centre(columns, this.width), centre(rows, this.height)];
+  }
+
+  #make(view, scan, layers) {
+    const { plane } = this;
+    const cut = (voxels) => sliceOf(voxels, view.shape, plane, view.at[plane.axis]);
+    const [across, down] = [view.shape[plane.columns], view.shape[plane.rows]];
+    const [fills, lines] = [[], []];
+    for (const { labels, colours, manner, dashed } of layers(cut)) {
+      if (manner === "fill") fills.push(picture(labels, colours.map((colour) => colour && pixel(colour)), across, down));
+      else {
+        const paths = outlines(labels, across, down, this.width / across, this.height / down, dashed);
+        paths.forEach((path, label) => lines.push({ path, colour: colours[label] }));
+      }
+    }
+    return { grey: picture(cut(scan), view.greys, across, down), fills, lines };
+  }
+}
