@@ -17,10 +17,15 @@ def checked_id(kind: str, text: str) -> str:
     Raises:
         ReadingError: empty, over 200 characters, hidden, or with a separator or control character in it.
     """
-    harmless = text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
-    if not text or len(text) > 200 or not harmless:
+    if not is_name(text):
         raise ReadingError(f"{text[:80]!r} is not the name of a {kind}: choose one from the list.")
     return text
+
+
+def is_name(text: str) -> bool:
+    """Can ``text`` only be the name of one entry of a folder?"""
+    harmless = text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
+    return bool(text) and len(text) <= 200 and harmless
 
 
 def run_folder(workspace: Path, run_id: str) -> Path:

@@ -19,9 +19,10 @@ from autosam_platform.cluster import connect
 from autosam_platform.config import Experiment
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import write_text
+from autosam_platform.files import LOCK, LOOK_SECONDS, write_text
 from autosam_platform.inference.model_folder import CARD
-from autosam_platform.tracking import Run, flatten, open_run
+from autosam_platform.recorded import flatten
+from autosam_platform.tracking import Run, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask, fit_worker
@@ -92,7 +93,7 @@ def fit(
     folder = workspace / "runs" / run_id
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with filelock.FileLock(folder / LOCK, timeout=LOOK_SECONDS):
             _fit(experiment, prepared, workspace, folder, lesson, callbacks, quiet)
     except filelock.Timeout as error:
         raise RunBusyError(f"{run_id} is being trained by another process: wait for it, or stop it.") from error

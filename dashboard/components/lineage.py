@@ -1,0 +1,86 @@
+"""Where a run comes from and what came of it: teacher, students, twin without a teacher, sweep; its matched report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autosam_platform.recorded import PARENT, RunSummary
+from dashboard.components import records
+from dashboard.components.places import ReadingError, is_name
+
+_TWIN, _STUDENT = "student without distillation", "student"
+_MEAN = "mean over organs"
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Another run: what it is to this one, and what is known of the tie."""
+
+    relation: str
+    run_id: str
+    note: str = ""
+
+
+def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[Relative]:
+    """The runs that a run is tied to: sweep, teacher, twin, students.
+
+    Raises:
+        ReadingError: a file that says so is damaged.
+    """
+    tags = next((run.tags for run in runs if run.run_id == run_id), {})
+    found = [Relative("part of the sweep", run.run_id) for run in runs if run.mlflow_id == tags.get(PARENT)]
+    folder = workspace / "runs" / run_id
+    taught = records.read_card(folder).get("lineage") or _taught(tags)
+    if taught.get("teacher"):
+        found.append(Relative("learned from the teacher", taught["teacher"], _manner(taught)))
+    found += _twins(workspace, run_id)
+    students = [run for run in runs if run.tags.get("autosam.teacher") == run_id]
+    return found + [Relative("taught", run.run_id, _manner(_taught(run.tags))) for run in students]
+
+
+def report_means(folder: Path) -> pd.DataFrame | None:
+    """The matched report's line per model, its mean over organs with its costs; ``None`` where there is no report.
+
+    Raises:
+        ReadingError: the file is not a report.
+    """
+    path = folder / "report" / "report.csv"
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+        return table[table["organ"] == _MEAN].drop(columns="organ").dropna(axis="columns", how="all")
+    except (ValueError, KeyError, OSError) as error:
+        raise ReadingError(f"{path} cannot be read ({error!r}): jobs/distill_student.py writes it anew.") from error
+
+
+def _taught(tags: Mapping[str, str]) -> dict[str, str]:
+    """What the record says of a teacher, in the words of a model's card."""
+    names = ("teacher", "teacher_hash", "kd_lambda", "distillation_loss")
+    return {name: tags[f"autosam.{name}"] for name in names if f"autosam.{name}" in tags}
+
+
+def _manner(taught: Mapping[str, str]) -> str:
+    known = {"λ": taught.get("kd_lambda"), "loss": taught.get("distillation_loss")}
+    told = [f"{name} {value}" for name, value in known.items() if value]
+    return ", ".join([*told, f"teacher's files {taught['teacher_hash']}"] if "teacher_hash" in taught else told)
+
+
+def _twins(workspace: Path, run_id: str) -> list[Relative]:
+    """From the matched reports: the run that differs from this one in having no teacher, or in having one."""
+    found = []
+    for path in sorted((workspace / "runs").glob("*/report/report.json")):
+        parts = {label: each.get("run") for label, each in _models(path).items()}
+        if path.parent.parent.name == run_id and is_name(parts.get(_TWIN) or ""):
+            found.append(Relative("twin without a teacher", parts[_TWIN]))
+        elif parts.get(_TWIN) == run_id and is_name(parts.get(_STUDENT) or ""):
+            found.append(Relative("twin with a teacher", parts[_STUDENT]))
+    return found
+
+
+def _models(path: Path) -> dict[str, dict[str, Any]]:
+    models = records.read_json(path, "jobs/distill_student.py writes it anew").get("models")
+    return models if isinstance(models, dict) else {}
