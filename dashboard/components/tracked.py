@@ -36,6 +36,15 @@ def curves(workspace: Path, run_id: str) -> dict[str, Points]:
     return _asked(lambda: _curves(str(workspace), run_id))
 
 
+def ray_job(workspace: Path, run_id: str) -> str:
+    """Id of the submitted Ray job that trained a run last; empty where it was none.
+
+    Raises:
+        ReadingError: the record exists and cannot be read.
+    """
+    return _asked(lambda: _ray_job(str(workspace), run_id))
+
+
 def seconds(run: "RunSummary") -> float | None:
     """How long a run took, or has been going on."""
     if run.state == RUNNING:
@@ -60,6 +69,13 @@ def _curves(workspace: str, run_id: str) -> dict[str, Points]:
         return dict(read_curves(Path(workspace), run_id))
     except KeyError:
         return {}
+
+
+@st.cache_data(ttl=2, max_entries=16, show_spinner=False)
+def _ray_job(workspace: str, run_id: str) -> str:
+    from autosam_platform.tracking import RAY_JOB, read_tags
+
+    return read_tags(Path(workspace), run_id).get(RAY_JOB, "")
 
 
 def _asked(question: Callable[[], T]) -> T:

@@ -27,6 +27,8 @@ from autosam_platform.files import locked
 EXPERIMENT = "autosam"
 PARENT = "mlflow.parentRunId"
 """Tag of a run that belongs to another one; MLflow's own pages show it below that."""
+RAY_JOB = "autosam.ray_job"
+"""Tag with the id of the submitted Ray job that trained a run last; empty where it was none."""
 _RUN_ID = "autosam.run_id"
 _BATCH = 900  # MLflow takes at most 1,000 metrics a call
 _PARAM_LENGTH = 6000
@@ -201,6 +203,17 @@ def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float
         history = sorted(client.get_metric_history(found.info.run_id, key), key=lambda point: point.timestamp)
         curves[key] = sorted({point.step: point.value for point in history}.items())
     return curves
+
+
+@_explained
+def read_tags(workspace: Path, run_id: str) -> dict[str, str]:
+    """The facts recorded of a run; none where there is no such run.
+
+    Raises:
+        TrackingError: the database or server cannot be read.
+    """
+    found = _find(_client(_address(workspace)), run_id) if _exists(workspace) else None
+    return dict(found.data.tags) if found else {}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
