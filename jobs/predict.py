@@ -72,7 +72,7 @@ def _demo() -> tuple[Path, Path]:
 
 
 class _Progress:
-    """Windows done: one line that changes on a terminal; in a log file, which a page may follow, a line now and then."""
+    """Windows done: one line that changes on a terminal; in a log, which a page may follow, a line now and then."""
 
     def __init__(self) -> None:
         self._said = time.monotonic()

@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard.components.ray_jobs import answers
 
-_MOST = 1000  # actors and tasks looked at
 _GB, _MB = 1e9, 1e6
 
 
@@ -58,14 +57,11 @@ def nodes(address: str) -> list[Node]:
     Raises:
         NoClusterError, ReadingError: see ``ray_jobs.cluster``.
     """
-    from ray.util.state.common import ListApiOptions, StateResource
-
     from dashboard.components.ray_clients import States
 
     with answers(address):
         client = States(address)
-        options = ListApiOptions(timeout=10, limit=_MOST, detail=True, filters=[("state", "=", "ALIVE")])
-        found = client.list(StateResource.NODES, options, raise_on_missing_output=False)
+        found = client.listed("nodes", ("state", "=", "ALIVE"))
         measured, used = client.measured(), client.used()
     listed = [_node(each, measured.get(each.node_id, {}), used.get(each.node_id, {})) for each in found]
     return sorted(listed, key=lambda node: (not node.head, node.address))
@@ -100,22 +96,19 @@ def work(address: str) -> list[Work]:
     Raises:
         NoClusterError, ReadingError: see ``ray_jobs.cluster``.
     """
-    from ray.util.state.common import ListApiOptions, StateResource
-
     from dashboard.components.ray_clients import States
 
-    over = {StateResource.ACTORS: ("DEAD",), StateResource.TASKS: ("FINISHED", "FAILED")}
-    places = {None: "", "": ""}
+    over = {"actors": ("DEAD",), "tasks": ("FINISHED", "FAILED")}
+    counted: Counter[tuple[str, str, str, str, str]] = Counter()
     with answers(address):
         client = States(address)
-        nodes = client.list(StateResource.NODES, ListApiOptions(timeout=10, limit=_MOST), False)
-        places |= {node.node_id: node.node_ip for node in nodes}
-        counted: Counter[tuple[str, ...]] = Counter()
-        for resource, states in over.items():
-            filters = [("state", "!=", state) for state in states]
-            options = ListApiOptions(timeout=10, limit=_MOST, filters=filters)
-            for each in client.list(resource, options, raise_on_missing_output=False):
-                name = getattr(each, "class_name", "") or each.name
-                place = places.get(each.node_id, "")
-                counted[resource.value.removesuffix("s"), name, each.state, place, each.job_id] += 1
+        places = {node.node_id: node.node_ip for node in client.listed("nodes")}
+        for kind, states in over.items():
+            found = client.listed(kind, *(("state", "!=", state) for state in states))
+            counted.update(_what(kind, each, places) for each in found)
     return [Work(*key, count) for key, count in sorted(counted.items())]
+
+
+def _what(kind: str, each: Any, places: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+    name = getattr(each, "class_name", "") or each.name  # an actor may have no name of its own
+    return kind.removesuffix("s"), name, each.state, places.get(each.node_id, ""), each.job_id

@@ -1,7 +1,7 @@
 """A form out of a job's JSON Schema, and a command line out of what is filled in."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,19 +121,21 @@ def _choice(setting: Setting, options: tuple[Any, ...], key: str, **further: Any
 
 
 def _shown(value: str | bool | None) -> str:
-    return {None: NOT_SAID, True: "yes", False: "no"}.get(value, str(value))
+    if value is None:
+        return NOT_SAID
+    return str(value) if isinstance(value, str) else "yes" if value else "no"
 
 
 def _number(setting: Setting, label: str, value: float | None, key: str) -> float | None:
-    kind: type[int] | type[float] = int if setting.kind == "integer" else float
-    low, high = (None if bound is None else kind(bound) for bound in setting.bounds)
+    kind: Callable[[Any], Any] = int if setting.kind == "integer" else float  # Streamlit wants all of one type
+    low, high, given = (None if number is None else kind(number) for number in (*setting.bounds, value))
     return st.number_input(
         plain(label),
         min_value=low,
         max_value=high,
-        value=None if value is None else kind(value),
-        step=1 if kind is int else _step(value),
-        format="%d" if kind is int else "%g",
+        value=given,
+        step=kind(1) if setting.kind == "integer" else _step(value),
+        format="%d" if setting.kind == "integer" else "%g",
         placeholder=NOT_SAID,
         help=plain(setting.about),
         key=key,
@@ -184,7 +186,7 @@ def arguments(known: list[Setting], filled: Mapping[str, Any]) -> list[str]:
 def _words(setting: Setting, value: Any) -> list[str]:
     flag = f"--{setting.name.replace('_', '-')}"
     if (value is None and not setting.optional) or (isinstance(value, list) and None in value):
-        raise ReadingError(f"{setting.name} must not be left empty{f', nor a part of it' if setting.length else ''}.")
+        raise ReadingError(f"{setting.name} must not be left empty{', nor a part of it' if setting.length else ''}.")
     if isinstance(value, bool) and not setting.optional:
         return [flag if value else _negated(flag)]
     if isinstance(value, list):

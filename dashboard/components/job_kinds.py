@@ -51,8 +51,8 @@ class JobKind:
 
 
 _DATA = ("dataset.name", "dataset.root")
-_FIT = (*_DATA, "model.name", "model.checkpoint", "training.epochs", "training.learning_rate", "training.batch")
-_FIT = (*_FIT, "compute.workers", "compute.gpu")
+_TRAINING = ("training.epochs", "training.learning_rate", "training.batch")
+_FIT = (*_DATA, "model.name", "model.checkpoint", *_TRAINING, "compute.workers", "compute.gpu")
 _KD = ("distillation.teacher", "distillation.kd_lambda")
 
 KINDS = {

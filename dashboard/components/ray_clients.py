@@ -9,8 +9,10 @@ from typing import Any
 from ray.dashboard.modules.dashboard_sdk import SubmissionClient
 from ray.job_submission import JobSubmissionClient
 from ray.util.state import StateApiClient
+from ray.util.state.common import ListApiOptions, StateResource
 
-_SECONDS = (2.0, 15.0)  # to connect, and between bytes of an answer
+_SECONDS = (2, 15)  # to connect, and between bytes of an answer
+_MOST = 1000  # listed of a kind
 
 
 class _Direct(SubmissionClient):
@@ -29,6 +31,11 @@ class Jobs(_Direct, JobSubmissionClient):
 
 class States(_Direct, StateApiClient):
     """What runs on a cluster: ``list`` of nodes, actors, tasks."""
+
+    def listed(self, kind: str, *filters: tuple[str, str, str | bool]) -> list[Any]:
+        """What Ray knows of each of a kind, such as its ``NodeState`` of "nodes"."""
+        options = ListApiOptions(limit=_MOST, timeout=_SECONDS[1], detail=True, filters=list(filters))
+        return self.list(StateResource(kind), options, raise_on_missing_output=False)
 
     def measured(self) -> dict[str, Any]:
         """What each node's agent measured (cores, memory, GPUs), by the node's id; nothing where it did not yet."""

@@ -273,11 +273,9 @@ def submit(address: str, kind: str, arguments: Sequence[str]) -> str:
 def _is_here(address: str) -> bool:
     """Is the cluster's head this machine? Its address may be the end of a tunnel, so the head's own is asked for."""
     from ray.util import get_node_ip_address
-    from ray.util.state.common import ListApiOptions, StateResource
 
     from dashboard.components.ray_clients import States
 
-    options = ListApiOptions(timeout=10, filters=[("is_head_node", "=", True)])
     with answers(address):
-        heads = States(address).list(StateResource.NODES, options, raise_on_missing_output=False)
+        heads = States(address).listed("nodes", ("is_head_node", "=", True))
     return any(head.node_ip in ("127.0.0.1", get_node_ip_address()) for head in heads)

@@ -1,5 +1,7 @@
 """Cluster: its nodes, what they have and what of it is used, and what runs where."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 import streamlit as st
 
@@ -38,7 +40,7 @@ def _page() -> None:
             st.info(plain(f"No Ray cluster runs ({error}). The other pages work without one. Start it in a terminal:"))
             st.code(ray_jobs.START, language="bash")
             return
-        st.caption(plain(f"Ray at {address}, looked at every {_REFRESH} seconds"))
+        st.caption(plain(f"Ray at {address.partition('://')[2]}, looked at every {_REFRESH} seconds"))
         _totals(nodes, jobs)
         st.subheader("Nodes")
         st.dataframe(_table(nodes), hide_index=True, placeholder="–", column_config=_NODES, key="nodes")
@@ -47,21 +49,22 @@ def _page() -> None:
 
 
 def _totals(nodes: list[Node], jobs: list[Submitted]) -> None:
-    cores, gpus = (tuple(map(sum, zip(*parts, strict=True))) for parts in _parts(nodes))
-    memory = [node.memory_gb for node in nodes if node.memory_gb]
+    cores, gpus = _sum(node.cores for node in nodes), _sum(node.gpus for node in nodes)
+    used, total = _sum(node.memory_gb for node in nodes if node.memory_gb)
     shown = {
         "Nodes": str(len(nodes)),
         "Cores reserved": f"{cores[0]:g} of {cores[1]:g}",
         "GPUs reserved": f"{gpus[0]:g} of {gpus[1]:g}" if gpus[1] else "none",
-        "Memory in use": f"{sum(used for used, _ in memory):.1f} of {sum(total for _, total in memory):.1f} GB",
+        "Memory in use (GB)": f"{used:.1f} of {total:.0f}",
         "Jobs going on": str(sum(job.active for job in jobs)),
     }
     for place, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
         place.metric(name, value, border=True)
 
 
-def _parts(nodes: list[Node]) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    return [node.cores for node in nodes], [node.gpus for node in nodes]
+def _sum(parts: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    pairs = list(parts)
+    return sum(used for used, _ in pairs), sum(total for _, total in pairs)
 
 
 def _table(nodes: list[Node]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from autosam_platform.data.nifti import ScanError, open_nifti
 from dashboard.components import predictions, ray_jobs
@@ -57,7 +58,7 @@ def _new(runs: list[FinishedRun], address: str | None) -> None:
     )  # fmt: skip
 
 
-def _scan():  # noqa: ANN202  # Streamlit does not export the type of an uploaded file
+def _scan() -> UploadedFile | str | None:
     if st.segmented_control("Scan", [_UPLOAD, _FILE], default=_UPLOAD, required=True) == _UPLOAD:
         return st.file_uploader("CT scan as NIfTI (.nii or .nii.gz)", type=["nii", "gz"])
     text = st.text_input("Path", help="In the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS")
