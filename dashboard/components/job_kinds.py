@@ -50,6 +50,7 @@ class JobKind:
         return _JOBS / f"{self.name}.py"
 
 
+_ALONE = ("", "dataset", "model", "training", "inference", "compute")  # nothing to learn from a teacher
 _DATA = ("dataset.name", "dataset.root")
 _TRAINING = ("training.epochs", "training.learning_rate", "training.batch")
 _FIT = (*_DATA, "model.name", "model.checkpoint", *_TRAINING, "compute.workers", "compute.gpu")
@@ -59,8 +60,8 @@ KINDS = {
     kind.name: kind
     for kind in (
         JobKind("prepare", "Check and prepare a data set.", "", "demo", ("dataset",), _DATA),
-        JobKind("train_teacher", "Train a teacher and evaluate it.", "", "demo", (), _FIT),
-        JobKind("train_baseline", "Train a student or a baseline without a teacher.", "--model", "demo", (), _FIT),
+        JobKind("train_teacher", "Train a teacher and evaluate it.", "", "demo", _ALONE, _FIT),
+        JobKind("train_baseline", "Train a student or a baseline without a teacher.", "--model", "demo", _ALONE, _FIT),
         JobKind("distill_student", "Distil a teacher into a student.", "--student", "distill", (), (*_FIT, *_KD)),
         JobKind("sweep", "Make a run for each point of a space.", "", "", (), (*_FIT, "trials", "grid")),
         JobKind("evaluate", "Evaluate a finished run.", "", "", (), ("run", "split", "overlap")),

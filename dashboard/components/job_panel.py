@@ -62,8 +62,8 @@ def _shown(address: str, job_id: str, was_active: bool) -> None:
                 st.info(plain(f"The cluster knows no job {job_id}: it was started anew since."))
                 return
             _head(address, job)
-            with st.container(height=360):
-                st.code(ray_jobs.log_of(address, job_id) or "It has printed nothing yet.", language=None)
+            with st.container(height=360, autoscroll=True):
+                st.code(ray_jobs.log_of(address, job_id) or "It has printed nothing yet.", language=None, wrap_lines=True)
         except NoClusterError as error:
             st.warning(plain(f"The cluster is gone: {error}."))
             return

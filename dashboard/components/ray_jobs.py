@@ -6,11 +6,12 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -90,6 +91,7 @@ def _found(named: str) -> tuple[str, str, bool]:
     """Address, what is wrong with it, and whether it refuses us: kept for a moment, bad news too."""
     try:
         address = _address(named)
+        _knock(address)
         with answers(address):
             _jobs(address)._check_connection_and_version()
     except NoClusterError as error:
@@ -112,21 +114,27 @@ def _address(named: str) -> str:
 
 def _noted() -> str | None:
     """What the last `ray start` on this machine noted; a crash leaves it behind."""
-    from ray._private.utils import read_ray_address
-
-    return read_ray_address()
+    system = "/tmp" if sys.platform == "darwin" else tempfile.gettempdir()  # noqa: S108  # as Ray has it
+    file = Path(os.environ.get("RAY_TMPDIR") or system) / "ray" / "ray_current_cluster"
+    return file.read_text().strip() if file.exists() else None
 
 
 def _dashboard_of(head: str) -> str:
     """The dashboard of the cluster whose head listens at HOST:PORT."""
-    parts = urlsplit(f"//{head}")
-    try:
-        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=2).close()
-    except (OSError, ValueError) as error:
-        raise NoClusterError(f"the one at {head} is gone ({error}); `ray stop` removes its traces") from error
+    _knock(f"//{head}")
     if address := _told(head):
         return address
     raise NoClusterError(f"what listens at {head} does not answer as Ray does; `ray stop` removes traces of a crash")
+
+
+def _knock(address: str) -> None:
+    """See that anybody listens there, before Ray is imported to ask."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        socket.create_connection((parts.hostname or "", port), timeout=2).close()
+    except (OSError, ValueError) as error:
+        raise NoClusterError(f"nobody answers at {parts.netloc}: {error}") from error
 
 
 @st.cache_data(ttl=60, max_entries=4, show_spinner=False)

@@ -21,8 +21,8 @@ from dashboard.components.states import explained
 from dashboard.components.text import duration, plain
 
 _COLUMNS = {
-    "job": st.column_config.TextColumn("Job"),
-    "state": st.column_config.TextColumn("State"),
+    "job": st.column_config.TextColumn("Job", width=110),
+    "state": st.column_config.TextColumn("State", width=90),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="MM-DD HH:mm"),
     "took": st.column_config.TextColumn("Took"),
     "id": st.column_config.TextColumn("Ray's id"),
@@ -190,7 +190,7 @@ def _cluster() -> str | None:
 
 st.title("Launch")
 _address = _cluster()
-_left, _right = st.columns([3, 2], gap="large")
+_left, _right = st.columns(2, gap="medium")
 with _left, explained():
     st.subheader("New job")
     _new_job(_address)

@@ -101,7 +101,7 @@ def _shown(prediction: Prediction, address: str | None, was_running: bool) -> No
         else:
             st.error("This prediction ended without a label map. Its log says why; Predict starts it again.")
         with st.expander("Log", expanded=state != RUNNING):
-            st.code(log or "It printed nothing.", language=None)
+            st.code(log or "It printed nothing.", language=None, wrap_lines=True)
 
 
 def _result(prediction: Prediction) -> None:
