@@ -1,5 +1,6 @@
 """A cluster as `ray start --head` makes it, on free ports and in a folder of its own."""
 
+import json
 import os
 import shutil
 import socket
@@ -10,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
@@ -48,11 +49,17 @@ def _free_ports(count: int) -> list[int]:
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path) -> None:
     for _ in range(300):
         assert head.poll() is None, log.read_text()
-        with suppress(OSError):
-            try:
-                urllib.request.urlopen(f"{address}/api/version", timeout=5).close()
-                return
-            except urllib.error.HTTPError:
-                return  # it asks for a token
+        if _has_nodes(address):
+            return
         time.sleep(0.2)
-    raise AssertionError(f"{address} did not answer within a minute: {log.read_text()}")
+    raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")
+
+
+def _has_nodes(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/api/v0/nodes", timeout=5) as answer:
+            return bool(json.load(answer)["data"]["result"]["result"])
+    except urllib.error.HTTPError as error:
+        return error.code == 401  # it asks for a token, so it is there
+    except OSError:
+        return False

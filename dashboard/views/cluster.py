@@ -41,6 +41,9 @@ def _page() -> None:
             st.code(ray_jobs.START, language="bash")
             return
         st.caption(plain(f"Ray at {address.partition('://')[2]}, looked at every {_REFRESH} seconds"))
+        if not nodes:
+            st.info("The cluster is starting: no node has joined it yet.")
+            return
         _totals(nodes, jobs)
         st.subheader("Nodes")
         st.dataframe(_table(nodes), hide_index=True, placeholder="–", column_config=_NODES, key="nodes")

@@ -59,7 +59,7 @@ def _new(runs: list[FinishedRun], address: str | None) -> None:
 
 
 def _scan() -> UploadedFile | str | None:
-    if st.segmented_control("Scan", [_UPLOAD, _FILE], default=_UPLOAD, required=True) == _UPLOAD:
+    if st.radio("Scan", [_UPLOAD, _FILE], horizontal=True) == _UPLOAD:
         return st.file_uploader("CT scan as NIfTI (.nii or .nii.gz)", type=["nii", "gz"])
     text = st.text_input("Path", help="In the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS")
     return text.strip() or None
