@@ -22,7 +22,7 @@ def main() -> None:
     first.add_argument("--student", default="swin_unetr_tiny")
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, recipe="distill", model=told.student)
-    run_job(lambda: distil(job.experiment(), RECIPES), as_json=job.as_json)
+    run_job(lambda: distil(job.experiment(), RECIPES), job)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,16 @@ python jobs/evaluate.py --run btcv-1a2b3c4d --split val
 import sys
 from typing import Annotated, Literal
 
-import tyro
 import yaml
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import Experiment, Section, parse, parse_job
+from autosam_platform.config import CommandLine, Experiment, parse, parse_job
 from autosam_platform.files import workspace
 from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, run_job, train_and_evaluate
 
 
-class EvaluateJob(Section):
+class EvaluateJob(CommandLine):
     """Which run is evaluated, on what."""
 
     run: str | None = None
@@ -26,13 +25,11 @@ class EvaluateJob(Section):
     """Cases to evaluate on."""
     overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
 
 
 def main() -> None:
     job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
-    run_job(lambda: _evaluate(job), as_json=job.as_json)
+    run_job(lambda: _evaluate(job), job)
 
 
 def _evaluate(job: EvaluateJob) -> Outcome:

@@ -14,7 +14,7 @@ from autosam_platform.pipeline import Outcome, prepared_dataset, run_job
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
-    run_job(lambda: _prepare(job), as_json=job.as_json)
+    run_job(lambda: _prepare(job), job)
 
 
 def _prepare(job) -> Outcome:

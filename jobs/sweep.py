@@ -57,7 +57,7 @@ def main() -> None:
     except ConfigError as error:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    run_job(lambda: _sweep(job, space, trials), as_json=job.as_json)
+    run_job(lambda: _sweep(job, space, trials), job)
 
 
 def _trials(job: SweepJob, space: Space) -> int:

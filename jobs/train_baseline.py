@@ -22,7 +22,7 @@ def main() -> None:
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, model=told.model)
     _refuse_teacher(job.model.name)
-    run_job(lambda: train_and_evaluate(job.experiment()), as_json=job.as_json)
+    run_job(lambda: train_and_evaluate(job.experiment()), job)
 
 
 def _refuse_teacher(name: str) -> None:

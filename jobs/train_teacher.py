@@ -15,7 +15,7 @@ from autosam_platform.pipeline import run_job, train_and_evaluate
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
-    run_job(lambda: train_and_evaluate(job.experiment()), as_json=job.as_json)
+    run_job(lambda: train_and_evaluate(job.experiment()), job)
 
 
 if __name__ == "__main__":

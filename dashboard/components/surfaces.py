@@ -78,7 +78,9 @@ def _surfaces_of(labels: Volume, finest_mm: float) -> Iterator[tuple[int, Surfac
                 yield id_, surface
 
 
-def _surface(mask: np.ndarray, start: list[int], block: tuple[int, ...], spacing_DHW: tuple[float, ...]) -> Surface | None:
+def _surface(
+    mask: np.ndarray, start: list[int], block: tuple[int, ...], spacing_DHW: tuple[float, ...]
+) -> Surface | None:
     """Marching cubes on the share of each block that is labelled; nothing where smoothing leaves nothing."""
     shares = np.pad(block_reduce(mask.astype(np.float32), block, np.mean), 2)
     smooth = gaussian_filter(shares, _SMOOTHING)

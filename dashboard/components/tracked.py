@@ -10,7 +10,7 @@ from typing import TypeVar
 import streamlit as st
 
 from autosam_platform.files import LOCK, is_locked
-from autosam_platform.recorded import RunSummary, TrackingError, database, recorded_curves, recorded_runs
+from autosam_platform.recorded import RAY_JOB, RunSummary, TrackingError, database, recorded_curves, recorded_runs
 from dashboard.components.places import ReadingError, is_name
 
 T = TypeVar("T")
@@ -50,6 +50,15 @@ def curves(workspace: Path, run_id: str) -> dict[str, Points]:
         ReadingError: the record exists and cannot be read.
     """
     return _asked(lambda: _curves(str(workspace), run_id))
+
+
+def ray_job(workspace: Path, run_id: str) -> str:
+    """Id of the submitted Ray job that trained a run last; empty where it was none.
+
+    Raises:
+        ReadingError: the record exists and cannot be read.
+    """
+    return next((run.tags.get(RAY_JOB, "") for run in runs(workspace) if run.run_id == run_id), "")
 
 
 def seconds(run: RunSummary) -> float | None:

@@ -108,7 +108,9 @@ def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> N
         path = files[name]
         if path is not None:
             show(surfaces.figure(path, classes), key="organs-3d", width="stretch")
-            st.caption("Drag to turn, wheel to zoom, a click in the legend hides an organ. Smoothed, from voxels of 2 mm or more.")
+            st.caption(
+                "Drag to turn, wheel to zoom, a click in the legend hides an organ. Smoothed, from voxels of 2 mm or more."
+            )
 
 
 def _metrics(rows: pd.DataFrame) -> None:

@@ -18,6 +18,8 @@ RUN_ID = "autosam.run_id"
 """Tag with the name of a run; runs without it are not ours."""
 PARENT = "mlflow.parentRunId"
 """Tag of a run that belongs to another one; MLflow's own pages show it below that."""
+RAY_JOB = "autosam.ray_job"
+"""Tag with the id of the submitted Ray job that trained a run last; empty where it was none."""
 MOST_RUNS = 10_000
 """The newest so many are listed."""
 

@@ -33,7 +33,9 @@ def draw_case(
         files = {name: path for name, path in [("", truth), *predictions.items()] if path is not None}
         maps = _readable(files, scan)
         header = {
-            "key": content_hash([stamp(path) for path in (image, *(files[name] for name in maps))], [*maps], {**classes}),
+            "key": content_hash(
+                [stamp(path) for path in (image, *(files[name] for name in maps))], [*maps], {**classes}
+            ),
             "scan": content_hash(stamp(image)),
             "title": title,
             "truth": "" in maps,
