@@ -105,7 +105,7 @@ def spec(chart: Chart, colour: Callable[[str], Colour]) -> Spec:
         css(colour(name)) if one else _PLAIN[index % len(_PLAIN)]
         for index, (name, one) in enumerate(zip(names, single, strict=True))
     ]
-    legend = {"title": None, "orient": "right" if chart.kind == "organs" else "top", "symbolType": "stroke"}
+    beside = {"orient": "right", "labelFontSize": 11, "rowPadding": 0} if chart.kind == "organs" else {"orient": "top"}
     layers = [_line("smooth", 1.5 if chart.kind == "organs" else 2.5, 1.0), _dots()]
     if chart.kind == "organs":
         layers.insert(1, {"transform": [{"filter": "datum.curve === 'mean'"}], **_line("smooth", 4, 1.0)})
@@ -116,14 +116,20 @@ def spec(chart: Chart, colour: Callable[[str], Colour]) -> Spec:
     ]
     return {
         "title": chart.title,
-        "height": 300,
+        "height": 340,
         "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "step", "scale": {"nice": False, "zero": False}},
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "title": "step",
+                "scale": {"nice": False, "zero": False},
+                "axis": {"format": ",d", "tickMinStep": 1},
+            },
             "color": {
                 "field": "curve",
                 "type": "nominal",
                 "scale": {"domain": names, "range": shades},
-                "legend": legend if len(names) > 1 else None,
+                "legend": {"title": None, "symbolType": "stroke"} | beside if len(names) > 1 else None,
             },
         },
         "layer": layers,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from autosam_platform.recorded import PARENT, RunSummary
 from dashboard.components import records
-from dashboard.components.places import ReadingError, is_name
+from dashboard.components.places import ReadingError
 
 _TWIN, _STUDENT = "student without distillation", "student"
 _MEAN = "mean over organs"
@@ -73,14 +73,18 @@ def _twins(workspace: Path, run_id: str) -> list[Relative]:
     """From the matched reports: the run that differs from this one in having no teacher, or in having one."""
     found = []
     for path in sorted((workspace / "runs").glob("*/report/report.json")):
-        parts = {label: each.get("run") for label, each in _models(path).items()}
-        if path.parent.parent.name == run_id and is_name(parts.get(_TWIN) or ""):
-            found.append(Relative("twin without a teacher", parts[_TWIN]))
-        elif parts.get(_TWIN) == run_id and is_name(parts.get(_STUDENT) or ""):
-            found.append(Relative("twin with a teacher", parts[_STUDENT]))
+        student, twin = (_named(path, label) for label in (_STUDENT, _TWIN))
+        if student == run_id and twin:
+            found.append(Relative("twin without a teacher", twin))
+        elif twin == run_id and student:
+            found.append(Relative("twin with a teacher", student))
     return found
 
 
-def _models(path: Path) -> dict[str, dict[str, Any]]:
-    models = records.read_json(path, "jobs/distill_student.py writes it anew").get("models")
-    return models if isinstance(models, dict) else {}
+def _named(report: Path, label: str) -> str | None:
+    """The run that plays a part in a matched report."""
+    content: Any = records.read_json(report, "jobs/distill_student.py writes it anew")
+    try:
+        return str(content["models"][label]["run"])
+    except (KeyError, TypeError):
+        return None

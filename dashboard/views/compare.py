@@ -19,9 +19,9 @@ from dashboard.components.text import plain
 
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 _FACTS = {
-    "dataset": "datasets",
-    "data_fingerprint": "prepared data (by their fingerprints)",
-    "split": "splits into training, validation and test cases",
+    "dataset": "dataset",
+    "data_fingerprint": "prepared data, by its fingerprint,",
+    "split": "split into training, validation and test cases",
 }
 
 Tables = dict[str, list[Row]]
@@ -46,21 +46,23 @@ def _warn(root: Path, tables: Tables, shared: Tables) -> None:
         with explained():
             cards[run_id] = records.read_card(run_folder(root, run_id))
     for fact, name in _FACTS.items():
-        if len({str(card.get(fact)) for card in cards.values()}) > 1:
-            st.warning(f"The models have different {name}: a difference need not come from the models.")
+        told = {run: str(card[fact]) for run, card in cards.items() if card.get(fact)}
+        if len(set(told.values())) > 1:
+            st.warning(f"The models differ in their {name}: a difference need not come from the models.")
+        for run_id in sorted(set(tables) - set(told)):
+            st.caption(plain(f"{run_id} does not say its {name}: whether they are the same is not known."))
     common = comparison.cases(next(iter(shared.values())))
     left = {run: len(comparison.cases(rows) - common) for run, rows in tables.items()}
     others = ", ".join(f"{run} {number}" for run, number in left.items() if number)
-    st.caption(
-        plain(f"{len(common)} cases in common." + (f" Left out, since not all have them: {others}." * bool(others)))
-    )
+    told = f"{len(common)} cases in common."
+    st.caption(plain(f"{told} Left out, since not all have them: {others}." if others else told))
 
 
 def _means(shared: Tables, metric: Metric) -> None:
     st.subheader(f"Mean {_METRICS[metric]} in percent")
     table = comparison.means(shared, metric)
     columns: dict[str, Any] = {run: st.column_config.NumberColumn(run, format="%.2f") for run in shared}
-    columns["organ"] = st.column_config.TextColumn("Organ", pinned=True)
+    columns["organ"] = st.column_config.TextColumn("Organ", pinned=True, width="medium")
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
 
 
@@ -83,7 +85,7 @@ def _differences(shared: Tables, run_id: str, reference: str, metric: Metric) ->
 
 def _tests(table: pd.DataFrame) -> None:
     columns = {
-        "organ": st.column_config.TextColumn("Organ", pinned=True),
+        "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
         "n": st.column_config.NumberColumn("n", help="Cases that both runs have a score for"),
         "difference": st.column_config.NumberColumn("Difference", format="%+.2f", help="Points, mean over cases"),
         "p": st.column_config.NumberColumn("p", format="%.3g", help="Wilcoxon's signed-rank test, two-sided"),
@@ -133,15 +135,8 @@ def _compare(root: Path, tables: Tables) -> None:
     if not any(shared.values()):
         st.warning("The runs have no case in common: evaluate them on the same split.")
         return
-    metric = st.segmented_control(
-        "Metric",
-        list(_METRICS),
-        default="dice",
-        required=True,
-        format_func=_METRICS.__getitem__,
-        key="metric",
-        bind="query-params",
-    )
+    names = {"format_func": _METRICS.__getitem__, "default": "dice", "required": True}
+    metric = st.segmented_control("Metric", list(_METRICS), key="metric", bind="query-params", **names)
     _means(shared, metric)
     reference, *others = shared
     for run_id in others:

@@ -18,6 +18,7 @@ from dashboard.components.states import explained, nothing
 from dashboard.components.text import duration, millimetres, plain, score
 
 _PICTURES = 6  # on one page
+_WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
 _STOPPED = "This run stopped before its end."
 _CONTINUES = {
     "FAILED": f"{_STOPPED} The command below continues it from its last checkpoint.",
@@ -50,7 +51,7 @@ def _state(root: Path, run_id: str) -> str | None:
         "Mean HD95": millimetres(run.mean_hd95_mm),
         "Duration": duration(tracked.seconds(run)),
     }
-    for place, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+    for place, (name, value) in zip(st.columns(_WIDTHS), shown.items(), strict=True):
         place.metric(name, value, border=True)
     if run.state in _CONTINUES:
         st.error(_CONTINUES[run.state], icon=":material/error:")

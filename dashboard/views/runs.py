@@ -135,7 +135,7 @@ def _ours(table: pd.DataFrame, dataset: str) -> None:
     st.subheader(plain(f"Ours on {dataset}"))
     _open_chosen(table, _BOARD, "board")
     st.caption(
-        f"The {len(table)} best, at most {leaderboard.MOST}: mean over organs and test cases. Tick a row to open the run. "
+        f"The {len(table)} best, at most {leaderboard.MOST}: mean over organs and test cases. Tick a row to open it. "
         "Runs on different splits or numbers of cases are not ranked fairly."
     )
     for reason in table["unread"].dropna():
@@ -160,15 +160,8 @@ def _page() -> None:
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
             return
-        shown = st.segmented_control(
-            "Show",
-            [_LIST, _BEST],
-            default=_LIST,
-            required=True,
-            key="show",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
+        ways = {"default": _LIST, "required": True, "label_visibility": "collapsed"}
+        shown = st.segmented_control("Show", [_LIST, _BEST], key="show", bind="query-params", **ways)
         if shown == _BEST:
             _leaderboard(root, runs)
         else:

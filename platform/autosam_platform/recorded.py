@@ -23,6 +23,7 @@ RAY_JOB = "autosam.ray_job"
 MOST_RUNS = 10_000
 """The newest so many are listed."""
 
+_PATIENCE = 5.0  # seconds to wait for a process that writes
 _RUNS = """
     SELECT run_uuid, status, start_time, end_time FROM runs JOIN experiments USING (experiment_id)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid LIMIT ?"""
@@ -107,8 +108,8 @@ def recorded_runs(file: Path) -> list[RunSummary]:
         tags = _by_run(connection.execute(_TAGS))
         metrics = _by_run(connection.execute(_METRICS))
     return [
-        RunSummary.of(uuid, *rest, tags[uuid], metrics.get(uuid, {}))
-        for uuid, *rest in runs
+        RunSummary.of(uuid, state, start, end, tags[uuid], metrics.get(uuid, {}))
+        for uuid, state, start, end in runs
         if RUN_ID in tags.get(uuid, {})
     ]
 
@@ -160,7 +161,9 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     Not opened as read-only: SQLite could then not undo what a killed process left half written.
     """
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, isolation_level=None)) as connection:
+        with closing(
+            sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=_PATIENCE, isolation_level=None)
+        ) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
             yield connection
