@@ -43,7 +43,7 @@ def figure(path: Path, classes: Mapping[int, str]) -> go.Figure:
         legend={"itemsizing": "constant"},
         scene={
             "aspectmode": "data",
-            "camera": {"eye": {"x": 0, "y": 1.8, "z": 0.3}, "projection": {"type": "orthographic"}},
+            "camera": {"eye": {"x": 0, "y": 1.7, "z": 0.3}},
             "xaxis": hidden,
             "yaxis": hidden,
             "zaxis": hidden,
@@ -97,6 +97,6 @@ def _mesh(name: str, surface: Surface) -> go.Mesh3d:
     i, j, k = surface.triangles.T
     colour = "rgb({}, {}, {})".format(*organ_colour(name))
     light = {"ambient": 0.45, "diffuse": 0.8, "specular": 0.2, "roughness": 0.6}
-    return go.Mesh3d(
-        x=x, y=y, z=z, i=i, j=j, k=k, color=colour, name=escape(name), showlegend=True, hoverinfo="name", lighting=light
-    )
+    lamp = {"x": 1e4, "y": 1e5, "z": 5e4}  # in front, from above
+    named = {"name": escape(name), "showlegend": True, "hoverinfo": "name"}
+    return go.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color=colour, lighting=light, lightposition=lamp, **named)

@@ -1,5 +1,8 @@
 """Scans and label maps from disk, packed for the browser; a few packed ones are kept, for all sessions."""
 
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -12,28 +15,32 @@ from dashboard.components.volume_viewer.encoding import Encoded, encode_labels, 
 Stamp = tuple[str, int, int]
 
 
-def load_scan(path: Path) -> Encoded:
-    """A CT, packed.
+@dataclass(frozen=True)
+class PackedCase:
+    """A scan, its label maps as far as they can be shown, and why the others cannot."""
+
+    scan: Encoded
+    maps: dict[Path, Encoded]
+    failures: tuple[ReadingError, ...]
+
+
+def load_case(image: Path, labels: Iterable[Path]) -> PackedCase:
+    """Read and pack a CT and label maps on its grid, all at the same time.
 
     Raises:
-        ReadingError: missing, not a 3D NIfTI file, or damaged.
+        ReadingError: the scan is missing, not a 3D NIfTI file, or damaged. Of a label map these are among the
+            failures, as are ids beyond 0 to 255 and another shape than the scan's.
     """
-    return _scan(stamp(path))
-
-
-def load_labels(path: Path, like: Encoded) -> Encoded:
-    """A label map on the grid of the scan ``like``, packed.
-
-    Raises:
-        ReadingError: missing, not a 3D NIfTI file, damaged, ids beyond 0 to 255, or of another shape than the scan.
-    """
-    labels = _labels(stamp(path))
-    if labels.shape_DHW != like.shape_DHW:
-        raise ReadingError(
-            f"{path} has {_size(labels)} voxels and its scan {_size(like)} "
-            "(depth × height × width): evaluate the run again, it writes label maps on the scan's own grid."
-        )
-    return labels
+    with st.spinner("Reading the scan …"), ThreadPoolExecutor() as threads:
+        reading = {path: threads.submit(lambda path: _labels(stamp(path)), path) for path in labels}
+        scan = _scan(stamp(image))
+    maps, failures = {}, []
+    for path, read in reading.items():
+        try:
+            maps[path] = _on_grid(path, read, scan)
+        except ReadingError as error:
+            failures.append(error)
+    return PackedCase(scan, maps, tuple(failures))
 
 
 def stamp(path: Path) -> Stamp:
@@ -62,17 +69,27 @@ def read_volume(path: Path) -> Volume:
 
 
 # A packed CT of 512 × 512 × 150 voxels has about 20 MB, a packed label map half a megabyte.
-@st.cache_resource(max_entries=3, show_spinner="Reading the scan …")
+@st.cache_resource(max_entries=3, show_spinner=False)
 def _scan(file: Stamp) -> Encoded:
     return encode_scan(read_volume(Path(file[0])))
 
 
-@st.cache_resource(max_entries=9, show_spinner="Reading the labels …")
+@st.cache_resource(max_entries=9, show_spinner=False)
 def _labels(file: Stamp) -> Encoded:
     try:
         return encode_labels(read_volume(Path(file[0])))
     except ValueError as error:
         raise ReadingError(f"{file[0]} is no label map: {error}. Evaluate the run again.") from error
+
+
+def _on_grid(path: Path, read: Future[Encoded], scan: Encoded) -> Encoded:
+    labels = read.result()
+    if labels.shape_DHW != scan.shape_DHW:
+        raise ReadingError(
+            f"{path} has {_size(labels)} voxels and its scan {_size(scan)} "
+            "(depth × height × width): evaluate the run again, it writes label maps on the scan's own grid."
+        )
+    return labels
 
 
 def _size(volume: Encoded) -> str:

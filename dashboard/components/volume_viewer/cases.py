@@ -7,8 +7,8 @@ from autosam_platform.data.colours import organ_colour
 from autosam_platform.files import content_hash
 from dashboard.components.states import explained
 from dashboard.components.volume_viewer.component import volume_viewer
-from dashboard.components.volume_viewer.encoding import Encoded, message
-from dashboard.components.volumes import load_labels, load_scan, stamp
+from dashboard.components.volume_viewer.encoding import message
+from dashboard.components.volumes import load_case, stamp
 
 
 def draw_case(
@@ -23,31 +23,24 @@ def draw_case(
     """Draw a scan with its label maps, a row of planes per prediction; a file that cannot be read is said above.
 
     Args:
-        predictions: by the name that the page gives them; at most two have room.
+        predictions: by the name that the page gives them; two have room below one another.
         classes: names of the organs by their ids in the label maps; other ids are not painted.
-        title: on the saved picture, and its file's name.
-        key: one per page: with the same key the next case keeps window, organs and what is shown.
+        title: of the case, on the saved picture and its file.
+        key: with the same key the next case keeps window, organs and what is shown.
     """
     with explained():
-        scan = load_scan(image)
-        files = {name: path for name, path in [("", truth), *predictions.items()] if path is not None}
-        maps = _readable(files, scan)
+        case = load_case(image, [*([truth] if truth else []), *predictions.values()])
+        for failure in case.failures:
+            with explained():
+                raise failure
+        shown = {name: path for name, path in predictions.items() if path in case.maps}
+        files = [*([truth] if truth in case.maps else []), *shown.values()]
         header = {
-            "key": content_hash(
-                [stamp(path) for path in (image, *(files[name] for name in maps))], [*maps], {**classes}
-            ),
+            "key": content_hash([stamp(path) for path in (image, *files)], [*shown], {**classes}, title),
             "scan": content_hash(stamp(image)),
             "title": title,
-            "truth": "" in maps,
-            "predictions": [name for name in maps if name],
+            "truth": truth in case.maps,
+            "predictions": [*shown],
             "organs": [{"id": id_, "name": name, "colour": organ_colour(name)} for id_, name in classes.items()],
         }
-        volume_viewer(message(header, [scan, *maps.values()]), key)
-
-
-def _readable(files: Mapping[str, Path], scan: Encoded) -> dict[str, Encoded]:
-    maps = {}
-    for name, path in files.items():
-        with explained():
-            maps[name] = load_labels(path, scan)
-    return maps
+        volume_viewer(message(header, [case.scan, *(case.maps[path] for path in files)]), key)

@@ -26,11 +26,24 @@ function readVolumes(bytes, { header, start }) {
 }
 
 async function inflate(packed, target, differenced) {
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  target.set(new Uint8Array(await new Response(stream).arrayBuffer()));
-  if (!differenced) return;
-  for (let i = 1, value = target[0]; i < target.length; i++) {
-    value = (value + target[i]) & 255;
-    target[i] = value;
+  if (!packed.length) return; // no label in it
+  const { readable, writable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  const written = Promise.all([writer.write(packed), writer.close()]);
+  const reader = readable.getReader();
+  let filled = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    target.set(part.value, filled);
+    filled += part.value.length;
+  }
+  await written;
+  if (differenced) addUp(target);
+}
+
+/** From differences (mod 256) back to values, in place. */
+function addUp(values) {
+  for (let i = 1, value = values[0]; i < values.length; i++) {
+    value = (value + values[i]) & 255;
+    values[i] = value;
   }
 }

@@ -2,7 +2,7 @@
 
 One message is, one after the other: the length of the header (4 bytes, little-endian), the header (JSON in
 UTF-8), and the chunks of all volumes. A chunk is a group of axial slices, one byte per voxel in D, H, W,
-deflated (zlib). ``decode.js`` reads it.
+deflated (zlib); of slices without a label it is empty. ``decode.js`` reads it.
 
 Hounsfield units are companded to 8 bits: 2.5 HU a step where organs differ by little, 21 to 140 HU where a
 window is wide (lung, bone) or nothing is looked at (metal). So 256 values are enough for every preset window.
@@ -56,7 +56,7 @@ def encode_labels(labels: Volume) -> Encoded:
     low, high = labels.array_DHW.min(), labels.array_DHW.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(f"its labels go from {low:g} to {high:g}, and a label map has ids from 0 to 255")
-    return _encoded(labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY), differenced=False)
+    return _encoded(labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False)
 
 
 def companded(image: np.ndarray) -> np.ndarray:

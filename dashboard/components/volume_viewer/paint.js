@@ -23,13 +23,13 @@ const LINE = 1.5; // of outlines, in CSS pixels
 const DASH = 5;
 const BARS_MM = [200, 100, 50, 20, 10, 5, 2, 1];
 
-/** A slice as its picture shows it, row by row. */
-function sliceOf(voxels, shape, { axis, rows, columns }, index) {
+/** A slice as its picture shows it, row by row: of each voxel, what `table` says of its value. */
+function sliceOf(voxels, shape, { axis, rows, columns }, index, table, slice) {
   const strides = [shape[1] * shape[2], shape[2], 1];
-  const slice = new Uint8Array(shape[rows] * shape[columns]);
-  for (let row = 0, at = slice.length; row < shape[rows]; row++) {
+  const step = strides[columns];
+  for (let row = 0, at = shape[rows] * shape[columns]; row < shape[rows]; row++) {
     let voxel = index * strides[axis] + row * strides[rows];
-    for (let column = 0; column < shape[columns]; column++, voxel += strides[columns]) slice[--at] = voxels[voxel];
+    for (let column = 0; column < shape[columns]; column++, voxel += step) slice[--at] = table[voxels[voxel]];
   }
   return slice;
 }
@@ -47,22 +47,28 @@ function greys(hu, level, width) {
 
 /** Per pixel 0 or 1 + the place in DIFFERENCES; in `truth` and `predicted`, 0 is what is not shown. */
 function differences(truth, predicted) {
-  return truth.map((inTruth, i) => {
-    const inPrediction = predicted[i];
-    if (inTruth === inPrediction) return inTruth ? 4 : 0;
-    if (inTruth && inPrediction) return 3;
-    return inTruth ? 1 : 2;
-  });
+  const found = new Uint8Array(truth.length);
+  for (let i = 0; i < found.length; i++) {
+    const [inTruth, inPrediction] = [truth[i], predicted[i]];
+    if (inTruth === inPrediction) found[i] = inTruth ? 4 : 0;
+    else if (inTruth && inPrediction) found[i] = 3;
+    else found[i] = inTruth ? 1 : 2;
+  }
+  return found;
 }
 
-/** A picture of `values` in the size of the slice: pixel `colours[value]` each. */
-function picture(values, colours, width, height) {
-  const canvas = new OffscreenCanvas(width, height);
-  const data = new ImageData(width, height);
-  const pixels = new Uint32Array(data.data.buffer);
-  for (let i = 0; i < values.length; i++) pixels[i] = colours[values[i]];
-  canvas.getContext("2d").putImageData(data, 0, 0);
-  return canvas;
+/** A canvas of a slice's size, and its pixels: `put` shows what was written to them. */
+class Picture {
+  constructor(width, height) {
+    this.canvas = new OffscreenCanvas(width, height);
+    this.pen = this.canvas.getContext("2d");
+    this.data = new ImageData(width, height);
+    this.pixels = new Uint32Array(this.data.data.buffer);
+  }
+
+  put() {
+    this.pen.putImageData(this.data, 0, 0);
+  }
 }
 
 /** The borders of each label as a path in CSS pixels, just inside it: a Map from label to Path2D. */
@@ -154,10 +160,10 @@ class Panel {
     const dense = this.canvas.width / width;
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     pen.imageSmoothingEnabled = true;
-    pen.drawImage(this.made.grey, 0, 0, width, height);
+    pen.drawImage(this.grey.canvas, 0, 0, width, height);
     pen.imageSmoothingEnabled = false; // the edges of labelled voxels stay visible
     pen.globalAlpha = view.opacity;
-    for (const fill of this.made.fills) pen.drawImage(fill, 0, 0, width, height);
+    if (this.made.filled) pen.drawImage(this.fill.canvas, 0, 0, width, height);
     pen.globalAlpha = 1;
     pen.lineWidth = LINE;
     for (const { path, colour } of this.made.lines) {
@@ -182,18 +188,33 @@ class Panel {
     return [centre(columns, this.width), centre(rows, this.height)];
   }
 
+  /** At most one layer is filled. */
   #make(view, scan, layers) {
     const { plane } = this;
-    const cut = (voxels) => sliceOf(voxels, view.shape, plane, view.at[plane.axis]);
     const [across, down] = [view.shape[plane.columns], view.shape[plane.rows]];
-    const [fills, lines] = [[], []];
-    for (const { labels, colours, manner, dashed } of layers(cut)) {
-      if (manner === "fill") fills.push(picture(labels, colours.map((colour) => colour && pixel(colour)), across, down));
-      else {
-        const paths = outlines(labels, across, down, this.width / across, this.height / down, dashed);
-        paths.forEach((path, label) => lines.push({ path, colour: colours[label] }));
-      }
+    const cut = (voxels, table, slice = new Uint8Array(across * down)) =>
+      sliceOf(voxels, view.shape, plane, view.at[plane.axis], table, slice);
+    this.#size(across, down);
+    cut(scan, view.greys, this.grey.pixels);
+    this.grey.put();
+    const [made, lines] = [layers(cut), []];
+    const filled = made.find(({ manner }) => manner === "fill");
+    if (filled) this.#fill(filled);
+    for (const { labels, colours, dashed } of made.filter((layer) => layer !== filled)) {
+      const paths = outlines(labels, across, down, this.width / across, this.height / down, dashed);
+      paths.forEach((path, label) => lines.push({ path, colour: colours[label] }));
     }
-    return { grey: picture(cut(scan), view.greys, across, down), fills, lines };
+    return { filled, lines };
+  }
+
+  #fill({ labels, colours }) {
+    const pixels = Uint32Array.from(colours, (colour) => (colour ? pixel(colour) : 0));
+    for (let i = 0; i < labels.length; i++) this.fill.pixels[i] = pixels[labels[i]];
+    this.fill.put();
+  }
+
+  #size(width, height) {
+    if (this.grey?.canvas.width === width && this.grey.canvas.height === height) return;
+    [this.grey, this.fill] = [new Picture(width, height), new Picture(width, height)];
   }
 }

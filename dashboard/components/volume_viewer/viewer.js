@@ -124,7 +124,7 @@ class Viewer {
   #makePanel(plane, number) {
     const name = plane.name.toLowerCase();
     const suffix = number ? `-${number + 1}` : "";
-    const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `${plane.name} plane`, "data-testid": `${name}${suffix}` });
+    const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `${plane.name} plane of ${this.view.header.title}`, "data-testid": `${name}${suffix}` });
     const panel = new Panel(plane, canvas);
     panel.slice = make("span", { "data-testid": `slice-${name}${suffix}` });
     panel.dice = make("span", { "data-testid": `dice-${name}${suffix}` });
@@ -270,10 +270,10 @@ class Viewer {
 
 const clamp = (index, length) => Math.min(length - 1, Math.max(0, index));
 
-/** What lies over a slice of the scan; `cut` gives a label map's slice. */
+/** What lies over a slice of the scan; `cut` gives a label map's slice with other ids. */
 function layersOf(view, number, cut) {
   const organs = [null, ...view.organs.map(({ colour }) => colour)];
-  const seen = (voxels) => cut(voxels).map((id) => view.lookup[id]);
+  const seen = (voxels) => cut(voxels, view.lookup);
   const layer = (voxels, manner, dashed = false) => ({ labels: seen(voxels), colours: organs, manner, dashed });
   const predicted = view.models[number];
   if (view.show === "truth") return [layer(view.truth, view.manner)];

@@ -1,0 +1,187 @@
+"""The viewer's page: what it sends to the canvas, and what it says where something cannot be shown."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from example_cases import CASE as CORNER
+from example_cases import FIRST, SECOND, volumes, write_cases, write_evaluation, write_prediction, write_volume
+from example_runs import CASE, DONE
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.volume_viewer.encoding import companded
+
+Page = Callable[..., AppTest]
+
+
+@pytest.fixture
+def cases(empty: Path) -> Path:
+    """A workspace with two runs that were evaluated on one case."""
+    write_cases(empty)
+    return empty
+
+
+def _texts(elements: object) -> str:
+    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
+
+
+def _errors(app: AppTest) -> str:
+    assert not app.exception
+    return _texts(app.error)
+
+
+def _sent(app: AppTest) -> tuple[dict[str, Any], bytes]:
+    """Header and chunks of the one canvas on the page."""
+    (canvas,) = app.get("bidi_component")
+    content = canvas.proto.bytes
+    start = 4 + int.from_bytes(content[:4], "little")
+    return json.loads(content[4:start]), content[start:]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_scan_truth_and_prediction_are_sent_with_the_metrics_beside_them(page: Page) -> None:
+    app = page("viewer", run=DONE, case=CASE)
+    assert not app.exception and not app.error
+    header, chunks = _sent(app)
+    assert (header["truth"], header["predictions"], header["title"]) == (True, [DONE], f"{CASE} · {DONE}")
+    assert (header["shape"], header["spacing"]) == ([8, 11, 14], [3.0, 2.0, 1.0])
+    assert header["organs"][1] == {"id": 6, "name": "liver", "colour": [160, 32, 32]}
+    scan = zlib.decompress(chunks[: header["volumes"][0]["chunks"][0]])
+    codes = np.frombuffer(scan, np.uint8).cumsum(dtype=np.uint8).reshape(8, 11, 14)
+    assert codes[3, 4, 13 - 3] == companded(np.array([60]))[0]  # stored right → left, shown canonical
+    organs = app.dataframe[0].value.set_index("class_name")
+    assert organs.loc["liver", "dice"] == pytest.approx(2 / 3)
+    assert organs.loc["liver", "hd95_mm"] == 6.0
+    assert np.isnan(organs.loc["gallbladder", "dice"])
+
+
+@pytest.mark.usefixtures("cases")
+def test_a_second_run_is_shown_beside_the_first(page: Page) -> None:
+    app = page("viewer", run=FIRST, case=CORNER)
+    alone, _ = _sent(app)
+    assert alone["predictions"] == [FIRST]
+    app.selectbox[2].select(SECOND).run()
+    both, _ = _sent(app)
+    assert app.query_params["with"] == SECOND
+    assert both["predictions"] == [FIRST, SECOND]
+    assert both["key"] != alone["key"] and both["scan"] == alone["scan"]
+    app.selectbox[2].select_index(0).run()
+    assert "with" not in app.query_params
+    assert _sent(app)[0] == alone
+
+
+@pytest.mark.usefixtures("cases")
+def test_a_shared_link_names_both_runs(page: Page) -> None:
+    assert _sent(page("viewer", run=SECOND, case=CORNER, **{"with": FIRST}))[0]["predictions"] == [SECOND, FIRST]
+
+
+@pytest.mark.usefixtures("cases")
+def test_a_run_that_does_not_know_the_case_is_not_shown_beside(page: Page) -> None:
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": "demo-ffffffff"})
+    assert "demo-ffffffff was not evaluated on this case" in _texts(app.warning)
+    assert _sent(app)[0]["predictions"] == [FIRST]
+    assert "'../x' is not the name of a run" in _errors(page("viewer", run=FIRST, case=CORNER, **{"with": "../x"}))
+
+
+def test_two_scans_of_one_name_are_not_shown_as_one(page: Page, cases: Path) -> None:
+    other = write_volume(cases / "datasets" / "other.nii.gz", volumes().scan)
+    write_evaluation(cases, SECOND, other, cases / "datasets" / "truth.nii.gz", volumes().truth)
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert "was evaluated on another scan of this name" in _errors(app)
+    assert _sent(app)[0]["predictions"] == [FIRST]
+
+
+def test_a_prediction_without_truth_is_shown_over_its_scan(page: Page, cases: Path) -> None:
+    name = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
+    app = page("viewer", prediction=name)
+    header, _ = _sent(app)
+    assert (header["truth"], header["predictions"]) == (False, [FIRST])
+    assert [organ["name"] for organ in header["organs"]] == ["spleen", "gallbladder", "liver"]
+    assert "no truth" in _texts(app.caption)
+
+
+def test_what_is_wrong_with_a_prediction_is_said(page: Page, cases: Path) -> None:
+    assert "'../x' is not the name of a prediction" in _errors(page("viewer", prediction="../x"))
+    assert "holds no prediction" in _errors(page("viewer", prediction="other"))
+    name = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
+    record = cases / "predictions" / name / "scan.scan.json"
+    for content, said in (
+        ("{", "cannot be read"),
+        ("[]", "is no record of a prediction"),
+        ("{}", "is no record of a prediction"),
+        (json.dumps({"scan": "/etc/passwd", "run": FIRST}), "is not opened"),
+        (json.dumps({"scan": str(cases / "gone.nii.gz"), "run": FIRST}), "cannot be opened"),
+    ):
+        record.write_text(content)
+        assert said in _errors(page("viewer", prediction=name))
+
+
+@pytest.mark.usefixtures("cases")
+def test_surfaces_are_made_when_asked_for(page: Page) -> None:
+    app = page("viewer", run=FIRST, case=CORNER)
+    assert not app.get("plotly_chart")
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_missing_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
+    (workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz").unlink()
+    app = page("viewer", run=DONE)
+    assert "is missing" in _texts(app.warning)
+    assert _sent(app)[0]["predictions"] == []
+
+
+def test_a_truncated_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
+    file.write_bytes(file.read_bytes()[:-40])
+    app = page("viewer", run=DONE)
+    assert "damaged or truncated" in _errors(app)
+    header, _ = _sent(app)
+    assert (header["truth"], header["predictions"]) == (True, [])
+
+
+@pytest.mark.parametrize("value", [-1, 300])
+def test_a_file_that_is_no_label_map_is_said(page: Page, cases: Path, value: int) -> None:
+    write_volume(cases / "datasets" / "truth.nii.gz", np.full((4, 6, 8), value, np.int16))
+    app = page("viewer", run=FIRST, case=CORNER)
+    assert "is no label map" in _errors(app)
+    assert not _sent(app)[0]["truth"]
+
+
+def test_a_prediction_on_another_grid_is_not_painted(page: Page, workspace: Path) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)), file)
+    assert "has 2 × 3 × 4 voxels and its scan 8 × 11 × 14" in _errors(page("viewer", run=DONE))
+
+
+def test_a_truncated_scan_leaves_the_metrics(page: Page, workspace: Path) -> None:
+    file = workspace / "datasets" / "scan.nii.gz"
+    file.write_bytes(file.read_bytes()[:-40])
+    app = page("viewer", run=DONE)
+    assert "scan.nii.gz" in _errors(app)
+    assert not app.get("bidi_component")
+    assert len(app.dataframe) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"rows": 3}', '{"rows": [{"case": "a"}]}'])
+def test_a_damaged_record_of_a_case_is_named(page: Page, workspace: Path, content: str) -> None:
+    file = workspace / "runs" / DONE / "evaluation" / "cases" / f"{CASE}.json"
+    file.write_text(content)
+    assert "is no record of a case" in _errors(page("viewer", run=DONE))
+
+
+def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, workspace: Path) -> None:
+    run, scan = workspace / "runs" / DONE, workspace / "datasets" / "scan.nii.gz"
+    elsewhere = workspace.parent / "elsewhere"
+    elsewhere.mkdir()
+    scan.rename(elsewhere / scan.name)
+    scan.symlink_to(elsewhere / scan.name)
+    assert "is not opened" in _errors(page("viewer", run=DONE))
+    run.joinpath("config.yaml").write_text(f"dataset: {{root: {elsewhere}}}")
+    assert len(page("viewer", run=DONE).get("bidi_component")) == 1
