@@ -12,13 +12,17 @@ sys.path[:] = dict.fromkeys([*sys.path, *(str(_ROOT / part) for part in ("", "pl
 
 import streamlit as st  # noqa: E402
 
+from dashboard.components.sign_in import admit  # noqa: E402
+
 # Pages have no icons: a browser would fetch them from the internet for its tab.
 st.set_page_config(page_title="AutoSAM", layout="wide")
+admit()
 st.navigation(
     [
         st.Page("views/runs.py", title="Runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
         st.Page("views/viewer.py", title="Viewer", url_path="viewer"),
+        st.Page("views/sweeps.py", title="Sweeps", url_path="sweeps"),
         st.Page("views/predict.py", title="Predict", url_path="predict"),
         st.Page("views/launch.py", title="Launch", url_path="launch"),
         st.Page("views/cluster.py", title="Cluster", url_path="cluster"),

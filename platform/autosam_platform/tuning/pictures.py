@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from autosam_platform.evaluation.paper import TABLE_4
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.space import FloatParameter, IntParameter
 
 KD_LAMBDA = "distillation.kd_lambda"
-PAPER_TABLE_4 = {0.0: 78.54, 0.2: 82.45, 0.5: 83.27, 0.8: 81.14, 1.0: 79.63}
-"""Mean Dice in percent by λ: SwinUNETR-Small on BTCV's test cases (the paper's Table 4)."""
 
 
 def save_curve(
@@ -29,7 +28,7 @@ def save_curve(
     _draw_curve(axes[0], points, f"ours: {title}", label, "mean Dice %, validation cases")
     if name == KD_LAMBDA:
         paper = "the paper's Table 4: SwinUNETR-Small on BTCV"
-        _draw_curve(axes[1], PAPER_TABLE_4, paper, label, "mean Dice %, test cases", colour="tab:grey")
+        _draw_curve(axes[1], TABLE_4, paper, label, "mean Dice %, test cases", colour="tab:grey")
     elif parameter.log:
         axes[0].set_xscale("log")
     save_figure(figure, path)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autosam_platform.config import ConfigError, Experiment
 from autosam_platform.data.preparation import PreparedDataset
@@ -61,6 +62,11 @@ class Sweep:
         teachers = {name: files_hash(Path(folder)) for name, folder in self.teachers.items()}
         made_of = content_hash(_VERSION, space, run, teachers, self.trials, self.grid, self.seed)
         return f"{self.title}-{made_of[:8]}"
+
+    def as_json(self) -> dict[str, Any]:
+        """What people want to know of it: the space, and what it is a sweep of."""
+        about = {"name": self.name, "model": self.base.model.name, "dataset": self.prepared.name}
+        return about | {"trials": self.trials, "grid": self.grid} | self.space.model_dump(mode="json")
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,157 @@
+"""One sweep: how far it is, what its trials came to, which settings mattered, and the best of them."""
+
+import shlex
+from pathlib import Path
+
+import streamlit as st
+import yaml
+
+from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.files import workspace
+from dashboard.components import sweep_charts
+from dashboard.components.chooser import chosen
+from dashboard.components.figures import show
+from dashboard.components.places import inside
+from dashboard.components.states import explained, nothing
+from dashboard.components.sweeps import DICE, SIZE, SweepRecord, read_sweep, sweep_names
+from dashboard.components.text import plain
+
+_KD_LAMBDA = "distillation.kd_lambda"
+_PAGE_OF_RUN = "views/run.py"
+
+
+def _summary(record: SweepRecord) -> None:
+    if record.about:
+        st.markdown(plain(record.about))
+    best, counts = record.best, record.trials["state"].value_counts()
+    places = st.columns(5)
+    places[0].metric("Best Dice", "–" if best is None else f"{100 * best[DICE]:.2f} %", help="Mean, validation cases")
+    places[1].metric("Best trial", "–" if best is None else f"{best['trial']}")
+    places[2].metric("Trials ended", f"{record.ended} of {record.asked}")
+    places[3].metric("Stopped early", int(counts.get("stopped", 0)))
+    places[4].metric("Failed", int(counts.get("failed", 0)))
+    if record.ended < record.asked:
+        st.info(
+            f"{record.asked - record.ended} of {record.asked} trials have not ended yet; this page follows them. "
+            "If the sweep was interrupted, the command that started it continues it.",
+            icon=":material/hourglass_empty:",
+        )
+
+
+def _pictures(record: SweepRecord) -> None:
+    if record.trials[DICE].notna().sum() == 0:
+        st.info("No trial has been validated yet.")
+        return
+    name = record.name
+    if len(record.parameters) == 1:
+        _of_one(record)
+    else:
+        st.subheader("Trials across all settings", help="Drag along an axis to pick trials; a click clears it.")
+        show(sweep_charts.parallel(record), f"parallel-{name}")
+    if SIZE in record.objectives:
+        st.subheader("Accuracy against size", help="No trial beats one of the front in Dice without being larger.")
+        show(sweep_charts.front(record), f"front-{name}")
+    if len(record.parameters) > 1:
+        _of_several(record)
+    if record.trials["heard"].map(bool).any():
+        st.subheader("How the trials went", help="Their validations; a cross is where a trial was stopped early.")
+        show(sweep_charts.courses(record), f"courses-{name}")
+
+
+def _of_one(record: SweepRecord) -> None:
+    (parameter,) = record.parameters
+    if not sweep_charts.is_number(record.trials, parameter) or record.finished.empty:
+        show(sweep_charts.scatter(record, parameter), f"scatter-{record.name}")
+        return
+    paper = TABLE_4 if parameter.name == _KD_LAMBDA else None
+    st.subheader(plain(parameter.name), help=plain(parameter.about) or None)
+    show(sweep_charts.curve(record, parameter, paper), f"curve-{record.name}")
+    if paper:
+        st.caption(
+            "Two scales: the paper's model, data, training length and cases are others. What can be compared is "
+            "where each curve has its top."
+        )
+
+
+def _of_several(record: SweepRecord) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.subheader("One setting")
+        named = {parameter.name: parameter for parameter in record.parameters}
+        picked = st.selectbox("Setting", list(named), key=f"setting-{record.name}", label_visibility="collapsed")
+        show(sweep_charts.scatter(record, named[picked]), f"scatter-{record.name}-{picked}")
+    with right:
+        st.subheader("Which setting matters")
+        if record.importances:
+            show(sweep_charts.importances(record), f"importances-{record.name}")
+        else:
+            st.info(f"No importances: {plain(record.note) or 'they are computed when the sweep has ended'}.")
+
+
+def _trials(record: SweepRecord) -> None:
+    st.subheader("Trials")
+    columns = {parameter.name: parameter.label for parameter in record.parameters}
+    table = record.trials.drop(columns="heard").assign(**{DICE: 100 * record.trials[DICE]})
+    picked = st.dataframe(
+        table.rename(columns=columns),
+        hide_index=True,
+        placeholder="–",
+        column_config={
+            "trial": st.column_config.NumberColumn("Trial", pinned=True, width="small"),
+            DICE: st.column_config.NumberColumn("Dice %", format="%.2f", help="Stopped early: the best until then"),
+            SIZE: st.column_config.NumberColumn("Trained parameters", format="localized"),
+            "state": st.column_config.TextColumn("State"),
+            "run": st.column_config.TextColumn("Run"),
+            "reason": st.column_config.TextColumn("Why it failed"),
+        },
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"trials-{record.name}",
+    )
+    st.caption("Tick a row to open the trial's run.")
+    if picked.selection.rows and (run := table["run"].iloc[picked.selection.rows[0]]):
+        st.switch_page(_PAGE_OF_RUN, query_params={"run": run})
+
+
+def _best(folder: Path) -> None:
+    path = folder / "best.yaml"
+    if path.exists():
+        with st.expander("The best trial as a recipe (best.yaml)"):
+            recipe = path.read_text(encoding="utf-8")
+            job = "distill_student" if _is_taught(recipe) else "train_teacher"
+            st.code(f"python jobs/{job}.py --recipe {shlex.quote(str(path))}", language="bash")
+            st.code(recipe, language="yaml")
+
+
+def _is_taught(recipe: str) -> bool:
+    """Does the recipe name a teacher?"""
+    settings = yaml.safe_load(recipe)
+    return isinstance(settings, dict) and bool((settings.get("distillation") or {}).get("teacher"))
+
+
+def _sweep(folder: Path, drawn_ended: bool) -> None:
+    with explained():
+        record = read_sweep(folder)
+        _summary(record)
+        _pictures(record)
+        _trials(record)
+        _best(folder)
+        if not drawn_ended and record.ended == record.asked:
+            st.rerun()  # nothing changes any more
+
+
+def _page() -> None:
+    st.title("Sweeps")
+    root = workspace()
+    names = sweep_names(root)
+    if not names:
+        nothing("There is no sweep in this workspace yet.", "python jobs/sweep.py --space kd_lambda --grid")
+        return
+    with explained():
+        folder = inside(root / "sweeps" / chosen("sweep", names), [root])
+        record = read_sweep(folder)
+        over = record.ended == record.asked
+        st.fragment(_sweep, run_every=None if over else 5)(folder, over)
+
+
+_page()

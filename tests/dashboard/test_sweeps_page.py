@@ -1,0 +1,152 @@
+"""The page of sweeps in its states, and what its figures show."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from example_sweeps import ADAPTER, KERNEL, LAMBDA, RATIO, adapter_trials, lambda_trials, write_sweep
+from streamlit.testing.v1 import AppTest
+
+from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.tuning.report import pareto_front as front_of_optuna
+from autosam_platform.tuning.space import load_space
+from dashboard.components import sweep_charts
+from dashboard.components.places import ReadingError
+from dashboard.components.sweeps import pareto_front, read_sweep, sweep_names
+
+Page = Callable[..., AppTest]
+SPACES = Path(__file__).parents[2] / "jobs" / "spaces"
+
+
+def _said(app: AppTest) -> str:
+    assert not app.exception
+    return "\n".join(each.value for each in [*app.info, *app.warning, *app.error, *app.caption]).replace("\\", "")
+
+
+@pytest.mark.usefixtures("empty")
+def test_without_a_sweep_the_page_names_the_command(page: Page) -> None:
+    app = page("sweeps")
+    assert "no sweep in this workspace yet" in _said(app)
+    assert app.code[0].value == "python jobs/sweep.py --space kd_lambda --grid"
+
+
+def test_a_finished_grid_shows_its_curve_its_best_trial_and_why_one_failed(page: Page, empty: Path) -> None:
+    folder = write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    (folder / "best.yaml").write_text("distillation: {teacher: demo-1}\n")
+    app = page("sweeps", sweep=LAMBDA)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown == {
+        "Best Dice": "75.00 %",
+        "Best trial": "2",
+        "Trials ended": "3 of 3",
+        "Stopped early": "0",
+        "Failed": "1",
+    }
+    assert app.dataframe[0].value["reason"].tolist()[2] == "the loss is not <b>finite</b>"
+    assert "what can be compared is where each curve has its top" in _said(app).lower()
+    assert app.code[0].value == f"python jobs/distill_student.py --recipe {folder / 'best.yaml'}"
+
+
+def test_a_sweep_under_way_says_how_far_it_is(page: Page, empty: Path) -> None:
+    trials = lambda_trials()
+    trials[2] = trials[2].model_copy(update={"state": "running", "reason": ""})
+    write_sweep(empty, LAMBDA, trials, 5)
+    assert "3 of 5 trials have not ended yet" in _said(page("sweeps"))
+
+
+def test_a_sweep_that_was_just_begun_has_no_pictures_yet(page: Page, empty: Path) -> None:
+    write_sweep(empty, LAMBDA, [], 5)
+    assert "No trial has been validated yet" in _said(page("sweeps"))
+
+
+@pytest.mark.parametrize("content", ["[{", '[{"number": 1}]', '{"a": 1}', "[3]"])
+def test_a_damaged_sweep_is_named_with_the_remedy(page: Page, empty: Path, content: str) -> None:
+    folder = write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    (folder / "trials.json").write_text(content)
+    said = _said(page("sweeps"))
+    assert str(folder) in said and "writes it anew" in said
+
+
+@pytest.mark.parametrize("name", ["../runs", "no-such-sweep"])
+def test_an_address_that_names_no_sweep_is_refused(page: Page, empty: Path, name: str) -> None:
+    write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    app = page("sweeps", sweep=name)
+    assert "choose one from the list" in _said(app)
+    assert not app.metric
+
+
+def test_the_sweep_written_last_is_the_first(empty: Path) -> None:
+    for age, name in enumerate((ADAPTER, LAMBDA)):
+        folder = write_sweep(empty, name, [], 1)
+        os.utime(folder / "trials.json", (age, age))
+    assert sweep_names(empty) == [LAMBDA, ADAPTER]
+
+
+def test_a_row_opens_the_run_of_its_trial(page: Page, empty: Path) -> None:
+    write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    app = page("sweeps", sweep=LAMBDA)
+    app.session_state[f"trials-{LAMBDA}"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
+    app.run()
+    assert app.query_params["run"] == "distill-00000002"
+
+
+def test_several_settings_have_parallel_axes_a_scatter_and_a_front(page: Page, empty: Path) -> None:
+    write_sweep(empty, ADAPTER, adapter_trials(), 4)
+    app = page("sweeps", sweep=ADAPTER)
+    said = _said(app)
+    assert "No importances: they are computed when the sweep has ended" in said
+    assert app.selectbox[1].options == [RATIO, KERNEL, "model.options.adapter_blocks"]
+    assert {each.value for each in app.subheader} >= {"Trials across all settings", "Accuracy against size"}
+
+
+def test_the_front_is_optunas(empty: Path) -> None:
+    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
+    finished = [trial for trial in adapter_trials() if trial.state == "finished"]
+    expected = front_of_optuna(load_space("adapter", SPACES), finished)
+    assert pareto_front(record.finished)["trial"].tolist() == [trial.number for trial in expected] == [1, 3]
+
+
+def test_of_two_trials_of_one_size_only_the_better_is_on_the_front() -> None:
+    table = pd.DataFrame({"trial": [1, 2], "dice": [0.5, 0.6], "trained_parameters": [10.0, 10.0]})
+    assert pareto_front(table)["trial"].tolist() == [2]
+
+
+def test_the_curve_has_the_papers_beside_it_in_percent(empty: Path) -> None:
+    record = read_sweep(write_sweep(empty, LAMBDA, lambda_trials(), 3))
+    ours, papers = sweep_charts.curve(record, record.parameters[0], TABLE_4).data
+    assert (list(ours.x), list(ours.y)) == ([0.0, 0.5], [10.0, 75.0])
+    assert dict(zip(papers.x, papers.y, strict=True)) == TABLE_4
+    assert record.parameters[0].label == "kd_lambda (weight of the labels)"
+
+
+def test_parallel_axes_name_choices_and_are_in_percent(empty: Path) -> None:
+    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
+    (lines,) = sweep_charts.parallel(record).data
+    blocks = next(axis for axis in lines.dimensions if axis.label == "adapter_blocks")
+    assert (list(blocks.ticktext), list(blocks["values"])) == (["all", "even", "none"], [0, 2, 1, 0])
+    assert list(lines.dimensions[-1]["values"]) == pytest.approx([50, 40, 70, 5])
+    assert list(lines.dimensions[-2]["values"]) == [1, 2, 4, 1]
+
+
+def test_a_stopped_trial_ends_in_a_cross(empty: Path) -> None:
+    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
+    first, *_, stopped = sweep_charts.courses(record).data
+    assert list(first.marker.symbol) == ["circle", "circle"] and list(first.y) == [25.0, 50.0]
+    assert list(stopped.marker.symbol) == ["x"]
+
+
+def test_importances_are_largest_on_top(empty: Path) -> None:
+    folder = write_sweep(empty, ADAPTER, adapter_trials(), 4)
+    (folder / "importances.json").write_text(json.dumps({"importances": {RATIO: 0.7, KERNEL: 0.3}, "note": ""}))
+    (bars,) = sweep_charts.importances(read_sweep(folder)).data
+    assert (list(bars.y), list(bars.x)) == (["adapter_kernel", "adapter_ratio"], [0.3, 0.7])
+
+
+def test_a_file_that_cannot_be_decoded_is_explained(empty: Path) -> None:
+    folder = write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    (folder / "sweep.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ReadingError, match=r"sweep\.json cannot be read"):
+        read_sweep(folder)
