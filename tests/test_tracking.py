@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.tracking import PARENT, TrackingError, flatten, list_runs, open_run, read_curves, tag_run
+from autosam_platform.tracking import (
+    PARENT,
+    TrackingError,
+    flatten,
+    list_runs,
+    open_run,
+    read_curves,
+    read_tags,
+    tag_run,
+)
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
@@ -38,6 +47,8 @@ def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path)
     sweep = open_run(tmp_path, "sweep-0123", tags=TAGS, params={})
     run = open_run(tmp_path, "demo-0123", tags=TAGS, params={})
     tag_run(tmp_path, "demo-0123", {PARENT: sweep.mlflow_id})
+    assert read_tags(tmp_path, "demo-0123")[PARENT] == sweep.mlflow_id
+    assert read_tags(tmp_path, "no-such-run") == {}
     assert run.tags()[PARENT] == sweep.mlflow_id
     assert {each.state for each in list_runs(tmp_path)} == {"RUNNING"}
     tag_run(tmp_path, "demo-0123", {"autosam.stopped": "early"}, "KILLED")

@@ -63,7 +63,9 @@ def _shown(address: str, job_id: str, was_active: bool) -> None:
                 return
             _head(address, job)
             with st.container(height=360, autoscroll=True):
-                st.code(ray_jobs.log_of(address, job_id) or "It has printed nothing yet.", language=None, wrap_lines=True)
+                st.code(
+                    ray_jobs.log_of(address, job_id) or "It has printed nothing yet.", language=None, wrap_lines=True
+                )
         except NoClusterError as error:
             st.warning(plain(f"The cluster is gone: {error}."))
             return

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import served
+from browser_app import served
 from playwright.sync_api import Page, expect
 from synthetic_scans import write_btcv
 
@@ -23,11 +23,14 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray_dashboard: str) -> None:
     workspace = recipe.parent
-    with served(workspace, RAY_ADDRESS=ray_dashboard, RAY_AUTH_MODE="disabled") as address:
+    environment = {"RAY_ADDRESS": ray_dashboard, "RAY_AUTH_MODE": "disabled"}
+    with served(workspace, environment=environment) as address:
         page.goto(address("launch", job="prepare"))
         page.get_by_role("textbox", name="or a recipe's file").fill(str(recipe))
         page.keyboard.press("Tab")
-        expect(page.get_by_text(str(workspace / "raw" / "tiny.yaml"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("combobox", name="Name")).to_have_value(
+            str(workspace / "raw" / "tiny.yaml"), timeout=60_000
+        )
         page.get_by_role("textbox", name="Root").fill(str(workspace / "raw"))
         page.get_by_role("button", name="Check these settings").click()
         command = f"python jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"

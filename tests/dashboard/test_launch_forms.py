@@ -121,7 +121,9 @@ def test_a_recipe_may_not_name_files_elsewhere_either(tmp_path: Path) -> None:
     for value in ("/etc/passwd", "../secret", "~/other", str(tmp_path)):
         with pytest.raises(ReadingError, match="outside the folders"):
             refuse_outside({"dataset": {"roots": [value]}, "name": "demo"})
-    refuse_outside({"name": "demo", "root": str(RECIPES), "epochs": 3, "none": None, "recipe": "jobs/recipes/demo.yaml"})
+    refuse_outside(
+        {"name": "demo", "root": str(RECIPES), "epochs": 3, "none": None, "recipe": "jobs/recipes/demo.yaml"}
+    )
 
 
 def test_every_common_setting_is_one_and_every_job_has_a_script(known: dict[str, Setting]) -> None:

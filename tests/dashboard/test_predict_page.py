@@ -135,7 +135,11 @@ def test_a_prediction_that_is_none_is_said(page: Page, empty: Path, name: str, m
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("/etc/passwd", "outside the folders"), ("raw/none.nii.gz", "does not exist"), ("raw/dataset.json", "not named .nii")],
+    [
+        ("/etc/passwd", "outside the folders"),
+        ("raw/none.nii.gz", "does not exist"),
+        ("raw/dataset.json", "not named .nii"),
+    ],
 )
 def test_a_file_that_is_no_scan_or_elsewhere_is_refused(
     page: Page, empty: Path, model: Path, text: str, message: str
