@@ -3,6 +3,7 @@
 They are asked in a process of their own, since they import torch.
 """
 
+import functools
 import json
 import os
 import re
@@ -84,7 +85,8 @@ def asked_schema(kind: JobKind, picks: Sequence[str]) -> dict[str, Any]:
     Raises:
         ReadingError: the job refuses them, with its reason.
     """
-    return _asked(kind.name, (*picks, "--schema"), _newest())
+    with st.spinner("Asking the job what can be set …"):
+        return _asked(kind.name, (*picks, "--schema"), _newest())
 
 
 def checked_settings(kind: JobKind, arguments: Sequence[str]) -> dict[str, Any]:
@@ -93,7 +95,8 @@ def checked_settings(kind: JobKind, arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         ReadingError: it refuses them, with its reason.
     """
-    return _asked(kind.name, (*arguments, "--check"), _newest())
+    with st.spinner("The job checks the settings …"):
+        return _asked(kind.name, (*arguments, "--check"), _newest())
 
 
 def refuse_outside(resolved: Any) -> None:
@@ -109,7 +112,7 @@ def refuse_outside(resolved: Any) -> None:
         allowed_path(resolved)
 
 
-@st.cache_data(max_entries=64, show_spinner="Asking the job …")
+@functools.lru_cache(maxsize=64)
 def _asked(name: str, arguments: tuple[str, ...], stamp: float) -> dict[str, Any]:
     """The job's answer, which holds as long as its code does (``stamp``)."""
     command = [sys.executable, str(KINDS[name].script), *arguments]

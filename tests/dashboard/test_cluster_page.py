@@ -73,7 +73,7 @@ def test_the_cluster_of_this_machine_is_found_by_what_ray_start_noted(
     assert ray_jobs.cluster() == ray_dashboard
     ray_jobs._found.clear()
     (tmp_path / "ray" / noted.name).write_text("127.0.0.1:9")  # left behind by a crash
-    with pytest.raises(NoClusterError, match="nobody answers at 127.0.0.1:9"):
+    with pytest.raises(NoClusterError, match=r"nobody answers at 127\.0\.0\.1:9"):
         ray_jobs.cluster()
 
 

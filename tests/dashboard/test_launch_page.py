@@ -81,7 +81,7 @@ def test_what_the_job_refuses_is_said_with_its_reason(page: Page) -> None:
     app.button[0].click().run()
     assert not app.exception
     assert "dataset 'btcv' needs the folder of its scans: add --dataset.root FOLDER" in _texts(app.error)
-    app.text_input[1].set_value("/etc").run()
+    app.text_input[1].set_value("/etc")
     app.button[0].click().run()
     assert "/etc is outside the folders" in _texts(app.error)
     assert not app.success
