@@ -1,6 +1,5 @@
 """A Ray job on a page: its state, the end of its log, a button that stops it; and the job of a run."""
 
-import shlex
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +10,7 @@ from dashboard.components.job_kinds import KINDS, checked_settings
 from dashboard.components.places import ReadingError
 from dashboard.components.ray_jobs import NoClusterError, Submitted
 from dashboard.components.records import read_config
+from dashboard.components.repeat import repeating, terminal
 from dashboard.components.states import explained
 from dashboard.components.text import duration, plain
 
@@ -25,7 +25,7 @@ def job_panel(run_id: str, folder: Path) -> None:
     """
     st.subheader("Job")
     with explained():
-        command = _continuing(folder)
+        command = _continuing(run_id, folder)
         try:
             address = ray_jobs.cluster()
         except NoClusterError as error:
@@ -47,11 +47,6 @@ def follow(address: str, job_id: str) -> None:
     job = ray_jobs.find_job(address, job_id)
     active = job is not None and job.active
     st.fragment(_shown, run_every=_REFRESH if active else None)(address, job_id, active)
-
-
-def terminal(kind: str, arguments: list[str]) -> str:
-    """The command that does the same in a terminal, in the project's folder."""
-    return shlex.join(["python", f"jobs/{kind}.py", *arguments])
 
 
 def _shown(address: str, job_id: str, was_active: bool) -> None:
@@ -86,23 +81,18 @@ def _head(address: str, job: Submitted) -> None:
                 st.rerun()
 
 
-def _continuing(folder: Path) -> tuple[str, list[str]]:
-    """The job that trains this run, and its arguments: the run's own settings are the recipe.
+def _continuing(run_id: str, folder: Path) -> tuple[str, list[str]]:
+    """The job that trains this run, and its arguments.
 
     Raises:
-        ReadingError: the run has not written its settings.
+        ReadingError: the run has not written its settings, or nothing records what it trains.
     """
-    path = folder / "config.yaml"
-    config = read_config(folder)
-    model = (config.get("model") or {}).get("name")
-    if not config or not isinstance(model, str):
-        raise ReadingError(f"{path} does not name a model, so this run cannot be continued from here.")
-    distillation = config.get("distillation") or {}
-    if distillation.get("teacher") and distillation.get("kd_lambda") != 1:
-        return "distill_student", ["--recipe", str(path), "--student", model]
-    if model.startswith("autosam"):
-        return "train_teacher", ["--recipe", str(path)]
-    return "train_baseline", ["--recipe", str(path), "--model", model]
+    config, run = read_config(folder), tracked.find(workspace(), run_id)
+    if not config or run is None:
+        raise ReadingError(
+            f"{folder / 'config.yaml'} or the record of {run_id} is missing: it cannot be continued here."
+        )
+    return repeating(folder, config, run.role)
 
 
 def _continue(address: str, run_id: str, kind: str, arguments: list[str]) -> None:

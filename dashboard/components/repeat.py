@@ -1,13 +1,13 @@
-"""The command that makes a run again: its own settings as the recipe of the job that made it."""
+"""The command that makes a run: from its own settings, whoever started it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
-def repeat_command(folder: Path, config: Mapping[str, Any], role: str) -> str:
-    """For a shell in the project's folder. Where the run is done it is found, where it stopped it continues.
+def repeating(folder: Path, config: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
+    """The job, and its arguments. Where the run is done it is found, where it stopped it continues.
 
     Args:
         config: of the run (``records.read_config``).
@@ -17,9 +17,12 @@ def repeat_command(folder: Path, config: Mapping[str, Any], role: str) -> str:
     model = str((config.get("model") or {}).get("name"))
     taught = config.get("distillation") or {}
     if taught.get("teacher") and taught.get("kd_lambda", 0) < 1:
-        job = ["jobs/distill_student.py", *recipe, "--student", model]
-    elif role == "teacher":
-        job = ["jobs/train_teacher.py", *recipe]
-    else:
-        job = ["jobs/train_baseline.py", *recipe, "--model", model]
-    return shlex.join(["python", *job])
+        return "distill_student", [*recipe, "--student", model]
+    if role == "teacher":
+        return "train_teacher", recipe
+    return "train_baseline", [*recipe, "--model", model]
+
+
+def terminal(job: str, arguments: Sequence[str]) -> str:
+    """The same for a shell in the project's folder."""
+    return shlex.join(["python", f"jobs/{job}.py", *arguments])

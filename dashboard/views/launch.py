@@ -14,9 +14,10 @@ from dashboard.components.chooser import chosen
 from dashboard.components.finished import finished_runs
 from dashboard.components.forms import Setting
 from dashboard.components.job_kinds import KINDS, JobKind, asked_schema, checked_settings, names_in, refuse_outside
-from dashboard.components.job_panel import follow, terminal
+from dashboard.components.job_panel import follow
 from dashboard.components.places import allowed_path, checked_id
 from dashboard.components.ray_jobs import NoClusterError, Submitted
+from dashboard.components.repeat import terminal
 from dashboard.components.states import explained
 from dashboard.components.text import duration, plain
 

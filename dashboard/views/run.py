@@ -12,8 +12,9 @@ from autosam_platform.recorded import RunSummary
 from dashboard.components import charts, records, spread, tracked
 from dashboard.components.ancestry import show_lineage, show_report
 from dashboard.components.chooser import chosen
+from dashboard.components.job_panel import job_panel
 from dashboard.components.places import run_folder
-from dashboard.components.repeat import repeat_command
+from dashboard.components.repeat import repeating, terminal
 from dashboard.components.states import explained, nothing
 from dashboard.components.text import duration, millimetres, plain, score
 
@@ -151,7 +152,7 @@ def _settings(folder: Path, run: RunSummary | None) -> None:
             return
         if run is not None:
             st.markdown("This command repeats the run: where it is done it is found, where it stopped it continues.")
-            st.code(repeat_command(folder, config, run.role), language="bash", wrap_lines=True)
+            st.code(terminal(*repeating(folder, config, run.role)), language="bash", wrap_lines=True)
         with st.expander("The resolved experiment (config.yaml)"):
             st.code(yaml.safe_dump(config, sort_keys=False), language="yaml")
     if run is not None:
@@ -186,6 +187,8 @@ def _one(root: Path, run_id: str, runs: dict[str, RunSummary], can_ask: bool) ->
         return
     if state != tracked.RUNNING or (folder / "evaluation").exists():
         _results(folder, run_id)
+    if run is not None:
+        job_panel(run_id, folder)
     show_lineage(root, run_id, list(runs.values()))
     show_report(folder)
     _pictures(folder)

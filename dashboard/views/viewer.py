@@ -109,7 +109,7 @@ def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> N
         if path is not None:
             show(surfaces.figure(path, classes), key="organs-3d", width="stretch")
             st.caption(
-                "Drag to turn, wheel to zoom, a click in the legend hides an organ. Smoothed, from voxels of 2 mm or more."
+                "Drag to turn, wheel to zoom, click in the legend to hide. Smoothed, from voxels of 2 mm or more."
             )
 
 

@@ -146,7 +146,11 @@ def test_missed_extra_wrong_and_agreed_have_colours_of_their_own(opened: Open) -
 def test_windows_are_preset_or_free(opened: Open) -> None:
     page = opened(show="none", window="-600,1500")
     expect(page.get_by_test_id("window")).to_have_value("Lung")
-    assert _pixel(page, "axial", 6, 4) == [60, 60, 60]  # −1000 HU: (−1000 + 600) / 1500 + 1/2 of 255, of a step's middle
+    assert _pixel(page, "axial", 6, 4) == [
+        60,
+        60,
+        60,
+    ]  # −1000 HU: (−1000 + 600) / 1500 + 1/2 of 255, of a step's middle
     page.get_by_test_id("window").select_option("Bone")
     expect(page.get_by_test_id("width")).to_have_value("1800")
     page.get_by_test_id("level").fill("-1000")

@@ -3,7 +3,6 @@
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from example_runs import CASE, DONE
@@ -74,5 +73,3 @@ def test_cases_are_ranked_by_their_mean_dice_without_undefined_classes() -> None
     assert ranked["n"].tolist() == [1, 2, 0]
     assert ranked["hd95_mm"].tolist() == pytest.approx([nan, 4.0, nan], nan_ok=True)
     assert ranked["n_hd95"].tolist() == [0, 2, 0]
-
-

@@ -9,8 +9,8 @@ import pytest
 from autosam_platform.config import Job, parse_job
 from dashboard.components.forms import Setting, arguments, settings
 from dashboard.components.job_kinds import KINDS, names_in, refuse_outside
-from dashboard.components.job_panel import terminal
 from dashboard.components.places import PROJECT, ReadingError
+from dashboard.components.repeat import terminal
 
 RECIPES = PROJECT / "jobs" / "recipes"
 

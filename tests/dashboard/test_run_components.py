@@ -21,7 +21,7 @@ from autosam_platform.config import Experiment
 from autosam_platform.evaluation.table import Row
 from autosam_platform.recorded import PARENT, RunSummary
 from dashboard.components import charts, comparison, leaderboard, lineage, spread
-from dashboard.components.repeat import repeat_command
+from dashboard.components.repeat import repeating, terminal
 
 JOBS = Path(__file__).parents[2] / "jobs"
 NAN = math.nan
@@ -227,7 +227,7 @@ def test_the_command_makes_the_same_run_again(
     monkeypatch.setattr(autosam_platform.pipeline, "run_job", lambda job, *_, **__: job())
     monkeypatch.setattr(autosam_platform.pipeline, "train_and_evaluate", given.append)
     monkeypatch.setattr(autosam_platform.pipeline, "distil", lambda told, _: given.append(told))
-    _, job, *arguments = shlex.split(repeat_command(tmp_path, config, role))
+    _, job, *arguments = shlex.split(terminal(*repeating(tmp_path, config, role)))
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))
     runpy.run_path(str(JOBS.parent / job), run_name="__main__")

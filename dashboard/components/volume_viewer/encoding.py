@@ -56,7 +56,9 @@ def encode_labels(labels: Volume) -> Encoded:
     low, high = labels.array_DHW.min(), labels.array_DHW.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(f"its labels go from {low:g} to {high:g}, and a label map has ids from 0 to 255")
-    return _encoded(labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False)
+    return _encoded(
+        labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False
+    )
 
 
 def companded(image: np.ndarray) -> np.ndarray:
