@@ -45,6 +45,8 @@ def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path)
     before = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
     tag_run(tmp_path, "demo-0123", {}, "KILLED")
     after = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
+    run.finish("FAILED")  # its own process has noticed only now
+    after = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
     assert before.state == "KILLED" and before == after
     tag_run(tmp_path, "demo-9999", {"a": "b"}, "FAILED")
     assert len(list_runs(tmp_path)) == 2

@@ -6,7 +6,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,8 +45,9 @@ def connect(**own_ray: Any) -> None:
     # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
     # the environment, so they have the job's values.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
+    known: AbstractContextManager[dict[str, str]] = nullcontext({}) if joins else _known_address()
     try:
-        with nullcontext({}) if joins else _known_address() as address:
+        with known as address:
             ray.init(
                 address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
                 runtime_env={

@@ -98,8 +98,12 @@ class Run:
 
     @_explained
     def finish(self, state: str = "FINISHED") -> None:
-        """Close the record as FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self.mlflow_id, state)
+        """Close the record as FINISHED, FAILED or KILLED; one that is closed stays so.
+
+        A sweep that stops a run closes its record, and the run's own process may live long enough to call it failed.
+        """
+        if self._client.get_run(self.mlflow_id).info.status == "RUNNING":
+            self._client.set_terminated(self.mlflow_id, state)
 
 
 @_explained
@@ -143,7 +147,7 @@ def tag_run(workspace: Path, run_id: str, tags: Mapping[str, Any], state: str | 
     run = Run(client, found.info.run_id)
     run.tag(tags)
     if state is not None and found.info.status != state:
-        run.finish(state)
+        client.set_terminated(found.info.run_id, state)
 
 
 @_explained

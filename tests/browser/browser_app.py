@@ -6,14 +6,26 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class App:
+    """A server of the app; called with a page and its parameters it gives an address."""
+
+    port: int
+    pid: int
+
+    def __call__(self, name: str = "", **parameters: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}?{urlencode(parameters)}"
 
 
 def free_port() -> int:
@@ -26,8 +38,8 @@ def free_port() -> int:
 @contextmanager
 def served(
     workspace: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
-) -> Iterator[Callable[..., str]]:
-    """Serve the app; gives a function from a page and its parameters to an address.
+) -> Iterator[App]:
+    """Serve the app while the context is open.
 
     Args:
         options: of ``streamlit run``.
@@ -39,7 +51,7 @@ def served(
     server = subprocess.Popen([*command, *options], cwd=ROOT, env=settings, stdout=subprocess.DEVNULL)
     try:
         _wait_for(server, f"http://127.0.0.1:{port}/_stcore/health")
-        yield lambda name="", **address: f"http://127.0.0.1:{port}/{name}?{urlencode(address)}"
+        yield App(port, server.pid)
     finally:
         server.terminate()
         server.wait(timeout=30)

@@ -15,7 +15,7 @@ from autosam_models import build_model, find_model, model_names, trained_paramet
 
 K = 3
 PATCH = (64, 32, 32)
-SMALLER = {"autosam_vit_b": {"depth": 4}, "autosam_vit_l": {"depth": 4}, "autosam_vit_h": {"depth": 4}}
+SMALLER = {name: {"depth": 4, "patch": (32, 16, 16)} for name in ("autosam_vit_b", "autosam_vit_l", "autosam_vit_h")}
 
 
 def build(name: str) -> nn.Module:
@@ -32,17 +32,17 @@ def built(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
     return request.param, build(request.param)
 
 
-def batch() -> tuple[Tensor, Tensor]:
+def batch(name: str) -> tuple[Tensor, Tensor]:
     torch.manual_seed(1)
-    image_BCDHW = torch.randn(1, 1, *PATCH)
+    image_BCDHW = torch.randn(1, 1, *SMALLER.get(name, {}).get("patch", PATCH))
     return image_BCDHW, (image_BCDHW[:, 0] > 0).long() + (image_BCDHW[:, 0] > 1).long()
 
 
 def test_the_loss_falls_along_gradients_that_are_finite_and_complete(built: tuple[str, nn.Module]) -> None:
-    _, model = built
-    image_BCDHW, label_BDHW = batch()
+    name, model = built
+    image_BCDHW, label_BDHW = batch(name)
     logits_BKDHW = model.train()(image_BCDHW)
-    assert logits_BKDHW.shape == (1, K, *PATCH)
+    assert logits_BKDHW.shape == (1, K, *image_BCDHW.shape[2:])
     loss = nn.functional.cross_entropy(logits_BKDHW, label_BDHW)
     loss.backward()
     without = [name for name, each in model.named_parameters() if each.requires_grad and each.grad is None]
@@ -60,7 +60,7 @@ def test_the_loss_falls_along_gradients_that_are_finite_and_complete(built: tupl
 
 def test_saved_and_loaded_it_answers_the_same(built: tuple[str, nn.Module], tmp_path: Path) -> None:
     name, model = built
-    image_BCDHW, _ = batch()
+    image_BCDHW, _ = batch(name)
     file = tmp_path / "model.safetensors"
     save_model(model, str(file))
     torch.manual_seed(2)
@@ -91,11 +91,10 @@ def test_unetr_refuses_an_image_larger_than_its_patch() -> None:
             model(torch.empty(1, 1, 33, 32, 32))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32(seed: int) -> None:
-    torch.manual_seed(seed)
+def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32() -> None:
+    torch.manual_seed(0)
     model = build("swin_unetr_tiny")
-    image_BCDHW, label_BDHW = batch()
+    image_BCDHW, label_BDHW = batch("swin_unetr_tiny")
 
     def gradient(*, bf16: bool) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):

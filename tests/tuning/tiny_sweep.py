@@ -22,7 +22,7 @@ def write_half_bodies(folder: Path, count: int) -> Path:
         "split: {rule: in_order, parts: [{split: train, cases: 2}, {split: val, cases: 1}, {split: test, cases: 1}]}\n"
     )
     options = {"embed_dim": 16, "heads": 2, "window": 4}
-    training = {"epochs": 6, "warmup_epochs": 0, "patches_per_case": 12, "loader_workers": 0, "validate_every": 1}
+    training = {"epochs": 4, "warmup_epochs": 0, "patches_per_case": 12, "loader_workers": 0, "validate_every": 1}
     recipe = {
         "name": "tiny",
         "dataset": {"name": str(folder / "tiny.yaml"), "root": str(folder)},

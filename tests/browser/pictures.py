@@ -1,0 +1,63 @@
+"""Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE``.
+
+The workspace is one that ``make demo``, ``jobs/distill_student.py`` and ``jobs/sweep.py`` have left. For the page of
+the cluster start one before: ``ray start --head``. Look at the pictures before they are committed.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / part) for part in ("platform", "models", "tests")]
+
+from browser_app import App, served  # noqa: E402
+from chromium import started_chromium  # noqa: E402
+from playwright.sync_api import Page  # noqa: E402
+
+from autosam_platform.tracking import RunSummary, list_runs  # noqa: E402
+
+PLACE = ROOT / "docs" / "dashboard"
+WIDTH, LONGEST = 1280, 1600
+
+
+def main() -> None:
+    workspace = Path(sys.argv[1]).resolve()
+    runs = [run for run in list_runs(workspace) if run.mean_dice is not None]
+    teacher = next(run for run in runs if run.role == "teacher")
+    students = [run.run_id for run in runs if run.role == "student"][:2]
+    case = sorted((workspace / "runs" / teacher.run_id / "evaluation" / "cases").glob("*.json"))[0].stem
+    PLACE.mkdir(exist_ok=True)
+    with served(workspace) as app, started_chromium() as browser:
+        page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1)
+        for name, address in _addresses(app, teacher, students, case):
+            _take(page, name, address)
+
+
+def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) -> list[tuple[str, str]]:
+    return [
+        ("runs", app()),
+        ("run", app("run", run=teacher.run_id)),
+        ("compare", app("compare", runs=",".join([teacher.run_id, *students]))),
+        ("viewer", app("viewer", run=teacher.run_id, case=case)),
+        ("sweeps", app("sweeps")),
+        ("predict", app("predict")),
+        ("launch", app("launch", job="distill_student")),
+        ("cluster", app("cluster")),
+    ]
+
+
+def _take(page: Page, name: str, address: str) -> None:
+    """The whole page, if it is not too long."""
+    page.set_viewport_size({"width": WIDTH, "height": 900})
+    page.goto(address)
+    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)  # charts and canvases draw after the script
+    height = page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
+    page.set_viewport_size({"width": WIDTH, "height": min(height, LONGEST)})
+    page.wait_for_timeout(1500)
+    page.screenshot(path=PLACE / f"{name}.png")
+    print(PLACE / f"{name}.png", flush=True)
+
+
+if __name__ == "__main__":
+    main()
