@@ -93,8 +93,8 @@ def _tests(table: pd.DataFrame) -> None:
     }
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
     st.caption(
-        "p by itself is of one organ: of twenty organs that do not differ one has p < 0.05 on average. p (Holm) is corrected for "
-        "that. With fewer than six cases no p is below 0.05. Where no case differs there is none."
+        "p by itself is of one organ: of twenty organs that do not differ one has p < 0.05 on average. p (Holm) is "
+        "corrected for that. With fewer than six cases no p is below 0.05. Where no case differs there is none."
     )
 
 
