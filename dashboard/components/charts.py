@@ -129,7 +129,9 @@ def spec(chart: Chart, colour: Callable[[str], Colour]) -> Spec:
                 "field": "curve",
                 "type": "nominal",
                 "scale": {"domain": names, "range": shades},
-                "legend": {"title": None, "symbolType": "stroke"} | beside if len(names) > 1 else None,
+                "legend": {"title": None, "symbolType": "stroke", "symbolOpacity": 1} | beside
+                if len(names) > 1
+                else None,
             },
         },
         "layer": layers,

@@ -54,8 +54,8 @@ def _warn(root: Path, tables: Tables, shared: Tables) -> None:
     common = comparison.cases(next(iter(shared.values())))
     left = {run: len(comparison.cases(rows) - common) for run, rows in tables.items()}
     others = ", ".join(f"{run} {number}" for run, number in left.items() if number)
-    told = f"{len(common)} cases in common."
-    st.caption(plain(f"{told} Left out, since not all have them: {others}." if others else told))
+    counted = f"{len(common)} cases in common."
+    st.caption(plain(f"{counted} Left out, since not all have them: {others}." if others else counted))
 
 
 def _means(shared: Tables, metric: Metric) -> None:
@@ -93,8 +93,8 @@ def _tests(table: pd.DataFrame) -> None:
     }
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
     st.caption(
-        "p by itself is of one organ: of twenty organs that do not differ one has p < 0.05. p (Holm) is corrected for "
-        "that. With fewer than six cases no p is below 0.05. Where no case differs there is none."
+        "p by itself is of one organ: of twenty organs that do not differ one has p < 0.05 on average. p (Holm) is "
+        "corrected for that. With fewer than six cases no p is below 0.05. Where no case differs there is none."
     )
 
 
@@ -135,8 +135,15 @@ def _compare(root: Path, tables: Tables) -> None:
     if not any(shared.values()):
         st.warning("The runs have no case in common: evaluate them on the same split.")
         return
-    names = {"format_func": _METRICS.__getitem__, "default": "dice", "required": True}
-    metric = st.segmented_control("Metric", list(_METRICS), key="metric", bind="query-params", **names)
+    metric = st.segmented_control(
+        "Metric",
+        list(_METRICS),
+        default="dice",
+        required=True,
+        format_func=_METRICS.__getitem__,
+        key="metric",
+        bind="query-params",
+    )
     _means(shared, metric)
     reference, *others = shared
     for run_id in others:

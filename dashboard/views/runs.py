@@ -1,7 +1,8 @@
 """All runs of the workspace, or the best on a dataset beside the paper's; a row that is chosen opens its run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -98,7 +99,7 @@ def _list(runs: Sequence[RunSummary]) -> None:
     st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open it; a click on a heading sorts.")
 
 
-def _open_chosen(shown: pd.DataFrame, columns: dict, key: str) -> None:
+def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> None:
     picked = st.dataframe(
         shown,
         hide_index=True,
@@ -160,8 +161,15 @@ def _page() -> None:
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
             return
-        ways = {"default": _LIST, "required": True, "label_visibility": "collapsed"}
-        shown = st.segmented_control("Show", [_LIST, _BEST], key="show", bind="query-params", **ways)
+        shown = st.segmented_control(
+            "Show",
+            [_LIST, _BEST],
+            default=_LIST,
+            required=True,
+            label_visibility="collapsed",
+            key="show",
+            bind="query-params",
+        )
         if shown == _BEST:
             _leaderboard(root, runs)
         else:
