@@ -16,8 +16,8 @@ from dashboard.components import records, surfaces
 from dashboard.components.chooser import chosen
 from dashboard.components.figures import show
 from dashboard.components.places import ReadingError, checked_id, run_folder
-from dashboard.components.segmented import read_prediction
 from dashboard.components.records import CaseFiles
+from dashboard.components.segmented import read_prediction
 from dashboard.components.states import explained, nothing
 from dashboard.components.text import plain
 from dashboard.components.volume_viewer.cases import draw_case
