@@ -60,6 +60,7 @@ class BenchmarkJob(CommandLine):
 
 def main() -> None:
     job = parse(BenchmarkJob, sys.argv[1:], description=__doc__)
+    job.end_if_checked()
     run_job(lambda: _benchmark(job), job)
 
 

@@ -5,7 +5,7 @@ python jobs/evaluate.py --run btcv-1a2b3c4d --split val
 """
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
 from _roots import RECIPES
@@ -13,7 +13,9 @@ from pydantic import Field
 
 from autosam_platform.config import CommandLine, Experiment, parse, parse_job
 from autosam_platform.files import workspace
-from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, run_job, train_and_evaluate
+
+if TYPE_CHECKING:
+    from autosam_platform.pipeline import Outcome
 
 
 class EvaluateJob(CommandLine):
@@ -29,10 +31,15 @@ class EvaluateJob(CommandLine):
 
 def main() -> None:
     job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
+    job.end_if_checked()
+    from autosam_platform.pipeline import run_job  # takes seconds: not for --help or --check
+
     run_job(lambda: _evaluate(job), job)
 
 
-def _evaluate(job: EvaluateJob) -> Outcome:
+def _evaluate(job: EvaluateJob) -> "Outcome":
+    from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, train_and_evaluate
+
     if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)

@@ -44,6 +44,7 @@ class PredictJob(CommandLine):
 
 def main() -> None:
     job = parse(PredictJob, sys.argv[1:], description=__doc__)
+    job.end_if_checked()
     run_job(lambda: _predict(job), job)
 
 

@@ -57,6 +57,7 @@ def main() -> None:
     except ConfigError as error:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    job.end_if_checked()
     run_job(lambda: _sweep(job, space, trials), job)
 
 

@@ -256,6 +256,14 @@ class CommandLine(Section):
         """The job's own settings, as plain values."""
         return self.model_dump(mode="json", exclude=set(CommandLine.model_fields))
 
+    def end_if_checked(self) -> None:
+        """Print the settings and end the process, where that is all that was asked: for jobs to call once they know
+        that the settings can be run, and before they import what takes seconds.
+        """
+        if self.check:
+            print(yaml.safe_dump(self.settings(), sort_keys=False), end="")
+            raise SystemExit(0)
+
 
 class Job(Experiment, CommandLine):
     """An experiment as a command line: a recipe first, settings after it."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import rich
 import torch
-import yaml
 from tqdm import tqdm
 
 from autosam_platform.cluster import map_tasks
@@ -67,14 +66,11 @@ def run_job(work: Callable[[], Outcome], told: CommandLine) -> None:
     """Do the work of a job; its last line says where the result is, or is the result as one JSON object.
 
     Args:
-        told: the job's command line, which is complete by now: where it asks for a check, that is all.
+        told: the job's command line.
 
     Raises:
         SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
     """
-    if told.check:
-        print(yaml.safe_dump(told.settings(), sort_keys=False), end="")
-        return
     try:
         outcome = work()
     except _EXPLAINED as error:
