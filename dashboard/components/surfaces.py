@@ -1,6 +1,6 @@
 """Surfaces of organs in 3D, from a label map: to look at, not to measure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,13 +43,22 @@ def figure(path: Path, classes: Mapping[int, str]) -> go.Figure:
         legend={"itemsizing": "constant"},
         scene={
             "aspectmode": "data",
-            "camera": {"eye": {"x": 0, "y": 1.7, "z": 0.3}},
+            "camera": {"eye": {"x": 0, "y": _distance(meshes), "z": 0.3}},
             "xaxis": hidden,
             "yaxis": hidden,
             "zaxis": hidden,
         },
     )
     return shown
+
+
+def _distance(meshes: Sequence[go.Mesh3d]) -> float:
+    """How far in front the eye is, in plotly's unit (the geometric mean of the scene's edges), to see all of it."""
+    if not meshes:
+        return 1.0
+    edges_xyz = np.array([np.ptp(np.concatenate([mesh[axis] for mesh in meshes])) for axis in "xyz"])
+    across, deep, high = edges_xyz / np.cbrt(edges_xyz.prod())
+    return float(deep / 2 + 1.3 * max(high, across / 1.5))
 
 
 def surfaces(labels: Volume, most: int = MOST_TRIANGLES) -> dict[int, Surface]:

@@ -46,7 +46,7 @@ def _evaluated(root: Path) -> None:
         classes = dict(zip(case.rows["class_id"], case.rows["class_name"], strict=True))
         draw_case(case.image, case.truth, predictions, classes, title=f"{case_id} · {run_id}")
         st.fragment(_surfaces)({"truth": case.truth, **found}, classes)
-        _metrics(case.rows)
+        _metrics(case.rows, run_id)
 
 
 def _say_missing(case: CaseFiles) -> None:
@@ -61,13 +61,15 @@ def _second(root: Path, run_id: str, case_id: str, runs: list[str]) -> str | Non
     options = [_ALONE, *others]
     index = options.index(wanted) if wanted in others else 0
     picked = st.selectbox("Beside it", options, index=index, disabled=not others, help="Scrolled together")
-    if picked != (wanted or _ALONE) and (wanted in others or picked != _ALONE):
-        st.query_params["with"] = picked
+    if picked != options[index]:
         if picked == _ALONE:
             del st.query_params["with"]
+        else:
+            st.query_params["with"] = picked
         st.rerun()
     if wanted and wanted not in others:
-        st.warning(plain(f"{checked_id('run', wanted)} was not evaluated on this case: it is not shown beside it."))
+        name = checked_id("run", wanted)
+        st.warning(plain(f"There is no other run {name} that was evaluated on this case: nothing is shown beside it."))
         return None
     return wanted
 
@@ -109,11 +111,12 @@ def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> N
         if path is not None:
             show(surfaces.figure(path, classes), key="organs-3d", width="stretch")
             st.caption(
-                "Drag to turn, wheel to zoom, click in the legend to hide. Smoothed, from voxels of 2 mm or more."
+                "Drag to turn, wheel to zoom, a click in the legend hides an organ. "
+                "Smoothed, from voxels of 2 mm or more: to look at, not to measure."
             )
 
 
-def _metrics(rows: pd.DataFrame) -> None:
+def _metrics(rows: pd.DataFrame, run_id: str) -> None:
     """Dice, NSD and HD95 of this case, and each organ's colour."""
     st.subheader("Organs of this case")
     table = rows.assign(colour="")[["colour", "class_name", "dice", "nsd", "hd95_mm", "truth_ml", "predicted_ml"]]
@@ -135,7 +138,7 @@ def _metrics(rows: pd.DataFrame) -> None:
         },
     )
     st.caption(
-        "An organ that is in neither label map, or not annotated in this case, has no Dice; "
+        f"Of {plain(run_id)}, in the whole case. An organ that is in neither label map, or not annotated in this case, has no Dice; "
         "one that is in only one of them has no HD95."
     )
 

@@ -83,7 +83,7 @@ def test_a_shared_link_names_both_runs(page: Page) -> None:
 @pytest.mark.usefixtures("cases")
 def test_a_run_that_does_not_know_the_case_is_not_shown_beside(page: Page) -> None:
     app = page("viewer", run=FIRST, case=CORNER, **{"with": "demo-ffffffff"})
-    assert "demo-ffffffff was not evaluated on this case" in _texts(app.warning)
+    assert "no other run demo-ffffffff" in _texts(app.warning)
     assert _sent(app)[0]["predictions"] == [FIRST]
     assert "'../x' is not the name of a run" in _errors(page("viewer", run=FIRST, case=CORNER, **{"with": "../x"}))
 

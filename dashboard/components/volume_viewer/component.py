@@ -9,7 +9,15 @@ from pathlib import Path
 import streamlit as st
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("decode", "tally", "paint", "controls", "save", "viewer")  # one module: only the last exports anything
+_SCRIPTS = (
+    "decode",
+    "tally",
+    "layers",
+    "paint",
+    "controls",
+    "save",
+    "viewer",
+)  # one module: only the last exports anything
 
 
 def _read(name: str) -> str:

@@ -2,7 +2,9 @@
 
 const WINDOWS = { Abdomen: [40, 400], "Soft tissue": [50, 350], Lung: [-600, 1500], Bone: [400, 1800] }; // level, width
 
-const SHOWN = { both: "truth and prediction", truth: "truth", prediction: "prediction", difference: "difference", none: "nothing" };
+const SHOWN = {
+  both: "truth and prediction", truth: "truth", prediction: "prediction", difference: "difference", none: "nothing",
+};
 
 /** An element with attributes and children; texts are texts, never markup. */
 function make(tag, attributes = {}, ...children) {

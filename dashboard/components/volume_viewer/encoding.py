@@ -107,4 +107,4 @@ def _differences(codes_DHW: np.ndarray) -> np.ndarray:
 
 def _deflated(array: np.ndarray, strategy: int) -> bytes:
     packer = zlib.compressobj(level=1, strategy=strategy)
-    return packer.compress(np.ascontiguousarray(array)) + packer.flush()
+    return packer.compress(np.ascontiguousarray(array).data) + packer.flush()

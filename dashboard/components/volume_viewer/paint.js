@@ -11,14 +11,6 @@ const PLANES = [
   { name: "Sagittal", axis: 2, rows: 0, columns: 1, letter: "x", left: "A", right: "P", top: "S", bottom: "I" },
 ];
 
-// Okabe and Ito's colours, told apart by colour-blind readers.
-const DIFFERENCES = [
-  { name: "missed (truth only)", colour: [213, 94, 0] },
-  { name: "extra (prediction only)", colour: [86, 180, 233] },
-  { name: "another organ (both, not the same)", colour: [240, 228, 66] },
-  { name: "agreed", colour: [0, 158, 115] },
-];
-
 const LINE = 1.5; // of outlines, in CSS pixels
 const DASH = 5;
 const BARS_MM = [200, 100, 50, 20, 10, 5, 2, 1];
@@ -43,18 +35,6 @@ function greys(hu, level, width) {
     const shade = Math.round(255 * Math.min(1, Math.max(0, (value - level) / width + 0.5)));
     return pixel([shade, shade, shade]);
   });
-}
-
-/** Per pixel 0 or 1 + the place in DIFFERENCES; in `truth` and `predicted`, 0 is what is not shown. */
-function differences(truth, predicted) {
-  const found = new Uint8Array(truth.length);
-  for (let i = 0; i < found.length; i++) {
-    const [inTruth, inPrediction] = [truth[i], predicted[i]];
-    if (inTruth === inPrediction) found[i] = inTruth ? 4 : 0;
-    else if (inTruth && inPrediction) found[i] = 3;
-    else found[i] = inTruth ? 1 : 2;
-  }
-  return found;
 }
 
 /** A canvas of a slice's size, and its pixels: `put` shows what was written to them. */
@@ -103,7 +83,8 @@ function outlines(labels, width, height, across, down, dashed) {
 function annotate(pen, plane, width, height, pixelsPerMm) {
   const margin = 6;
   const write = (text, x, y, align, baseline) => {
-    Object.assign(pen, { textAlign: align, textBaseline: baseline, lineWidth: 3, strokeStyle: "black", fillStyle: "white" });
+    Object.assign(pen, { textAlign: align, textBaseline: baseline });
+    Object.assign(pen, { lineWidth: 3, strokeStyle: "black", fillStyle: "white" });
     pen.strokeText(text, x, y);
     pen.fillText(text, x, y); // readable on bone too
   };

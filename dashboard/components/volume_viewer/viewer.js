@@ -31,7 +31,8 @@ class Viewer {
   fail(error) {
     this.key = null;
     const status = this.root.querySelector(".status");
-    status.textContent = `This browser could not open the scan (${error.message}). Load the page again; a current Chrome, Firefox or Safari is needed.`;
+    const remedy = "Load the page again; a current Chrome, Edge, Firefox or Safari is needed.";
+    status.textContent = `This browser could not open the scan (${error.message}). ${remedy}`;
     status.classList.add("broken");
     status.hidden = false;
   }
@@ -72,7 +73,8 @@ class Viewer {
     const { field } = this;
     const set = (change) => (change(this.view), this.#look());
     field("preset").append(...["Free", ...Object.keys(WINDOWS)].map((name) => make("option", { value: name }, name)));
-    field("preset").onchange = ({ target }) => set((view) => ([view.level, view.width] = WINDOWS[target.value] ?? [view.level, view.width]));
+    field("preset").onchange = ({ target }) =>
+      set((view) => ([view.level, view.width] = WINDOWS[target.value] ?? [view.level, view.width]));
     field("level").onchange = ({ target }) => set((view) => (view.level = Number(target.value)));
     field("width").onchange = ({ target }) => set((view) => (view.width = Math.max(1, Number(target.value))));
     field("show").onchange = ({ target }) => set((view) => (view.show = target.value));
@@ -115,7 +117,8 @@ class Viewer {
       const heading = make("p", { "data-testid": `model-${number + 1}` });
       const panels = PLANES.map((plane) => this.#makePanel(plane, number));
       const row = { name: names[number] ?? "", heading, panels };
-      row.element = make("div", { class: "row" }, heading, make("div", { class: "planes" }, ...panels.map(({ cell }) => cell)));
+      const planes = make("div", { class: "planes" }, ...panels.map(({ cell }) => cell));
+      row.element = make("div", { class: "row" }, heading, planes);
       return row;
     });
     this.root.querySelector(".rows").replaceChildren(...this.rows.map(({ element }) => element));
@@ -124,15 +127,19 @@ class Viewer {
   #makePanel(plane, number) {
     const name = plane.name.toLowerCase();
     const suffix = number ? `-${number + 1}` : "";
-    const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `${plane.name} plane of ${this.view.header.title}`, "data-testid": `${name}${suffix}` });
+    const tested = (part) => ({ "data-testid": `${part}${name}${suffix}` });
+    const label = `${plane.name} plane of ${this.view.header.title}`;
+    const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": label, ...tested("") });
     const panel = new Panel(plane, canvas);
-    panel.slice = make("span", { "data-testid": `slice-${name}${suffix}` });
-    panel.dice = make("span", { "data-testid": `dice-${name}${suffix}` });
-    panel.worst = make("button", { type: "button", "data-testid": `worst-${name}${suffix}`, title: "The slice with the lowest Dice of the organs shown" }, "Worst slice");
+    panel.slice = make("span", tested("slice-"));
+    panel.dice = make("span", tested("dice-"));
+    const worst = { type: "button", title: `${plane.name} slice with the lowest Dice`, ...tested("worst-") };
+    panel.worst = make("button", worst, "Worst");
     panel.worst.onclick = () => this.#goTo(plane.axis, this.view.tallies[number].worst(plane.axis, this.view.shown));
-    panel.slider = make("input", { type: "range", min: "1", "aria-label": `${plane.name} slice`, "data-testid": `slider-${name}${suffix}` });
+    panel.slider = make("input", { type: "range", min: "1", "aria-label": `${plane.name} slice`, ...tested("slider-") });
     panel.slider.oninput = () => this.#goTo(plane.axis, panel.slider.value - 1);
-    panel.cell = make("div", { class: "plane" }, canvas, panel.slider, make("div", {}, panel.slice, panel.dice, panel.worst));
+    const texts = make("div", {}, panel.slice, panel.dice, panel.worst);
+    panel.cell = make("div", { class: "plane" }, canvas, panel.slider, texts);
     this.#listen(panel);
     return panel;
   }
@@ -163,7 +170,8 @@ class Viewer {
 
   #press(event, { axis, rows, columns }) {
     const moves = {
-      PageUp: [axis, 1], PageDown: [axis, -1], ArrowUp: [rows, 1], ArrowDown: [rows, -1], ArrowLeft: [columns, 1], ArrowRight: [columns, -1],
+      ...{ PageUp: [axis, 1], PageDown: [axis, -1] },
+      ...{ ArrowUp: [rows, 1], ArrowDown: [rows, -1], ArrowLeft: [columns, 1], ArrowRight: [columns, -1] },
     };
     const [moved, steps] = moves[event.key] ?? [];
     if (moved === undefined) return;
@@ -221,8 +229,9 @@ class Viewer {
     view.lookup = new Uint8Array(256); // of a class id: 1 + its place among the organs, 0 where it is not shown
     view.organs.forEach(({ id }, number) => view.shown[number] && (view.lookup[id] = number + 1));
     const preset = Object.keys(WINDOWS).find((name) => String(WINDOWS[name]) === String([view.level, view.width]));
-    const values = { preset: preset ?? "Free", level: view.level, width: view.width, show: view.show, manner: view.manner };
-    for (const [name, value] of Object.entries({ ...values, opacity: 100 * view.opacity })) field(name).value = value;
+    const { level, width, show, manner } = view;
+    const values = { preset: preset ?? "Free", level, width, show, manner, opacity: 100 * view.opacity };
+    for (const [name, value] of Object.entries(values)) field(name).value = value;
     view.organs.forEach(({ id }, number) =>
       this.root.querySelector(`[data-testid="organ-${id}"]`).setAttribute("aria-pressed", view.shown[number]),
     );
@@ -243,7 +252,8 @@ class Viewer {
   #drawRow(row, number) {
     const { view } = this;
     const tally = view.tallies[number];
-    row.heading.textContent = [row.name, tally.paired && `Dice of the organs shown ${digits(tally.total(view.shown))}`].filter(Boolean).join(" · ");
+    const total = tally.paired && `Dice of the organs shown ${digits(tally.total(view.shown))}`;
+    row.heading.textContent = [row.name, total].filter(Boolean).join(" · ");
     for (const panel of row.panels) {
       const { axis, name } = panel.plane;
       const dice = tally.dice(axis, view.at[axis], view.shown);
@@ -259,7 +269,8 @@ class Viewer {
 
   #save() {
     const { view, rows } = this;
-    const organs = view.organs.filter((_, number) => view.shown[number] && view.tallies.some((tally) => tally.has(number)));
+    const labelled = (number) => view.tallies.some((tally) => tally.has(number));
+    const organs = view.organs.filter((_, number) => view.shown[number] && labelled(number));
     const entries = view.show === "difference" ? DIFFERENCES : view.show === "none" ? [] : organs;
     const window = `window ${view.level}/${view.width} HU · ${SHOWN[view.show]}`;
     const named = rows.map(({ heading, panels }) => ({ name: heading.textContent, panels }));
@@ -269,26 +280,6 @@ class Viewer {
 }
 
 const clamp = (index, length) => Math.min(length - 1, Math.max(0, index));
-
-/** What lies over a slice of the scan; `cut` gives a label map's slice with other ids. */
-function layersOf(view, number, cut) {
-  const organs = [null, ...view.organs.map(({ colour }) => colour)];
-  const seen = (voxels) => cut(voxels, view.lookup);
-  const layer = (voxels, manner, dashed = false) => ({ labels: seen(voxels), colours: organs, manner, dashed });
-  const predicted = view.models[number];
-  if (view.show === "truth") return [layer(view.truth, view.manner)];
-  if (view.show === "prediction") return [layer(predicted, view.manner)];
-  if (view.show === "both") return [layer(predicted, view.manner, true), layer(view.truth, "outline")];
-  if (view.show === "none") return [];
-  const colours = [null, ...DIFFERENCES.map(({ colour }) => colour)];
-  return [{ labels: differences(seen(view.truth), seen(predicted)), colours, manner: view.manner, dashed: false }];
-}
-
-function legend(view) {
-  if (view.show === "difference") return DIFFERENCES.map(({ name, colour }) => make("span", {}, chip(colour), name));
-  if (view.show !== "both") return [];
-  return [view.manner === "fill" ? "Truth: line. Prediction: filled." : "Truth: whole line. Prediction: dashed line."];
-}
 
 const viewers = new WeakMap();
 
