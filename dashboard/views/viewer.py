@@ -138,8 +138,8 @@ def _metrics(rows: pd.DataFrame, run_id: str) -> None:
         },
     )
     st.caption(
-        f"Of {plain(run_id)}, in the whole case. An organ that is in neither label map, or not annotated in this case, has no Dice; "
-        "one that is in only one of them has no HD95."
+        f"Of {plain(run_id)}, in the whole case. An organ that is in neither label map, or not annotated in this case, "
+        "has no Dice; one that is in only one of them has no HD95."
     )
 
 

@@ -1,7 +1,6 @@
 """One visit, page by page as a person makes it: from the list of runs to the worst case, and two runs compared."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser_app import App, served
