@@ -38,6 +38,7 @@ def main() -> None:
         few, many = Path(temporary) / "few", Path(temporary) / "many"
         _write_cases(few, "large", LARGE, 1)
         _write_cases(few, "small", SMALL, CASES)
+        open_run(few, RUN, tags=TAGS | {"name": "measured"}, params={}).finish()
         _write_runs(many)
         print(machine(torch.device("cpu")), flush=True)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
