@@ -21,8 +21,12 @@ st.navigation(
     [
         st.Page("views/runs.py", title="Runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
+        st.Page("views/compare.py", title="Compare", url_path="compare"),
         st.Page("views/viewer.py", title="Viewer", url_path="viewer"),
         st.Page("views/sweeps.py", title="Sweeps", url_path="sweeps"),
+        st.Page("views/predict.py", title="Predict", url_path="predict"),
+        st.Page("views/launch.py", title="Launch", url_path="launch"),
+        st.Page("views/cluster.py", title="Cluster", url_path="cluster"),
     ],
     position="top",
 ).run()

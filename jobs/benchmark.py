@@ -24,7 +24,7 @@ from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from autosam_platform.config import Positive, Section, parse
+from autosam_platform.config import CommandLine, Positive, parse
 from autosam_platform.files import workspace, write_text
 from autosam_platform.measure import machine
 from autosam_platform.pipeline import Outcome, finished_run, run_job
@@ -32,7 +32,7 @@ from autosam_platform.pipeline import Outcome, finished_run, run_job
 Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
 
 
-class BenchmarkJob(Section):
+class BenchmarkJob(CommandLine):
     """What is measured, on what."""
 
     suite: Annotated[
@@ -56,13 +56,12 @@ class BenchmarkJob(Section):
     repeats: Positive = 1
     """How often each is measured in the suites teacher, window and metrics (the fastest counts), and distillation
     (the median does)."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
 
 
 def main() -> None:
     job = parse(BenchmarkJob, sys.argv[1:], description=__doc__)
-    run_job(lambda: _benchmark(job), as_json=job.as_json)
+    job.end_if_checked()
+    run_job(lambda: _benchmark(job), job)
 
 
 def _benchmark(job: BenchmarkJob) -> Outcome:

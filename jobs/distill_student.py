@@ -14,7 +14,6 @@ import sys
 from _roots import RECIPES
 
 from autosam_platform.config import parse_job
-from autosam_platform.pipeline import distil, run_job
 
 
 def main() -> None:
@@ -22,7 +21,10 @@ def main() -> None:
     first.add_argument("--student", default="swin_unetr_tiny")
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, recipe="distill", model=told.student)
-    run_job(lambda: distil(job.experiment(), RECIPES), as_json=job.as_json)
+    job.end_if_checked()
+    from autosam_platform.pipeline import distil, run_job  # takes seconds: not for --help or --check
+
+    run_job(lambda: distil(job.experiment(), RECIPES), job)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,20 @@ python jobs/evaluate.py --run btcv-1a2b3c4d --split val
 """
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 import yaml
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import Experiment, Section, parse, parse_job
+from autosam_platform.config import CommandLine, Experiment, parse, parse_job
 from autosam_platform.files import workspace
-from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, run_job, train_and_evaluate
+
+if TYPE_CHECKING:
+    from autosam_platform.pipeline import Outcome
 
 
-class EvaluateJob(Section):
+class EvaluateJob(CommandLine):
     """Which run is evaluated, on what."""
 
     run: str | None = None
@@ -26,16 +27,19 @@ class EvaluateJob(Section):
     """Cases to evaluate on."""
     overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
 
 
 def main() -> None:
     job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
-    run_job(lambda: _evaluate(job), as_json=job.as_json)
+    job.end_if_checked()
+    from autosam_platform.pipeline import run_job  # takes seconds: not for --help or --check
+
+    run_job(lambda: _evaluate(job), job)
 
 
-def _evaluate(job: EvaluateJob) -> Outcome:
+def _evaluate(job: EvaluateJob) -> "Outcome":
+    from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, train_and_evaluate
+
     if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)

@@ -6,14 +6,14 @@ python jobs/predict.py                                        a phantom that the
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import Positive, Section, parse, parse_job
+from autosam_platform.config import CommandLine, Positive, parse, parse_job
 from autosam_platform.data.nifti import stem
 from autosam_platform.evaluation.pictures import save_case_picture
 from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
@@ -21,8 +21,10 @@ from autosam_platform.files import workspace, write_json
 from autosam_platform.inference.predictor import Predictor, predict_scan
 from autosam_platform.pipeline import Outcome, finished_run, prepared_dataset, run_job, train_and_evaluate
 
+_PAUSE = 2.0  # seconds between lines of progress in a log file
 
-class PredictJob(Section):
+
+class PredictJob(CommandLine):
     """What is segmented, with which model."""
 
     input: Path | None = None
@@ -38,13 +40,12 @@ class PredictJob(Section):
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
 
 
 def main() -> None:
     job = parse(PredictJob, sys.argv[1:], description=__doc__)
-    run_job(lambda: _predict(job), as_json=job.as_json)
+    job.end_if_checked()
+    run_job(lambda: _predict(job), job)
 
 
 def _predict(job: PredictJob) -> Outcome:
@@ -52,7 +53,7 @@ def _predict(job: PredictJob) -> Outcome:
     target = job.output or workspace() / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
     predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
-    prediction = predict_scan(predictor, scan, target, progress=_show)
+    prediction = predict_scan(predictor, scan, target, progress=_Progress())
     picture = target.with_name(f"{stem(target)}.png")
     card = predictor.card
     save_case_picture(
@@ -73,9 +74,18 @@ def _demo() -> tuple[Path, Path]:
     return Path(prepared_dataset(experiment.dataset).cases("test")[0].record.image), run
 
 
-def _show(done: int, total: int) -> None:
-    if done == total or sys.stdout.isatty():  # in a log file, the last one will do
-        print(f"\rwindow {done} of {total}", end="\n" if done == total else "", flush=True)
+class _Progress:
+    """Windows done: one line that changes on a terminal; in a log, which a page may follow, a line now and then."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        terminal, now = sys.stdout.isatty(), time.monotonic()
+        if done == total or terminal or now - self._said > _PAUSE:
+            self._said = now
+            last = done == total or not terminal
+            print(f"{chr(13) if terminal else ''}window {done} of {total}", end="\n" if last else "", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,27 @@ python jobs/prepare.py --recipe btcv --dataset.root FOLDER
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from _roots import RECIPES
 
-from autosam_platform.config import parse_job
-from autosam_platform.pipeline import Outcome, prepared_dataset, run_job
+from autosam_platform.config import Job, parse_job
+
+if TYPE_CHECKING:
+    from autosam_platform.pipeline import Outcome
 
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
-    run_job(lambda: _prepare(job), as_json=job.as_json)
+    job.end_if_checked()
+    from autosam_platform.pipeline import run_job  # takes seconds: not for --help or --check
+
+    run_job(lambda: _prepare(job), job)
 
 
-def _prepare(job) -> Outcome:
+def _prepare(job: Job) -> "Outcome":
+    from autosam_platform.pipeline import Outcome, prepared_dataset
+
     dataset = prepared_dataset(job.dataset)
     dataset.require_complete(allow_rejected=job.dataset.allow_rejected)
     cases = {split: len(dataset.cases(split)) for split in ("train", "val", "test")}

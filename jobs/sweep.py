@@ -57,7 +57,8 @@ def main() -> None:
     except ConfigError as error:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    run_job(lambda: _sweep(job, space, trials), as_json=job.as_json)
+    job.end_if_checked()
+    run_job(lambda: _sweep(job, space, trials), job)
 
 
 def _trials(job: SweepJob, space: Space) -> int:

@@ -13,7 +13,6 @@ from _roots import RECIPES
 
 from autosam_models import find_model, model_names
 from autosam_platform.config import parse_job
-from autosam_platform.pipeline import run_job, train_and_evaluate
 
 
 def main() -> None:
@@ -22,7 +21,10 @@ def main() -> None:
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, model=told.model)
     _refuse_teacher(job.model.name)
-    run_job(lambda: train_and_evaluate(job.experiment()), as_json=job.as_json)
+    job.end_if_checked()
+    from autosam_platform.pipeline import run_job, train_and_evaluate  # takes seconds: not for --help or --check
+
+    run_job(lambda: train_and_evaluate(job.experiment()), job)
 
 
 def _refuse_teacher(name: str) -> None:

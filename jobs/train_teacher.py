@@ -10,12 +10,14 @@ import sys
 from _roots import RECIPES
 
 from autosam_platform.config import parse_job
-from autosam_platform.pipeline import run_job, train_and_evaluate
 
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
-    run_job(lambda: train_and_evaluate(job.experiment()), as_json=job.as_json)
+    job.end_if_checked()
+    from autosam_platform.pipeline import run_job, train_and_evaluate  # takes seconds: not for --help or --check
+
+    run_job(lambda: train_and_evaluate(job.experiment()), job)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray_head import ray_head
 
 from autosam_platform import cluster
 
@@ -38,3 +39,10 @@ def ray_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray_dashboard() -> Iterator[str]:
+    """Address of the dashboard of a cluster made by `ray start --head`, which jobs can be sent to."""
+    with ray_head(RAY_AUTH_MODE="disabled") as address:
+        yield address

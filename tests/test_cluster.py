@@ -1,5 +1,6 @@
 """Ray tasks over items, and how a Ray of our own is started."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -46,6 +47,17 @@ def test_a_ray_of_our_own_has_a_token_that_nobody_else_reads(tmp_path: Path, mon
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
     cluster._use_own_token()
     assert token.read_text() == first and len(first) == 64
+
+
+def test_a_submitted_job_knows_its_id_and_so_do_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_JOB_CONFIG_JSON_ENV_VAR", "AUTOSAM_RAY_JOB"):
+        monkeypatch.delenv(name, raising=False)
+    assert cluster.submission_id() == ""
+    monkeypatch.setenv("AUTOSAM_RAY_JOB", "raysubmit_1")  # what a worker is given
+    assert cluster.submission_id() == "raysubmit_1"
+    told = {"runtime_env": {}, "metadata": {"job_submission_id": "raysubmit_2"}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(told))  # what Ray gives a driver
+    assert cluster.submission_id() == "raysubmit_2"
 
 
 def test_a_crashed_cluster_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The experiment description: what it refuses, how a recipe and a command line fill it, what names a run."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,24 @@ def test_another_model_takes_the_place_of_the_recipes_and_of_its_options() -> No
     assert (job.name, job.model.name, job.model.options) == ("demo-swin_unetr_tiny", "swin_unetr_tiny", {})
     assert job.model.patch_DHW == _job().model.patch_DHW and job.training == _job().training
     assert parse_job((), RECIPES, description="test", model="autosam_demo") == _job()
+
+
+def test_what_can_be_set_is_told_as_json_before_the_command_line_is_complete(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        _job("--recipe", "btcv", "--schema")  # which has no --dataset.root
+    told = json.loads(capsys.readouterr().out)
+    epochs = told["schema"]["$defs"]["TrainingSection"]["properties"]["epochs"]
+    assert (epochs["type"], epochs["exclusiveMinimum"], epochs["description"]) == ("integer", 0, "Epochs.")
+    assert told["values"]["compute"]["workers"] == 8 and told["values"]["recipe"] == "btcv"
+
+
+def test_what_a_job_can_be_asked_is_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _job("--help")
+    text = capsys.readouterr().out
+    assert all(flag in text for flag in ("--check", "--schema", "--json"))
 
 
 def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import ray
+import yaml
 from synthetic_scans import write_btcv
 
+from autosam_platform.config import CommandLine
 from autosam_platform.pipeline import Outcome, run_job
 from autosam_platform.tracking import read_curves
 
@@ -220,12 +222,19 @@ def test_a_job_may_be_submitted_with_variables_that_we_set_too(job: Run, scans: 
     assert list((tmp_path / "prepared").glob("tiny-*/dataset.json"))
 
 
+def test_a_check_prints_the_resolved_settings_and_does_nothing(job_here: Run) -> None:
+    done = job_here("train_teacher", "--training.epochs", "7", "--check")
+    assert done.returncode == 0, done.stderr
+    settings = yaml.safe_load(done.stdout)
+    assert settings["training"]["epochs"] == 7 and settings["recipe"] == "demo"
+
+
 def test_a_full_disk_is_said_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def full() -> Outcome:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/case.b2nd")
 
     with pytest.raises(SystemExit, match="1"):
-        run_job(full)
+        run_job(full, CommandLine())
     assert "The disk is full (/data/case.b2nd): make room" in capsys.readouterr().err
 
 

@@ -16,7 +16,7 @@ SOURCE_ROOTS = ("platform", "models")
 # Ground floor first; docs/design.md says what each room is for. A room imports from floors below its own.
 FLOORS = (
     {"autosam_models", "files", "numerics", "measure"},
-    {"config", "cluster", "estimate"},
+    {"config", "cluster", "estimate", "recorded"},
     {"data", "tracking"},
     {"inference"},
     {"evaluation"},

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.tracking import PARENT, TrackingError, flatten, list_runs, open_run, read_curves, tag_run
+from autosam_platform.recorded import PARENT, TrackingError, flatten
+from autosam_platform.tracking import list_runs, open_run, read_curves, tag_run
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 

@@ -1,25 +1,32 @@
-"""Plotly figures: the curves of a run, and the spread of a metric over cases, organ by organ."""
+"""The curves of a run as charts that keep a zoom while the run goes on.
 
-import html
+They are Vega's: when a curve grows, Streamlit hands the new points to the chart that stands on the page. A Plotly chart
+it would make anew, which undoes a zoom.
+"""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-import plotly.graph_objects as go
+import streamlit as st
 from plotly.colors import qualitative
 
 Points = Sequence[tuple[int, float]]
 Colour = tuple[int, int, int]
 Kind = Literal["organs", "measured", "planned"]
+Spec = dict[str, Any]
 
-_MOST = 2000  # points of a curve that are sent to the browser
-_NOISY = 60  # points from which on a curve of single patches is shown with its running mean
+ZOOM = "zoom"
+"""Name of the zoom in a chart: Streamlit leaves alone what it is told to listen to, and undoes other zooms."""
+
+_MOST = 1000  # points of a curve that are sent to the browser
+_HOVERED = 200  # of them so many tell their value
+_FEW = 60  # points up to which each is marked; from there on one of single patches is shown with its running mean
 _PLAIN = qualitative.D3  # readable on a light and on a dark page
-_PARTS_OF_THE_LOSS = ("dice_loss", "cross_entropy")
-_BESIDE = {"x": 1.02, "y": 1, "font": {"size": 10}}
-_ABOVE = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-_WORDS = {"nsd": "NSD", "dice": "Dice"}
+_PARTS_OF_THE_LOSS = ("dice_loss", "cross_entropy", "segmentation_loss", "distillation_loss")
+_WORDS = {"nsd": "NSD", "dice": "Dice", "val": "Validation"}
+_TITLES = {"wait_share": "Share of time waiting for data", "step_seconds": "Seconds per step"}
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,13 @@ class Chart:
 def grouped(curves: Mapping[str, Points]) -> list[Chart]:
     """The charts of a run's curves: the loss with its parts, Dice by organ, then the rest.
 
-    ``train/loss`` is a curve of the chart "Loss", ``val/dice/liver`` one of the chart "Val Dice".
+    ``train/loss`` is a curve of the chart "Loss", ``val/dice/liver`` one of the chart "Validation Dice".
     """
     charts: dict[str, Chart] = {}
     for key in sorted(curves):
         points = [point for point in curves[key] if point[0] > 0]  # results of an evaluation stand at step 0
         part, quantity, *organ = key.split("/", 2) if "/" in key else ("", key)
-        if points and part != "test" and quantity != "epoch":
+        if points and part not in ("test", "evaluation-val", "evaluation-train") and quantity != "epoch":
             name = f"{part}_{quantity}" if organ else "loss" if quantity in _PARTS_OF_THE_LOSS else quantity
             label = organ[0] if organ else words(quantity if part == "train" else f"{part}_{quantity}")
             kind: Kind = "organs" if organ else "planned" if quantity == "learning_rate" else "measured"
@@ -52,43 +59,36 @@ def grouped(curves: Mapping[str, Points]) -> list[Chart]:
 
 
 def words(name: str) -> str:
-    """``learning_rate`` as ``Learning rate``, ``val_dice`` as ``Val Dice``."""
+    """``learning_rate`` as ``Learning rate``, ``val_dice`` as ``Validation Dice``."""
+    if name in _TITLES:
+        return _TITLES[name]
     first, *rest = (_WORDS.get(word, word) for word in name.strip("_").split("_"))
     return " ".join([first[:1].upper() + first[1:], *rest])
 
 
-def curve(chart: Chart, colour: Callable[[str], Colour]) -> go.Figure:
-    """A line for each curve over the optimiser's steps; a noisy one faint, with its running mean.
+def show_curves(chart: Chart, colour: Callable[[str], Colour], key: str) -> None:
+    """Draw a chart, whose zoom stays under ``key``.
 
     Args:
         colour: red, green and blue of an organ, 0 to 255.
     """
-    figure = go.Figure()
-    for number, (label, points) in enumerate(chart.curves.items()):
-        single = chart.kind == "organs" and label != "mean"
-        shade = _css(colour(label)) if single else _PLAIN[number % len(_PLAIN)]
-        table = pd.DataFrame(points, columns=["step", "value"])
-        if chart.kind == "measured" and len(table) >= _NOISY:
-            _add_line(figure, "", table, line={"color": shade, "width": 1}, opacity=0.3, showlegend=False)
-            table["value"] = table["value"].rolling(len(table) // 20, min_periods=1, center=True).mean()
-        _add_line(figure, html.escape(label), table, line={"color": shade, "width": 1.5 if single else 3})
-    figure.update_layout(
-        title=html.escape(chart.title),
-        xaxis_title="step",
-        yaxis_exponentformat="e",
-        height=360,
-        margin={"l": 8, "r": 8, "t": 48, "b": 8},
-        showlegend=len(chart.curves) > 1,
-        legend=_BESIDE if chart.kind == "organs" else _ABOVE,
-    )
-    return figure
+    st.vega_lite_chart(table(chart), spec(chart, colour), key=key, on_select="rerun", selection_mode=ZOOM)
 
 
-def _add_line(figure: go.Figure, label: str, table: pd.DataFrame, **style: Any) -> None:
-    shown = thinned(table)
-    mode = "lines+markers" if len(shown) < _NOISY else "lines"
-    hover = "step %{x}<br>%{y:.4g}"
-    figure.add_scatter(x=shown["step"], y=shown["value"], name=label, mode=mode, hovertemplate=hover, **style)
+def table(chart: Chart) -> pd.DataFrame:
+    """A row per point: ``curve``, ``step``, ``value`` and its running mean ``smooth``.
+
+    ``told`` are the points that say their value, ``marked`` those that are seen as such.
+    """
+    parts = []
+    for label, points in chart.curves.items():
+        part = pd.DataFrame(points, columns=["step", "value"]).astype({"value": float})
+        noisy = chart.kind == "measured" and len(part) >= _FEW
+        mean = part["value"].rolling(max(1, len(part) // 20), min_periods=1, center=True).mean()
+        part = thinned(part.assign(curve=label, smooth=mean if noisy else part["value"]))
+        stride = -(-len(part) // _HOVERED)
+        parts.append(part.assign(marked=len(part) < _FEW, told=[row % stride == 0 for row in range(len(part))]))
+    return pd.concat(parts, ignore_index=True)
 
 
 def thinned(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,39 +97,82 @@ def thinned(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[(len(table) - 1) % stride :: stride] if stride > 1 else table
 
 
-def _css(colour: Colour) -> str:
+def spec(chart: Chart, colour: Callable[[str], Colour]) -> Spec:
+    """The chart in Vega-Lite, without its points: a line per curve, a noisy one faint under its running mean."""
+    names = list(chart.curves)
+    single = [chart.kind == "organs" and name != "mean" for name in names]
+    shades = [
+        css(colour(name)) if one else _PLAIN[index % len(_PLAIN)]
+        for index, (name, one) in enumerate(zip(names, single, strict=True))
+    ]
+    beside = {"orient": "right", "labelFontSize": 11, "rowPadding": 0} if chart.kind == "organs" else {"orient": "top"}
+    layers = [_line("smooth", 1.5 if chart.kind == "organs" else 2.5, 1.0), _dots()]
+    if chart.kind == "organs":
+        layers.insert(1, {"transform": [{"filter": "datum.curve === 'mean'"}], **_line("smooth", 4, 1.0)})
+    if chart.kind == "measured":
+        layers.insert(0, _line("value", 1, 0.3))
+    layers[0]["params"] = [
+        {"name": ZOOM, "bind": "scales", "select": {"type": "interval", "zoom": "wheel![event.ctrlKey]"}}
+    ]
+    return {
+        "title": chart.title,
+        "height": 340,
+        "encoding": {
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "title": "step",
+                "scale": {"nice": False, "zero": False},
+                "axis": {"format": ",d", "tickMinStep": 1},
+            },
+            "color": {
+                "field": "curve",
+                "type": "nominal",
+                "scale": {"domain": names, "range": shades},
+                "legend": {"title": None, "symbolType": "stroke", "symbolOpacity": 1} | beside
+                if len(names) > 1
+                else None,
+            },
+        },
+        "layer": layers,
+    }
+
+
+def _line(field: str, width: float, opacity: float) -> Spec:
+    return {
+        "mark": {"type": "line", "clip": True, "strokeWidth": width, "opacity": opacity},
+        "encoding": {"y": _height(field)},
+    }
+
+
+def _dots() -> Spec:
+    """Points to hover over; seen where there are few."""
+    told = [
+        {"field": "curve", "title": "curve"},
+        {"field": "step", "title": "step"},
+        {"field": "value", "title": "value", "format": ".4~g"},
+    ]
+    return {
+        "transform": [{"filter": "datum.told"}],
+        "mark": {"type": "point", "clip": True, "filled": True, "size": 30},
+        "encoding": {
+            "y": _height("smooth"),
+            "tooltip": told,
+            "opacity": {"condition": {"test": "datum.marked", "value": 1}, "value": 0},
+        },
+    }
+
+
+def _height(field: str) -> Spec:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": False},
+        "axis": {"format": ".3~g"},
+    }
+
+
+def css(colour: Colour) -> str:
+    """``rgb(160, 32, 32)``."""
     return f"rgb{colour}"
-
-
-def spread(metrics: pd.DataFrame, column: str, name: str, colour: Callable[[str], Colour]) -> go.Figure:
-    """A box per class over its cases, each case a point that tells its id; undefined values are left out.
-
-    Args:
-        metrics: rows with ``case``, ``class_id``, ``class_name`` and ``column`` (0 to 1).
-        colour: red, green and blue of a class, 0 to 255.
-    """
-    figure = go.Figure()
-    for (_, organ), rows in metrics.groupby(["class_id", "class_name"], sort=True):
-        known = rows.dropna(subset=column)
-        label = html.escape(str(organ))
-        figure.add_box(
-            x=known[column] if len(known) else [None],
-            y=[f"{label} ({len(known)})"] * max(1, len(known)),
-            orientation="h",
-            boxpoints="all",
-            pointpos=0,
-            jitter=0.5,
-            marker={"color": f"rgb{colour(str(organ))}", "size": 5},
-            line_width=1.5,
-            customdata=[html.escape(case) for case in known["case"]],
-            hovertemplate=f"{label}, %{{customdata}}: %{{x:.3f}}<extra></extra>",
-            showlegend=False,
-        )
-    figure.update_layout(
-        title=html.escape(name),
-        height=100 + 30 * len(figure.data),
-        margin={"l": 8, "r": 16, "t": 48, "b": 8},
-        xaxis={"range": [-0.02, 1.02], "dtick": 0.2},
-        yaxis={"autorange": "reversed", "automargin": True},
-    )
-    return figure

@@ -28,6 +28,27 @@ def chosen(kind: str, options: Sequence[str]) -> str:
     return wanted
 
 
+def several(kind: str, options: Sequence[str]) -> list[str]:
+    """Let several of ``options`` be chosen; the address has them in order, separated by commas.
+
+    Args:
+        kind: name of the choice, in the address and on the page ("runs").
+
+    Raises:
+        ReadingError: the address names something that is not among the options.
+    """
+    wanted = [name for name in st.query_params.get(kind, "").split(",") if name]
+    known = [name for name in wanted if name in options]
+    picked = st.multiselect(kind.capitalize(), options, default=known, placeholder=f"Choose {kind}")
+    if picked != known:
+        st.query_params[kind] = ",".join(picked)
+        st.rerun()
+    unknown = [checked_id(kind, name) for name in wanted if name not in options]
+    if unknown:
+        raise ReadingError(f"{', '.join(unknown)}: not among the {kind} to choose from; the others are compared.")
+    return known
+
+
 def _last(kind: str, options: Sequence[str]) -> str:
     last = str(st.session_state.get(f"last_{kind}"))
     return last if last in options else options[0]

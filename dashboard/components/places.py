@@ -1,7 +1,13 @@
 """Which files a page may open: ids from the address bar are names, and paths stay under their roots."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from autosam_platform.files import workspace
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The project's own folder: its jobs run there, and paths that people type start there."""
 
 
 class ReadingError(Exception):
@@ -17,10 +23,15 @@ def checked_id(kind: str, text: str) -> str:
     Raises:
         ReadingError: empty, over 200 characters, hidden, or with a separator or control character in it.
     """
-    harmless = text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
-    if not text or len(text) > 200 or not harmless:
+    if not is_name(text):
         raise ReadingError(f"{text[:80]!r} is not the name of a {kind}: choose one from the list.")
     return text
+
+
+def is_name(text: str) -> bool:
+    """Can ``text`` only be the name of one entry of a folder?"""
+    harmless = text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
+    return bool(text) and len(text) <= 200 and harmless
 
 
 def run_folder(workspace: Path, run_id: str) -> Path:
@@ -30,6 +41,33 @@ def run_folder(workspace: Path, run_id: str) -> Path:
         ReadingError: ``run_id`` is no name, or leads out of the workspace through a link.
     """
     return inside(workspace / "runs" / checked_id("run", run_id), [workspace])
+
+
+def allowed_roots() -> list[Path]:
+    """Folders that forms may name files in: the workspace, the project, and those of ``AUTOSAM_ALLOWED_FOLDERS``.
+
+    That variable lists folders as ``PATH`` lists them, with ``:`` between them.
+    """
+    further = os.environ.get("AUTOSAM_ALLOWED_FOLDERS", "").split(os.pathsep)
+    return [workspace(), PROJECT, *(Path(folder).expanduser() for folder in further if folder)]
+
+
+def allowed_path(text: str) -> Path:
+    """The file or folder that a person typed, with links followed, if it lies under an allowed root.
+
+    Raises:
+        ReadingError: it lies elsewhere, or is no path.
+    """
+    if not text.strip() or not text.isprintable():
+        raise ReadingError(f"{text[:80]!r} is no path.")
+    try:
+        return inside(PROJECT / Path(text).expanduser(), allowed_roots())
+    except (ReadingError, RuntimeError, OSError) as error:  # no such home, a circle of links
+        places = ", ".join(str(root.resolve()) for root in allowed_roots())
+        raise ReadingError(
+            f"{text} is outside the folders that forms may use ({places}): move it into one of them, or start the app "
+            "with AUTOSAM_ALLOWED_FOLDERS=FOLDER."
+        ) from error
 
 
 def inside(path: Path, roots: Iterable[Path]) -> Path:

@@ -1,19 +1,21 @@
 """What a run wrote into the workspace, read back: configuration, metrics, cases, pictures."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from autosam_platform.evaluation.table import Row
 from dashboard.components.places import ReadingError, checked_id, inside
 
-# The columns of evaluation.table.Row, whose module brings torch along; a test holds the two together.
-_TEXTS = ("case", "class_name")
-_NUMBERS = ("class_id", "dice", "nsd", "nsd_tolerance_mm", "hd95_mm", "truth_ml", "predicted_ml")
+_TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
+_NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)
 _ADDED_LATER = "hd95_mm"  # runs evaluated before it have no such column
+METRICS = "evaluation/metrics.csv"
+"""In the folder of an evaluated run."""
 _FILES = ("image", "label", "prediction")
 
 
@@ -61,7 +63,7 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
     Raises:
         ReadingError: the file is not one of ours, or damaged.
     """
-    path = folder / "evaluation" / "metrics.csv"
+    path = folder / METRICS
     if not path.exists():
         return None
     try:
@@ -70,6 +72,47 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
         return _checked(table)
     except (ValueError, OSError) as error:
         raise ReadingError(f"{path} cannot be read ({error}): jobs/evaluate.py writes it anew.") from error
+
+
+def as_rows(metrics: pd.DataFrame) -> list[Row]:
+    """The table as the platform's statistics take it."""
+    names = [field.name for field in fields(Row)]
+    return [Row(**values) for values in metrics[names].to_dict("records")]
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """``evaluation/summary.json``; empty before there is one.
+
+    Raises:
+        ReadingError: the file is damaged.
+    """
+    return read_json(folder / "evaluation" / "summary.json", "jobs/evaluate.py writes it anew")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """``model/model.json``: what the run's model is and was made from; empty before there is one.
+
+    Raises:
+        ReadingError: the file is damaged.
+    """
+    return read_json(folder / "model" / "model.json", "copy the model again, or train it again")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A JSON object that a run wrote; empty before there is one.
+
+    Raises:
+        ReadingError: the file is damaged; the message ends with ``remedy``.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ReadingError(f"{path} cannot be read ({error}): {remedy}.") from error
+    if not isinstance(content, dict):
+        raise ReadingError(f"{path} holds no JSON object: {remedy}.")
+    return content
 
 
 def per_case(metrics: pd.DataFrame) -> pd.DataFrame:

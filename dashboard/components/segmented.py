@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboard.components.places import ReadingError, checked_id, inside
+from dashboard.components.places import ReadingError, allowed_roots, checked_id, inside
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Prediction:
 
 
 def read_prediction(workspace: Path, name: str) -> Prediction:
-    """The prediction in folder ``name``; the scan is read where it lies inside the workspace only.
+    """The prediction in folder ``name``; the scan is read where it lies, if that is an allowed folder.
 
     Raises:
-        ReadingError: no such prediction, a damaged record, or a scan that is elsewhere or gone.
+        ReadingError: no such prediction, a damaged record, or a scan outside the allowed folders.
     """
     folder = inside(workspace / "predictions" / checked_id("prediction", name), [workspace])
     record = next(iter(sorted(folder.glob("*.scan.json"))), None)
@@ -35,7 +35,7 @@ def read_prediction(workspace: Path, name: str) -> Prediction:
         scan, run = Path(made["scan"]), str(made["run"])
     except (KeyError, TypeError, ValueError) as error:
         raise ReadingError(f"{record} is no record of a prediction ({error!r}): predict the scan again.") from error
-    return Prediction(inside(scan, [workspace]), folder / f"{stem}.nii.gz", run, classes)
+    return Prediction(inside(scan, allowed_roots()), folder / f"{stem}.nii.gz", run, classes)
 
 
 def _read(path: Path) -> dict[str, Any]:

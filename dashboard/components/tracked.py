@@ -1,30 +1,46 @@
 """Runs and curves from the tracking record, read at most every other second however many pages are open."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import streamlit as st
 
-from dashboard.components.places import ReadingError
-
-if TYPE_CHECKING:
-    from autosam_platform.tracking import RunSummary
+from autosam_platform.files import LOCK, is_locked
+from autosam_platform.recorded import RAY_JOB, RunSummary, TrackingError, database, recorded_curves, recorded_runs
+from dashboard.components.places import ReadingError, is_name
 
 T = TypeVar("T")
 Points = Sequence[tuple[int, float]]
 
 RUNNING = "RUNNING"
+INTERRUPTED = "INTERRUPTED"
+"""Of a run that the record calls RUNNING and no process of this machine makes: it was killed."""
+SWEEP = "sweep"
+"""The role of a sweep's own record."""
+
+_QUIET = 60  # seconds: an evaluation is recorded without the lock, but not without writing to the folder
 
 
-def runs(workspace: Path) -> list["RunSummary"]:
-    """The newest runs first.
+def runs(workspace: Path) -> list[RunSummary]:
+    """The newest runs first; of those that a killed process left RUNNING, the state is INTERRUPTED.
 
     Raises:
         ReadingError: the record exists and cannot be read.
     """
     return _asked(lambda: _runs(str(workspace)))
+
+
+def find(workspace: Path, run_id: str) -> RunSummary | None:
+    """What is on record of a run.
+
+    Raises:
+        ReadingError: the record exists and cannot be read.
+    """
+    return next((run for run in runs(workspace) if run.run_id == run_id), None)
 
 
 def curves(workspace: Path, run_id: str) -> dict[str, Points]:
@@ -36,35 +52,63 @@ def curves(workspace: Path, run_id: str) -> dict[str, Points]:
     return _asked(lambda: _curves(str(workspace), run_id))
 
 
-def seconds(run: "RunSummary") -> float | None:
+def ray_job(workspace: Path, run_id: str) -> str:
+    """Id of the submitted Ray job that trained a run last; empty where it was none.
+
+    Raises:
+        ReadingError: the record exists and cannot be read.
+    """
+    return next((run.tags.get(RAY_JOB, "") for run in runs(workspace) if run.run_id == run_id), "")
+
+
+def seconds(run: RunSummary) -> float | None:
     """How long a run took, or has been going on."""
     if run.state == RUNNING:
         return (datetime.now(UTC) - run.started).total_seconds()
     return run.seconds
 
 
-@st.cache_data(ttl=2, max_entries=4, show_spinner="Opening the record of runs …")
-def _runs(workspace: str) -> list["RunSummary"]:
-    from autosam_platform.tracking import (
-        list_runs,  # MLflow takes seconds to import: only pages that ask it wait
-    )
+@st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")
+def _runs(workspace: str) -> list[RunSummary]:
+    root = Path(workspace)
+    return [replace(run, state=INTERRUPTED) if _is_interrupted(root, run) else run for run in _listed(root)]
 
-    return list_runs(Path(workspace))
+
+def _listed(root: Path) -> list[RunSummary]:
+    file = database(root)
+    if file is not None:
+        return recorded_runs(file)
+    from autosam_platform.tracking import list_runs  # MLflow takes seconds to import: only a server needs it
+
+    return list_runs(root)
+
+
+def _is_interrupted(root: Path, run: RunSummary) -> bool:
+    """Nobody holds the run's lock, and its folder is quiet; what runs on other machines cannot be told."""
+    if run.state != RUNNING or not is_name(run.run_id):
+        return False
+    folder = root / ("sweeps" if run.role == SWEEP else "runs") / run.run_id
+    if not (folder / LOCK).exists():
+        return False
+    written = max(place.stat().st_mtime for place in (folder, folder / "evaluation") if place.exists())
+    return time.time() - written > _QUIET and not is_locked(folder / LOCK)
 
 
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _curves(workspace: str, run_id: str) -> dict[str, Points]:
-    from autosam_platform.tracking import read_curves
-
+    root = Path(workspace)
+    file = database(root)
     try:
-        return dict(read_curves(Path(workspace), run_id))
+        if file is not None:
+            return dict(recorded_curves(file, run_id))
+        from autosam_platform.tracking import read_curves
+
+        return dict(read_curves(root, run_id))
     except KeyError:
         return {}
 
 
 def _asked(question: Callable[[], T]) -> T:
-    from autosam_platform.tracking import TrackingError
-
     try:
         return question()
     except TrackingError as error:

@@ -1,7 +1,6 @@
-"""One run: its state, curves while it trains, metrics per organ and case, pictures and settings."""
+"""One run: its state, curves while it trains, metrics per organ and case, lineage, pictures and settings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -9,19 +8,28 @@ import yaml
 
 from autosam_platform.data.colours import organ_colour
 from autosam_platform.files import workspace
-from dashboard.components import charts, records, tracked
+from autosam_platform.recorded import RunSummary
+from dashboard.components import charts, records, spread, tracked
+from dashboard.components.ancestry import show_lineage, show_report
 from dashboard.components.chooser import chosen
+from dashboard.components.job_panel import job_panel
 from dashboard.components.places import run_folder
+from dashboard.components.repeat import repeating, terminal
 from dashboard.components.states import explained, nothing
 from dashboard.components.text import duration, millimetres, plain, score
 
-if TYPE_CHECKING:
-    from autosam_platform.tracking import RunSummary
-
 _PICTURES = 6  # on one page
+_WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
+_STOPPED = "This run stopped before its end."
+_CONTINUES = {
+    "FAILED": f"{_STOPPED} The command below continues it from its last checkpoint.",
+    "KILLED": f"{_STOPPED} The command below continues it from its last checkpoint.",
+    tracked.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
+    "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
+}
 
 
-def _recorded(root: Path) -> list["RunSummary"] | None:
+def _recorded(root: Path) -> list[RunSummary] | None:
     """Runs on record, newest first; ``None``, and the reason on the page, where the record cannot be read."""
     with explained():
         return tracked.runs(root)
@@ -30,7 +38,7 @@ def _recorded(root: Path) -> list["RunSummary"] | None:
 
 def _state(root: Path, run_id: str) -> str | None:
     """Head of the page; gives the state on record."""
-    run = next((run for run in tracked.runs(root) if run.run_id == run_id), None)
+    run = tracked.find(root, run_id)
     if run is None:
         st.warning("This run has a folder but no entry in the tracking record: only its files are shown.")
         return None
@@ -44,10 +52,10 @@ def _state(root: Path, run_id: str) -> str | None:
         "Mean HD95": millimetres(run.mean_hd95_mm),
         "Duration": duration(tracked.seconds(run)),
     }
-    for place, (name, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+    for place, (name, value) in zip(st.columns(_WIDTHS), shown.items(), strict=True):
         place.metric(name, value, border=True)
-    if run.state in ("FAILED", "KILLED"):
-        st.error("This run stopped before its end. The command that started it continues from its last checkpoint.")
+    if run.state in _CONTINUES:
+        st.error(_CONTINUES[run.state], icon=":material/error:")
     return run.state
 
 
@@ -60,8 +68,10 @@ def _live(root: Path, run_id: str, drawn_in: str | None) -> None:
             _no_curves(state)
         places = st.columns(2)
         for number, chart in enumerate(charts.grouped(curves)):
-            figure = charts.curve(chart, organ_colour)
-            places[number % 2].plotly_chart(figure, key=f"curve-{run_id}-{chart.title}")
+            with places[number % 2]:
+                charts.show_curves(chart, organ_colour, f"curve-{run_id}-{chart.title}")
+        if curves:
+            st.caption("Ctrl and the wheel zoom, a drag moves, a double click shows all again.")
         if state != drawn_in and drawn_in == tracked.RUNNING:
             st.rerun()
 
@@ -79,16 +89,18 @@ def _results(folder: Path, run_id: str) -> None:
         if metrics is None:
             nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run_id}")
             return
-        _organs(metrics)
+        _organs(metrics, run_id)
         _cases(metrics, run_id)
 
 
-def _organs(metrics: pd.DataFrame) -> None:
+def _organs(metrics: pd.DataFrame, run_id: str) -> None:
     st.subheader("Organs")
     tolerance = ", ".join(f"{value:g}" for value in sorted(metrics["nsd_tolerance_mm"].dropna().unique()))
-    dice, nsd = st.columns(2)
-    dice.plotly_chart(charts.spread(metrics, "dice", "Dice", organ_colour), key="dice-by-organ")
-    nsd.plotly_chart(charts.spread(metrics, "nsd", f"NSD at {tolerance} mm", organ_colour), key="nsd-by-organ")
+    for place, column, title in zip(st.columns(2), ("dice", "nsd"), ("Dice", f"NSD at {tolerance} mm"), strict=True):
+        with place:
+            figure = spread.scores(metrics, column, title, organ_colour)
+            spread.show_cases(figure, f"{run_id}-{column}-by-organ", run=run_id)
+    st.caption("A point is a case, and a number in brackets how many have a score. A click opens the case.")
 
 
 def _cases(metrics: pd.DataFrame, run_id: str) -> None:
@@ -131,37 +143,56 @@ def _pictures(folder: Path) -> None:
         places[number % 2].image(file, caption=plain(file.stem), width="stretch")
 
 
-def _settings(folder: Path) -> None:
+def _settings(folder: Path, run: RunSummary | None) -> None:
     st.subheader("Settings")
     with explained():
         config = records.read_config(folder)
         if not config:
             st.info("The run has not written its settings yet.")
             return
+        if run is not None:
+            st.markdown("This command repeats the run: where it is done it is found, where it stopped it continues.")
+            st.code(terminal(*repeating(folder, config, run.role)), language="bash", wrap_lines=True)
         with st.expander("The resolved experiment (config.yaml)"):
             st.code(yaml.safe_dump(config, sort_keys=False), language="yaml")
+    if run is not None:
+        with st.expander("Versions, and the command as it was given"):
+            names = {"autosam.command": "command", "autosam.data_fingerprint": "data fingerprint"}
+            names |= {tag: tag.removeprefix("autosam.version.") for tag in run.tags if ".version." in tag}
+            st.table({name: [run.tags[tag]] for tag, name in names.items() if tag in run.tags}, border="horizontal")
 
 
 def _page() -> None:
     st.title("Run")
     root = workspace()
     recorded = _recorded(root)
-    states = {run.run_id: run.state for run in recorded or []}
-    known = list(dict.fromkeys([*states, *records.run_folders(root)]))
+    runs = {run.run_id: run for run in recorded or []}
+    known = list(dict.fromkeys([*runs, *records.run_folders(root)]))
     if not known:
         nothing("There is no run in this workspace yet.", "make demo")
         return
     with explained():
         run_id = chosen("run", known)
-        folder, state = run_folder(root, run_id), states.get(run_id)
-        if recorded is not None:
-            # Streamlit makes a chart anew when its points change, which undoes a zoom.
-            follow = state == tracked.RUNNING and st.toggle("Follow the run (off: charts keep their zoom)", value=True)
-            st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
-        if state != tracked.RUNNING or (folder / "evaluation").exists():
-            _results(folder, run_id)
-        _pictures(folder)
-        _settings(folder)
+        _one(root, run_id, runs, recorded is not None)
+
+
+def _one(root: Path, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
+    folder, run = run_folder(root, run_id), runs.get(run_id)
+    state = run.state if run else None
+    if can_ask:
+        follow = state == tracked.RUNNING
+        st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
+    if run is not None and run.role == tracked.SWEEP:
+        st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
+        return
+    if state != tracked.RUNNING or (folder / "evaluation").exists():
+        _results(folder, run_id)
+    if run is not None:
+        job_panel(run_id, folder)
+    show_lineage(root, run_id, list(runs.values()))
+    show_report(folder)
+    _pictures(folder)
+    _settings(folder, run)
 
 
 _page()

@@ -1,19 +1,28 @@
-"""All runs of the workspace; a row that is chosen opens its run."""
+"""All runs of the workspace, or the best on a dataset beside the paper's; a row that is chosen opens its run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from autosam_platform.evaluation.paper import SPLITS
 from autosam_platform.files import workspace
-from dashboard.components import tracked
+from autosam_platform.recorded import PARENT, RunSummary
+from dashboard.components import leaderboard, tracked
 from dashboard.components.states import explained, nothing
+from dashboard.components.text import plain
 
 _ROWS = 18  # as many as a laptop's screen has room for
+_LIST, _BEST = "All runs", "Leaderboard"
+_FILTERS = ("dataset", "model", "role", "state")
 _COLUMNS = {
     "run": st.column_config.TextColumn("Run", pinned=True),
     "dataset": st.column_config.TextColumn("Dataset"),
     "model": st.column_config.TextColumn("Model"),
     "role": st.column_config.TextColumn("Role"),
-    "state": st.column_config.TextColumn("State"),
+    "state": st.column_config.TextColumn("State", help="INTERRUPTED: no process of this machine makes it any more"),
     "epoch": st.column_config.NumberColumn("Epoch"),
     "dice": st.column_config.NumberColumn("Dice", format="%.3f", help="Mean over classes and test cases"),
     "nsd": st.column_config.NumberColumn("NSD", format="%.3f", help="Mean over classes and test cases"),
@@ -22,10 +31,28 @@ _COLUMNS = {
     ),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
     "minutes": st.column_config.NumberColumn("Minutes", format="%.1f"),
+    "sweep": st.column_config.TextColumn("Trial of", help="The sweep that it is a trial of"),
+}
+_BOARD = {
+    "run": st.column_config.TextColumn("Run", pinned=True),
+    "model": st.column_config.TextColumn("Model"),
+    "role": st.column_config.TextColumn("Role"),
+    "dice": st.column_config.NumberColumn("Dice %", format="%.2f"),
+    "nsd": st.column_config.NumberColumn("NSD %", format="%.2f"),
+    "cases": st.column_config.NumberColumn("n", help="Test cases evaluated"),
+    "parameters": st.column_config.NumberColumn("Parameters (M)", format="%.2f"),
+    "split": st.column_config.TextColumn("Split", help="Cases to train, validate and test on"),
+}
+_PAPER = {
+    "model": st.column_config.TextColumn("Model (the paper's)"),
+    "dice": st.column_config.NumberColumn("Dice %", format="%.2f"),
+    "nsd": st.column_config.NumberColumn("NSD %", format="%.2f"),
+    "table": st.column_config.NumberColumn("Table"),
 }
 
 
-def _table() -> pd.DataFrame:
+def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
+    names = {run.mlflow_id: run.run_id for run in runs}
     rows = [
         {
             "run": run.run_id,
@@ -39,48 +66,114 @@ def _table() -> pd.DataFrame:
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
             "minutes": seconds / 60 if (seconds := tracked.seconds(run)) is not None else None,
+            "sweep": names.get(run.tags.get(PARENT, "")),
         }
-        for run in tracked.runs(workspace())
+        for run in runs
     ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype({"epoch": "Int64", "dice": float, "nsd": float, "hd95_mm": float, "minutes": float})
 
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that a search text and the chosen values of each column let through."""
-    search, *choices = st.columns([2, 1, 1, 1, 1])
-    text = search.text_input("Search", placeholder="part of a run's name")
-    table = table[table["run"].str.contains(text.strip(), case=False, regex=False)]
-    for place, name in zip(choices, ("dataset", "model", "role", "state"), strict=True):
-        wanted = place.multiselect(name.capitalize(), sorted(table[name].unique()), placeholder="all")
+    """The rows that a search text and the chosen values of each column let through; the address has them all."""
+    search, *choices, fold = st.columns([2, 1, 1, 1, 1, 1], vertical_alignment="bottom")
+    text = search.text_input("Search", placeholder="part of a run's name", key="search", bind="query-params")
+    table = table[table["run"].str.contains((text or "").strip(), case=False, regex=False)]
+    for place, name in zip(choices, _FILTERS, strict=True):
+        options = sorted(table[name].unique())
+        wanted = place.multiselect(name.capitalize(), options, placeholder="all", key=name, bind="query-params")
         if wanted:
             table = table[table[name].isin(wanted)]
+    if not fold.toggle("Trials of sweeps", value=True, key="trials", bind="query-params"):
+        table = table[table["sweep"].isna()]
     return table.reset_index(drop=True)
 
 
-def _list() -> None:
+def _list(runs: Sequence[RunSummary]) -> None:
+    table = _table(runs)
+    shown = _filtered(table)
+    if shown.empty:
+        st.info("No run matches the filters.")
+        return
+    _open_chosen(shown, _COLUMNS, "runs")
+    st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open it; a click on a heading sorts.")
+
+
+def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> None:
+    picked = st.dataframe(
+        shown,
+        hide_index=True,
+        placeholder="–",
+        height="content" if len(shown) <= _ROWS else _ROWS * 36,
+        column_config=columns,
+        column_order=list(columns),
+        on_select="rerun",
+        selection_mode="single-row",
+        key=key,
+    )
+    if picked.selection.rows:
+        st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
+
+
+def _leaderboard(root: Path, runs: Sequence[RunSummary]) -> None:
+    datasets = leaderboard.evaluated_datasets(runs)
+    if not datasets:
+        nothing("No run of this workspace is evaluated yet.", "make demo")
+        return
+    dataset = st.selectbox("Dataset", datasets, key="on", bind="query-params", width=300)
+    ours, papers = leaderboard.ours(root, runs, dataset), leaderboard.papers(dataset)
+    place, beside = st.columns([3, 2]) if len(papers) else (st.container(), None)
+    with place:
+        _ours(ours, dataset)
+    if beside is None:
+        st.info(plain(f"The paper has no results on {dataset}."))
+        return
+    with beside:
+        _paper(papers, dataset)
+
+
+def _ours(table: pd.DataFrame, dataset: str) -> None:
+    st.subheader(plain(f"Ours on {dataset}"))
+    _open_chosen(table, _BOARD, "board")
+    st.caption(
+        f"The {len(table)} best, at most {leaderboard.MOST}: mean over organs and test cases. Tick a row to open it. "
+        "Runs on different splits or numbers of cases are not ranked fairly."
+    )
+    for reason in table["unread"].dropna():
+        st.error(plain(reason), icon=":material/error:")
+
+
+def _paper(table: pd.DataFrame, dataset: str) -> None:
+    st.subheader("The paper's")
+    st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=_PAPER)
+    split = " / ".join(str(number or "–") for number in SPLITS[dataset])
+    st.caption(
+        f"As the paper prints them (its Tables 1 and 2), on its own split of {split} cases to train, validate and test "
+        "on. A run of ours may be held against them only if its split is the same; the same numbers do not yet make "
+        "the same cases."
+    )
+
+
+def _page() -> None:
     with explained():
-        table = _table()
-        if table.empty:
+        root = workspace()
+        runs = tracked.runs(root)
+        if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
             return
-        shown = _filtered(table)
-        if shown.empty:
-            st.info("No run matches the filters.")
-            return
-        picked = st.dataframe(
-            shown,
-            hide_index=True,
-            placeholder="–",
-            height="content" if len(shown) <= _ROWS else _ROWS * 36,
-            column_config=_COLUMNS,
-            on_select="rerun",
-            selection_mode="single-row",
-            key="runs",
+        shown = st.segmented_control(
+            "Show",
+            [_LIST, _BEST],
+            default=_LIST,
+            required=True,
+            label_visibility="collapsed",
+            key="show",
+            bind="query-params",
         )
-        st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open it; a click on a heading sorts.")
-        if picked.selection.rows:
-            st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
+        if shown == _BEST:
+            _leaderboard(root, runs)
+        else:
+            _list(runs)
 
 
 def _refresh_seconds() -> int | None:
@@ -92,4 +185,4 @@ def _refresh_seconds() -> int | None:
 
 
 st.title("Runs")
-st.fragment(_list, run_every=_refresh_seconds())()
+st.fragment(_page, run_every=_refresh_seconds())()

@@ -1,5 +1,6 @@
 """Ray, found or started, and functions run over cases as Ray tasks."""
 
+import json
 import logging
 import os
 import secrets
@@ -20,6 +21,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
+
+_SUBMISSION = "AUTOSAM_RAY_JOB"
 
 
 def connect(**own_ray: Any) -> None:
@@ -52,7 +55,9 @@ def connect(**own_ray: Any) -> None:
                 address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
                 runtime_env={
                     "py_modules": [_folder(autosam_platform), _folder(autosam_models)],
-                    "env_vars": settings | {"AUTOSAM_WORKSPACE": str(workspace())} | address,
+                    "env_vars": settings
+                    | {"AUTOSAM_WORKSPACE": str(workspace()), _SUBMISSION: submission_id()}
+                    | address,
                 },
                 logging_level=logging.WARNING,
                 **({} if joins else own_ray),
@@ -63,6 +68,12 @@ def connect(**own_ray: Any) -> None:
             "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, "
             "`ray stop` removes its traces."
         ) from error
+
+
+def submission_id() -> str:
+    """Ray's id of the submitted job that this process, or the driver of this worker, is; empty where it is none."""
+    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))  # from `ray job submit`, for drivers only
+    return told.get("metadata", {}).get("job_submission_id", os.environ.get(_SUBMISSION, ""))
 
 
 def map_tasks(

@@ -5,6 +5,7 @@ batch 1 per GPU, sliding window with overlap 0.75).
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import tyro
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from autosam_models import find_model
+from autosam_models import find_model, model_names
 from autosam_platform.files import content_hash
 
 Positive = Annotated[int, Field(gt=0)]
@@ -59,7 +60,7 @@ class DatasetSection(Section):
 class ModelSection(Section):
     """Which network."""
 
-    name: str = "autosam_vit_b"
+    name: str = Field(default="autosam_vit_b", examples=model_names())
     """A registered model: `python -m autosam_models` lists them."""
     checkpoint: Path | None = None
     """SAM's own .pth file to start from; without one everything trains from random weights."""
@@ -241,13 +242,34 @@ class Experiment(Section):
         return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
 
 
-class Job(Experiment):
+class CommandLine(Section):
+    """What every job can be asked beside its settings."""
+
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print the result as one JSON object on the last line."""
+    check: bool = False
+    """Print the resolved settings as YAML and end, without doing the job; status 2 where they cannot be run."""
+    as_schema: Annotated[bool, tyro.conf.arg(name="schema")] = False
+    """Print what can be set (JSON Schema) and the recipe's values as one JSON object and end; forms are made of it."""
+
+    def settings(self) -> dict[str, Any]:
+        """The job's own settings, as plain values."""
+        return self.model_dump(mode="json", exclude=set(CommandLine.model_fields))
+
+    def end_if_checked(self) -> None:
+        """Print the settings and end the process, where that is all that was asked: for jobs to call once they know
+        that the settings can be run, and before they import what takes seconds.
+        """
+        if self.check:
+            print(yaml.safe_dump(self.settings(), sort_keys=False), end="")
+            raise SystemExit(0)
+
+
+class Job(Experiment, CommandLine):
     """An experiment as a command line: a recipe first, settings after it."""
 
     recipe: str = "demo"
     """A recipe in jobs/recipes by its name (demo, distill, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
@@ -330,10 +352,14 @@ def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults
     """Fill ``kind`` from ``defaults`` and then the command line; print the reason and leave where that fails.
 
     Raises:
-        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
+        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed; status 0
+            after the schema, where that is asked for.
     """
     try:
         start = _unchecked(kind, defaults or {})
+        if "--schema" in arguments:  # before the command line has to be complete
+            print(json.dumps({"schema": kind.model_json_schema(), "values": _plain(start)}))
+            raise SystemExit(0)
         return tyro.cli(kind, default=start, args=list(arguments), description=description)
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
@@ -362,6 +388,10 @@ def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
         elif not field.is_required():
             filled[name] = field.get_default(call_default_factory=True)
     return kind.model_construct(**filled)
+
+
+def _plain(start: BaseModel) -> dict[str, Any]:
+    return start.model_dump(mode="json", exclude=set(CommandLine.model_fields))
 
 
 def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) -> Any:

@@ -13,6 +13,11 @@ from typing import Any
 
 import filelock
 
+LOCK = ".lock"
+"""Held in the folder of a run or a sweep by the process that makes it."""
+LOOK_SECONDS = 1.0
+"""How long to try for such a lock, since a page that looks whether it is held has it for an instant."""
+
 
 def workspace() -> Path:
     """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
@@ -94,6 +99,15 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path):
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Does a process of this machine hold ``path`` (a lock file)? One that we may not touch counts as held."""
+    try:
+        with filelock.FileLock(path, timeout=0):
+            return False
+    except (filelock.Timeout, PermissionError):
+        return True
 
 
 def content_hash(*parts: Any) -> str:

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from autosam_platform.cluster import map_tasks
-from autosam_platform.config import ConfigError, DatasetSection, Experiment, parse_job
+from autosam_platform.config import CommandLine, ConfigError, DatasetSection, Experiment, parse_job
 from autosam_platform.data.description import DatasetDescription, DescriptionError, Split, load_description
 from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
@@ -62,14 +62,17 @@ class Outcome:
     numbers: dict[str, Any]
 
 
-def run_job(job: Callable[[], Outcome], *, as_json: bool = False) -> None:
-    """Run a job; its last line says where the result is, or is the result as one JSON object.
+def run_job(work: Callable[[], Outcome], told: CommandLine) -> None:
+    """Do the work of a job; its last line says where the result is, or is the result as one JSON object.
+
+    Args:
+        told: the job's command line.
 
     Raises:
         SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
     """
     try:
-        outcome = job()
+        outcome = work()
     except _EXPLAINED as error:
         print(f"\n{error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -83,7 +86,7 @@ def run_job(job: Callable[[], Outcome], *, as_json: bool = False) -> None:
     except KeyboardInterrupt:
         print("\nInterrupted: the same command continues from here.", file=sys.stderr)
         raise SystemExit(130) from None
-    if as_json:
+    if told.as_json:
         print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
     else:
         print(f"Result: {outcome.place}")

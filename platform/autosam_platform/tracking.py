@@ -10,8 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,19 +21,21 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from autosam_platform.files import locked
+from autosam_platform.recorded import (
+    EXPERIMENT,
+    MOST_RUNS,
+    RUN_ID,
+    RunSummary,
+    TrackingError,
+    database,
+    recorded_curves,
+    recorded_runs,
+)
 
-EXPERIMENT = "autosam"
-PARENT = "mlflow.parentRunId"
-"""Tag of a run that belongs to another one; MLflow's own pages show it below that."""
-_RUN_ID = "autosam.run_id"
 _BATCH = 900  # MLflow takes at most 1,000 metrics a call
 _PARAM_LENGTH = 6000
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class TrackingError(RuntimeError):
-    """The record of the runs cannot be read or written; the message says where it is and what to do."""
 
 
 def _explained(ask: Callable[P, T]) -> Callable[P, T]:
@@ -52,25 +52,6 @@ def _explained(ask: Callable[P, T]) -> Callable[P, T]:
             ) from error
 
     return asked
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One row of the list of runs. ``state`` is MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
-
-    run_id: str
-    mlflow_id: str
-    name: str
-    role: str
-    model: str
-    dataset: str
-    state: str
-    started: datetime
-    seconds: float | None
-    mean_dice: float | None
-    mean_nsd: float | None
-    mean_hd95_mm: float | None
-    epoch: int | None
 
 
 class Run:
@@ -139,7 +120,7 @@ def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: M
     client = _client(_address(workspace))
     found = _find(client, run_id)
     if found is None:
-        names = {f"autosam.{key}": str(value) for key, value in tags.items()} | {_RUN_ID: run_id}
+        names = {f"autosam.{key}": str(value) for key, value in tags.items()} | {RUN_ID: run_id}
         created = client.create_run(_experiment(client, workspace), tags=names, run_name=run_id)
         run = Run(client, created.info.run_id)
     else:
@@ -170,20 +151,22 @@ def tag_run(workspace: Path, run_id: str, tags: Mapping[str, Any], state: str | 
 
 
 @_explained
-def list_runs(workspace: Path, limit: int = 1000) -> list[RunSummary]:
+def list_runs(workspace: Path) -> list[RunSummary]:
     """The newest runs first.
 
     Raises:
         TrackingError: the database or server cannot be read.
     """
-    if not _exists(workspace):
-        return []
+    file = database(workspace)
+    if file is not None:
+        return recorded_runs(file)
     client = _client(_address(workspace))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
-    found = client.search_runs([experiment.experiment_id], max_results=limit, order_by=["attributes.start_time DESC"])
-    return [_summary(run) for run in found if _RUN_ID in run.data.tags]
+    newest = ["attributes.start_time DESC"]
+    found = client.search_runs([experiment.experiment_id], max_results=MOST_RUNS, order_by=newest)
+    return [_summary(run) for run in found if RUN_ID in run.data.tags]
 
 
 @_explained
@@ -196,47 +179,24 @@ def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float
         KeyError: there is no such run.
         TrackingError: the database or server cannot be read.
     """
+    file = database(workspace)
+    if file is not None:
+        return recorded_curves(file, run_id)
     client = _client(_address(workspace))
-    found = _find(client, run_id) if _exists(workspace) else None
+    found = _find(client, run_id)
     if found is None:
         raise KeyError(f"no run '{run_id}' is recorded in {_address(workspace)}")
     curves = {}
-    for key in found.data.metrics:
+    for key in sorted(found.data.metrics):
         history = sorted(client.get_metric_history(found.info.run_id, key), key=lambda point: point.timestamp)
         curves[key] = sorted({point.step: point.value for point in history}.items())
     return curves
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as ``{"training.epochs": 200}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
 def _summary(run: MlflowRun) -> RunSummary:
-    tags, metrics, info = run.data.tags, run.data.metrics, run.info
-    end = info.end_time
-    epoch = metrics.get("train/epoch")
-    return RunSummary(
-        run_id=tags[_RUN_ID],
-        mlflow_id=info.run_id,
-        name=tags.get("autosam.name", ""),
-        role=tags.get("autosam.role", ""),
-        model=tags.get("autosam.model", ""),
-        dataset=tags.get("autosam.dataset", ""),
-        state=info.status,
-        started=datetime.fromtimestamp(info.start_time / 1000, UTC),
-        seconds=(end - info.start_time) / 1000 if end else None,
-        mean_dice=metrics.get("test/mean_dice"),
-        mean_nsd=metrics.get("test/mean_nsd"),
-        mean_hd95_mm=metrics.get("test/mean_hd95_mm"),
-        epoch=int(epoch) if epoch is not None else None,
+    info = run.info
+    return RunSummary.of(
+        info.run_id, info.status, info.start_time, info.end_time, dict(run.data.tags), run.data.metrics
     )
 
 
@@ -244,7 +204,7 @@ def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None or "'" in run_id:  # none of ours has a quote, and a filter cannot hold one
         return None
-    found = client.search_runs([experiment.experiment_id], f"tags.`{_RUN_ID}` = '{run_id}'", max_results=1)
+    found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'", max_results=1)
     return found[0] if found else None
 
 
@@ -253,16 +213,13 @@ def _experiment(client: MlflowClient, workspace: Path) -> str:
     if found is not None:
         return found.experiment_id
     # A server keeps artifacts where it was told to; the database in the workspace keeps them beside itself.
-    place = None if "MLFLOW_TRACKING_URI" in os.environ else (workspace / "mlartifacts").as_uri()
+    place = None if database(workspace) is None else (workspace / "mlartifacts").as_uri()
     return client.create_experiment(EXPERIMENT, artifact_location=place)
 
 
 def _address(workspace: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.absolute() / 'mlflow.db'}"
-
-
-def _exists(workspace: Path) -> bool:
-    return "MLFLOW_TRACKING_URI" in os.environ or (workspace / "mlflow.db").exists()
+    file = database(workspace)
+    return os.environ["MLFLOW_TRACKING_URI"] if file is None else f"sqlite:///{file}"
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from autosam_platform.evaluation.metrics import ClassMetrics
-from autosam_platform.evaluation.statistics import case_means, compare_cases
+from autosam_platform.evaluation.statistics import case_means, compare_cases, holm
 from autosam_platform.evaluation.table import Row
 
 NAN = math.nan
@@ -100,3 +100,10 @@ def test_other_cases_and_other_tolerances_are_refused() -> None:
     with pytest.raises(ValueError, match=r"tolerances of \[2\.0, 3\.0\] mm"):
         compare_cases([row("a", "liver", 0.9)], theirs, "nsd")
     assert compare_cases([row("a", "liver", 0.9)], theirs).n == 1
+
+
+def test_holm_multiplies_by_the_tests_that_are_left_and_never_falls() -> None:
+    # sorted 0.01 · 3 = 0.03, 0.02 · 2 = 0.04, 0.03 · 1 = 0.03, which may not be below 0.04
+    assert holm([0.03, 0.01, NAN, 0.02]) == pytest.approx([0.04, 0.03, NAN, 0.04], nan_ok=True)
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

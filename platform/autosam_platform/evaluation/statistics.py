@@ -75,6 +75,19 @@ def compare_cases(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric = "
     return PairedComparison(len(differences), mean(differences.values()), _p_value(differences.values()), differences)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values of several tests, corrected so that the chance of any false find stays at the level (Holm, 1979).
+
+    Those that are NaN stay NaN and do not count as tests.
+    """
+    known = sorted((value, index) for index, value in enumerate(p_values) if not math.isnan(value))
+    corrected, largest = [math.nan] * len(p_values), 0.0
+    for rank, (value, index) in enumerate(known):
+        largest = max(largest, min(1.0, value * (len(known) - rank)))
+        corrected[index] = largest
+    return corrected
+
+
 def case_means(rows: Iterable[Row], metric: Metric = "dice") -> dict[str, float]:
     """Mean over the organs that have a score, by case; cases without any are left out."""
     found: dict[str, list[float]] = {}

@@ -11,13 +11,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.files import atomic_write
+
+if TYPE_CHECKING:
+    from autosam_platform.evaluation.metrics import ClassMetrics  # brings torch, which who reads a table does without
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Row:
     predicted_ml: float
 
     @classmethod
-    def of(cls, case: str, metrics: ClassMetrics, tolerance_mm: float) -> Self:
+    def of(cls, case: str, metrics: "ClassMetrics", tolerance_mm: float) -> Self:
         """The row of a class's metrics in ``case``."""
         return cls(
             case=case,

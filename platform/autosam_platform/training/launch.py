@@ -15,13 +15,14 @@ import yaml
 
 import autosam_platform
 from autosam_models import find_model
-from autosam_platform.cluster import connect
+from autosam_platform.cluster import connect, submission_id
 from autosam_platform.config import Experiment
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import write_text
+from autosam_platform.files import LOCK, LOOK_SECONDS, write_text
 from autosam_platform.inference.model_folder import CARD
-from autosam_platform.tracking import Run, flatten, open_run
+from autosam_platform.recorded import RAY_JOB, flatten
+from autosam_platform.tracking import Run, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask, fit_worker
@@ -92,7 +93,7 @@ def fit(
     folder = workspace / "runs" / run_id
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with filelock.FileLock(folder / LOCK, timeout=LOOK_SECONDS):
             _fit(experiment, prepared, workspace, folder, lesson, callbacks, quiet)
     except filelock.Timeout as error:
         raise RunBusyError(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
@@ -217,6 +218,7 @@ def _open_record(
     } | {f"version.{name}": version for name, version in versions().items()}
     tags |= further
     run = open_run(workspace, folder.name, tags=tags, params=flatten(experiment.model_dump(mode="json")))
+    run.tag({RAY_JOB: submission_id()})  # a run that goes on may do so in another job
     run.add_file(folder / "config.yaml")
     return run
 

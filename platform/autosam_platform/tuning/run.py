@@ -24,7 +24,7 @@ from ray.util.state.exception import RayStateApiException
 from autosam_platform.cluster import connect
 from autosam_platform.config import Experiment
 from autosam_platform.distillation.fit import lesson_of
-from autosam_platform.files import write_json
+from autosam_platform.files import LOCK, LOOK_SECONDS, write_json
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import ENDED, Ledger
 from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of
@@ -64,7 +64,7 @@ def run_sweep(sweep: Sweep, *, concurrent: int | None, disk_gb: float) -> Ledger
     folder = sweep.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with filelock.FileLock(folder / LOCK, timeout=LOOK_SECONDS):
             ledger = Ledger(folder / "trials.json", sweep.space.grid() if sweep.grid else ())
             write_json(folder / "sweep.json", sweep.as_json())
             if len(ledger.of(*ENDED)) < sweep.trials:

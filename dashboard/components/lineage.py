@@ -1,0 +1,90 @@
+"""Where a run comes from and what came of it: teacher, students, twin without a teacher, sweep; its matched report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autosam_platform.recorded import PARENT, RunSummary
+from dashboard.components import records
+from dashboard.components.places import ReadingError
+
+_TWIN, _STUDENT = "student without distillation", "student"
+_MEAN = "mean over organs"
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Another run: what it is to this one, and what is known of the tie."""
+
+    relation: str
+    run_id: str
+    note: str = ""
+
+
+def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[Relative]:
+    """The runs that a run is tied to: sweep, teacher, twin, students.
+
+    Raises:
+        ReadingError: a file that says so is damaged.
+    """
+    tags = next((run.tags for run in runs if run.run_id == run_id), {})
+    found = [Relative("part of the sweep", run.run_id) for run in runs if run.mlflow_id == tags.get(PARENT)]
+    folder = workspace / "runs" / run_id
+    taught = records.read_card(folder).get("lineage") or _taught(tags)
+    if taught.get("teacher"):
+        found.append(Relative("learned from the teacher", taught["teacher"], _manner(taught)))
+    found += _twins(workspace, run_id)
+    students = [run for run in runs if run.tags.get("autosam.teacher") == run_id]
+    return found + [Relative("taught", run.run_id, _manner(_taught(run.tags))) for run in students]
+
+
+def report_means(folder: Path) -> pd.DataFrame | None:
+    """The matched report's line per model, its mean over organs with its costs; ``None`` where there is no report.
+
+    Raises:
+        ReadingError: the file is not a report.
+    """
+    path = folder / "report" / "report.csv"
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_csv(path)
+        return table[table["organ"] == _MEAN].drop(columns="organ").dropna(axis="columns", how="all")
+    except (ValueError, KeyError, OSError) as error:
+        raise ReadingError(f"{path} cannot be read ({error!r}): jobs/distill_student.py writes it anew.") from error
+
+
+def _taught(tags: Mapping[str, str]) -> dict[str, str]:
+    """What the record says of a teacher, in the words of a model's card."""
+    names = ("teacher", "teacher_hash", "kd_lambda", "distillation_loss")
+    return {name: tags[f"autosam.{name}"] for name in names if f"autosam.{name}" in tags}
+
+
+def _manner(taught: Mapping[str, str]) -> str:
+    known = {"λ": taught.get("kd_lambda"), "loss": taught.get("distillation_loss")}
+    told = [f"{name} {value}" for name, value in known.items() if value]
+    return ", ".join([*told, f"teacher's files {taught['teacher_hash']}"] if "teacher_hash" in taught else told)
+
+
+def _twins(workspace: Path, run_id: str) -> list[Relative]:
+    """From the matched reports: the run that differs from this one in having no teacher, or in having one."""
+    found = []
+    for path in sorted((workspace / "runs").glob("*/report/report.json")):
+        student, twin = (_named(path, label) for label in (_STUDENT, _TWIN))
+        if student == run_id and twin:
+            found.append(Relative("twin without a teacher", twin))
+        elif twin == run_id and student:
+            found.append(Relative("twin with a teacher", student))
+    return found
+
+
+def _named(report: Path, label: str) -> str | None:
+    """The run that plays a part in a matched report."""
+    content: Any = records.read_json(report, "jobs/distill_student.py writes it anew")
+    try:
+        return str(content["models"][label]["run"])
+    except (KeyError, TypeError):
+        return None

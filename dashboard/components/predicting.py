@@ -1,0 +1,173 @@
+"""Predictions that the page Predict started: outside the app's process, so that closing it stops nothing.
+
+Each has a record and a log in the workspace's ``predicting/``, by which any page finds it again, and a folder in
+``predictions/`` with what jobs/predict.py wrote. Where no Ray cluster runs, the process that predicts holds a lock on
+its log as long as it lives.
+"""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autosam_platform.data.nifti import stem
+from autosam_platform.files import content_hash, workspace, write_json
+from dashboard.components import ray_jobs
+from dashboard.components.places import PROJECT, ReadingError, checked_id
+
+RUNNING, DONE, FAILED = "running", "done", "failed"
+_WINDOWS = re.compile(r"window (\d+) of (\d+)")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One scan and the run whose model segments it.
+
+    Attributes:
+        name: of its folder in predictions/.
+        job_id: of the Ray job; empty where a process of this machine predicts.
+        process: that process; 0 for a Ray job.
+    """
+
+    name: str
+    scan: str
+    run: str
+    started: datetime
+    job_id: str
+    process: int
+
+    @property
+    def label(self) -> Path:
+        """The label map, which is there when the prediction is done."""
+        return workspace() / "predictions" / self.name / f"{stem(Path(self.scan))}.nii.gz"
+
+    @property
+    def log(self) -> Path:
+        """What the process printed; a Ray job's log is Ray's."""
+        return _place() / f"{self.name}.log"
+
+
+def _place() -> Path:
+    return workspace() / "predicting"
+
+
+def start(scan: Path, run: str, address: str | None) -> Prediction:
+    """Predict ``scan`` with the model of ``run``: on the cluster at ``address``, else in a process of this machine.
+
+    A prediction that goes on, or is done, is found.
+
+    Raises:
+        ReadingError, NoClusterError: the cluster does not take it.
+    """
+    name = f"{stem(scan)}-{content_hash(str(scan))[:8]}-{run}"
+    known = find(name)
+    if known is not None and state(known, address) != FAILED:
+        return known
+    new = Prediction(name, str(scan), run, datetime.now(UTC), "", 0)
+    words = ["--input", str(scan), "--run", run, "--output", str(new.label)]
+    if address is not None:
+        return _recorded(new, ray_jobs.submit(address, "predict", words), 0)
+    return _recorded(new, "", _start_process(new.log, words))
+
+
+def _recorded(new: Prediction, job_id: str, process: int) -> Prediction:
+    content = {"scan": new.scan, "run": new.run, "started": new.started.isoformat(), "job_id": job_id}
+    write_json(_place() / f"{new.name}.json", content | {"process": process})
+    return Prediction(new.name, new.scan, new.run, new.started, job_id, process)
+
+
+def _start_process(log: Path, words: list[str]) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(PROJECT / "jobs" / "predict.py"), *words]
+    settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace())}
+    with log.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # goes to the process with its output, and is free when that ends
+        process = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=settings,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # else it stays in the list of processes
+    return process.pid
+
+
+def find(name: str) -> Prediction | None:
+    """The prediction of this name, if the page started one.
+
+    Raises:
+        ReadingError: its record is damaged, or ``name`` is none.
+    """
+    path = _place() / f"{checked_id('prediction', name)}.json"
+    if not path.exists():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        started = datetime.fromisoformat(told["started"])
+        return Prediction(name, str(told["scan"]), str(told["run"]), started, str(told["job_id"]), int(told["process"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReadingError(f"{path} is no record of a prediction ({error!r}): remove it and predict again.") from error
+
+
+def listed(most: int) -> list[Prediction]:
+    """The newest predictions that can be read, newest first."""
+    found = []
+    for path in sorted(_place().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)[:most]:
+        try:
+            found.append(find(path.stem))
+        except ReadingError:
+            continue  # the page of that prediction says so
+    return [each for each in found if each is not None]
+
+
+def state(prediction: Prediction, address: str | None) -> str:
+    """RUNNING, DONE or FAILED; what a cluster that is gone was doing has failed."""
+    if prediction.label.exists():
+        return DONE
+    if not prediction.job_id:
+        return RUNNING if _locked(prediction.log) else FAILED
+    job = ray_jobs.find_job(address, prediction.job_id) if address else None
+    return RUNNING if job is not None and job.active else FAILED
+
+
+def _locked(log: Path) -> bool:
+    if not log.exists():
+        return False
+    with log.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def log_of(prediction: Prediction, address: str | None) -> str:
+    """The end of what was printed."""
+    if not prediction.job_id:
+        return ray_jobs.tail(prediction.log.read_text("utf-8", "replace"), 200) if prediction.log.exists() else ""
+    known = address is not None and ray_jobs.find_job(address, prediction.job_id)
+    return ray_jobs.log_of(address, prediction.job_id) if address and known else ""
+
+
+def progress(log: str) -> float | None:
+    """Share of the windows that are predicted; ``None`` before the first are."""
+    counts = _WINDOWS.findall(log)
+    return int(counts[-1][0]) / int(counts[-1][1]) if counts else None
+
+
+def stop(prediction: Prediction, address: str | None) -> None:
+    """End a prediction that goes on."""
+    if prediction.job_id and address:
+        ray_jobs.stop(address, prediction.job_id)
+    elif _locked(prediction.log):  # the number may be another process's by now
+        os.killpg(prediction.process, signal.SIGTERM)

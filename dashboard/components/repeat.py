@@ -1,0 +1,28 @@
+"""The command that makes a run: from its own settings, whoever started it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def repeating(folder: Path, config: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
+    """The job, and its arguments. Where the run is done it is found, where it stopped it continues.
+
+    Args:
+        config: of the run (``records.read_config``).
+        role: of its model: teacher, student or baseline.
+    """
+    recipe = ["--recipe", str(folder / "config.yaml")]
+    model = str((config.get("model") or {}).get("name"))
+    taught = config.get("distillation") or {}
+    if taught.get("teacher") and taught.get("kd_lambda", 0) < 1:
+        return "distill_student", [*recipe, "--student", model]
+    if role == "teacher":
+        return "train_teacher", recipe
+    return "train_baseline", [*recipe, "--model", model]
+
+
+def terminal(job: str, arguments: Sequence[str]) -> str:
+    """The same for a shell in the project's folder."""
+    return shlex.join(["python", f"jobs/{job}.py", *arguments])

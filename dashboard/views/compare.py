@@ -1,0 +1,154 @@
+"""Two or more runs: means per organ, paired differences case by case with their tests, settings that differ."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from autosam_platform.data.colours import organ_colour
+from autosam_platform.evaluation.statistics import Metric
+from autosam_platform.evaluation.table import Row
+from autosam_platform.files import workspace
+from dashboard.components import comparison, records, spread
+from dashboard.components.chooser import several
+from dashboard.components.places import ReadingError, run_folder
+from dashboard.components.states import explained, nothing
+from dashboard.components.text import plain
+
+_METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
+_FACTS = {
+    "dataset": "dataset",
+    "data_fingerprint": "prepared data, by its fingerprint,",
+    "split": "split into training, validation and test cases",
+}
+
+Tables = dict[str, list[Row]]
+
+
+def _read(root: Path, runs: list[str]) -> Tables:
+    """Metrics of the runs that have some; what is missing or broken is said."""
+    tables = {}
+    for run_id in runs:
+        with explained():
+            metrics = records.read_metrics(run_folder(root, run_id))
+            if metrics is None:
+                raise ReadingError(f"{run_id} is not evaluated: python jobs/evaluate.py --run {run_id}")
+            tables[run_id] = records.as_rows(metrics)
+    return tables
+
+
+def _warn(root: Path, tables: Tables, shared: Tables) -> None:
+    """Whether the runs can be compared: the same data, split and cases."""
+    cards = {}
+    for run_id in tables:
+        with explained():
+            cards[run_id] = records.read_card(run_folder(root, run_id))
+    for fact, name in _FACTS.items():
+        told = {run: str(card[fact]) for run, card in cards.items() if card.get(fact)}
+        if len(set(told.values())) > 1:
+            st.warning(f"The models differ in their {name}: a difference need not come from the models.")
+        for run_id in sorted(set(tables) - set(told)):
+            st.caption(plain(f"{run_id} does not say its {name}: whether they are the same is not known."))
+    common = comparison.cases(next(iter(shared.values())))
+    left = {run: len(comparison.cases(rows) - common) for run, rows in tables.items()}
+    others = ", ".join(f"{run} {number}" for run, number in left.items() if number)
+    counted = f"{len(common)} cases in common."
+    st.caption(plain(f"{counted} Left out, since not all have them: {others}." if others else counted))
+
+
+def _means(shared: Tables, metric: Metric) -> None:
+    st.subheader(f"Mean {_METRICS[metric]} in percent")
+    table = comparison.means(shared, metric)
+    columns: dict[str, Any] = {run: st.column_config.NumberColumn(run, format="%.2f") for run in shared}
+    columns["organ"] = st.column_config.TextColumn("Organ", pinned=True, width="medium")
+    st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
+
+
+def _differences(shared: Tables, run_id: str, reference: str, metric: Metric) -> None:
+    st.subheader(plain(f"{run_id} − {reference}"))
+    try:
+        found = comparison.compare(shared[run_id], shared[reference], metric)
+    except ValueError as error:
+        raise ReadingError(f"{run_id} and {reference}: {error}.") from error
+    st.markdown(plain(f"Over cases, each with its mean over organs: {found.together}"))
+    picture, table = st.columns([3, 2])
+    with picture:
+        title = f"{_METRICS[metric]}, points better (right) or worse (left) than the reference"
+        figure = spread.differences(found.points(), title, organ_colour)
+        spread.show_cases(figure, f"paired-{metric}-{run_id}", **{"run": run_id, "with": reference})
+        st.caption("A point is a case, and a number in brackets how many. A click opens the case with both runs.")
+    with table:
+        _tests(found.table())
+
+
+def _tests(table: pd.DataFrame) -> None:
+    columns = {
+        "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
+        "n": st.column_config.NumberColumn("n", help="Cases that both runs have a score for"),
+        "difference": st.column_config.NumberColumn("Difference", format="%+.2f", help="Points, mean over cases"),
+        "p": st.column_config.NumberColumn("p", format="%.3g", help="Wilcoxon's signed-rank test, two-sided"),
+        "corrected": st.column_config.NumberColumn("p (Holm)", format="%.3g", help="Corrected for so many organs"),
+    }
+    st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
+    st.caption(
+        "p by itself is of one organ: of twenty organs that do not differ one has p < 0.05 on average. p (Holm) is "
+        "corrected for that. With fewer than six cases no p is below 0.05. Where no case differs there is none."
+    )
+
+
+def _settings(root: Path, runs: list[str]) -> None:
+    st.subheader("Settings that differ")
+    with explained():
+        configs: Mapping[str, Any] = {run_id: records.read_config(run_folder(root, run_id)) for run_id in runs}
+        table, same = comparison.differing(configs)
+        if table.empty:
+            st.info(f"None: all {same} settings are the same.")
+            return
+        st.dataframe(table, hide_index=True, height="content")
+        st.caption(f"{same} others are the same. Those under compute do not change a result.")
+
+
+def _page() -> None:
+    st.title("Compare")
+    root = workspace()
+    evaluated = [name for name in records.run_folders(root) if (root / "runs" / name / records.METRICS).exists()]
+    if not evaluated:
+        nothing("No run of this workspace is evaluated yet.", "make demo")
+        return
+    runs: list[str] = []
+    with explained():
+        runs = several("runs", evaluated)
+    if len(runs) < 2:
+        st.info("Choose two runs or more. The first is the reference that the others are compared with.")
+        return
+    tables = _read(root, runs)
+    if len(tables) >= 2:
+        _compare(root, tables)
+    _settings(root, runs)
+
+
+def _compare(root: Path, tables: Tables) -> None:
+    shared = comparison.in_common(tables)
+    _warn(root, tables, shared)
+    if not any(shared.values()):
+        st.warning("The runs have no case in common: evaluate them on the same split.")
+        return
+    metric = st.segmented_control(
+        "Metric",
+        list(_METRICS),
+        default="dice",
+        required=True,
+        format_func=_METRICS.__getitem__,
+        key="metric",
+        bind="query-params",
+    )
+    _means(shared, metric)
+    reference, *others = shared
+    for run_id in others:
+        with explained():
+            _differences(shared, run_id, reference, metric)
+
+
+_page()

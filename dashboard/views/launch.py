@@ -1,0 +1,203 @@
+"""Launch: a form made of a job's own settings, the command it comes to, and the queue of the cluster."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+import yaml
+
+from autosam_platform.data.description import description_names
+from dashboard.components import forms, ray_jobs
+from dashboard.components.chooser import chosen
+from dashboard.components.finished import finished_runs
+from dashboard.components.forms import Setting
+from dashboard.components.job_kinds import KINDS, JobKind, asked_schema, checked_settings, names_in, refuse_outside
+from dashboard.components.job_panel import follow
+from dashboard.components.places import allowed_path, checked_id
+from dashboard.components.ray_jobs import NoClusterError, Submitted
+from dashboard.components.repeat import terminal
+from dashboard.components.states import explained
+from dashboard.components.text import duration, plain
+
+_COLUMNS = {
+    "job": st.column_config.TextColumn("Job", width=110),
+    "state": st.column_config.TextColumn("State", width=90),
+    "started": st.column_config.DatetimeColumn("Started (UTC)", format="MM-DD HH:mm"),
+    "took": st.column_config.TextColumn("Took"),
+    "id": st.column_config.TextColumn("Ray's id"),
+}
+
+
+def _picks(kind: JobKind) -> list[str]:
+    """What decides the recipe and its network: chosen first, since the form depends on it."""
+    words, places = [], st.columns(3)
+    if kind.name == "sweep":
+        with places[0]:
+            return ["--space", chosen("space", names_in("spaces"))]
+    if kind.recipe:
+        with places[0]:
+            recipe = chosen("recipe", [kind.recipe, *(name for name in names_in("recipes") if name != kind.recipe)])
+        file = places[1].text_input("or a recipe's file", help="YAML, in the workspace or another allowed folder")
+        words += ["--recipe", str(allowed_path(file)) if file else recipe]
+    if kind.network:
+        with places[2]:
+            words += [kind.network, chosen("network", _networks())]
+    return words
+
+
+def _networks() -> list[str]:
+    """Every registered network, the smallest student first, as the jobs have it."""
+    known = asked_schema(KINDS["train_teacher"], [])["schema"]["$defs"]["ModelSection"]["properties"]["name"][
+        "examples"
+    ]
+    return sorted(known, key=lambda name: (name != "swin_unetr_tiny", name.startswith("autosam"), name))
+
+
+def _known(kind: JobKind, picks: list[str]) -> list[Setting]:
+    """The settings that the form shows: what was chosen before it is not among them."""
+    told = asked_schema(kind, picks)
+    before = {word.removeprefix("--") for word in picks[::2]} | ({"model.name"} if kind.network else set())
+    return [
+        _with_examples(setting)
+        for setting in forms.settings(told["schema"], told["values"])
+        if setting.name not in before and (not kind.sections or setting.section in kind.sections)
+    ]
+
+
+def _with_examples(setting: Setting) -> Setting:
+    """With the names that there are: of data sets, of finished runs, of recipes that train a teacher."""
+    runs = tuple(run.name for run in finished_runs())
+    names = {
+        "dataset.name": tuple(description_names()),
+        "run": runs,
+        "distillation.teacher": (*runs, *names_in("recipes")),
+    }
+    return replace(setting, examples=names.get(setting.name, setting.examples))
+
+
+def _form(kind: JobKind, known: list[Setting], key: str) -> dict[str, Any] | None:
+    """What is filled in, when the button under the form is pressed."""
+    with st.form(key, enter_to_submit=False):
+        filled: dict[str, Any] = {}
+        sections: dict[str, list[Setting]] = {"": []}  # the job's own settings come first
+        for setting in known:
+            sections.setdefault(setting.section, []).append(setting)
+        for section, part in sections.items():
+            filled |= _section(kind, section, part, key)
+        return filled if st.form_submit_button("Check these settings", type="primary") else None
+
+
+def _section(kind: JobKind, section: str, part: list[Setting], key: str) -> dict[str, Any]:
+    common = [setting for setting in part if setting.name in kind.common]
+    rest = [setting for setting in part if setting.name not in kind.common]
+    title = section.capitalize() or "Job"
+    filled: dict[str, Any] = {}
+    if common:
+        st.subheader(title)
+        filled |= _drawn(common, key)
+    if rest:
+        with st.expander(f"More of {title.lower()}" if common else title):
+            filled |= _drawn(rest, key)
+    return filled
+
+
+def _drawn(part: list[Setting], key: str) -> dict[str, Any]:
+    filled = {}
+    for number, setting in enumerate(part):
+        if number % 2 == 0:
+            places = st.columns(2, vertical_alignment="bottom")
+        with places[number % 2]:
+            filled[setting.name] = forms.widget(setting, f"{key}-{setting.name}")
+    return filled
+
+
+def _new_job(address: str | None) -> None:
+    name = chosen("job", list(KINDS))
+    kind = KINDS[name]
+    st.caption(plain(kind.about))
+    if name == "evaluate" and not finished_runs():
+        st.info("There is no finished run to evaluate yet: train one first.")
+        return
+    picks = _picks(kind)
+    known = _known(kind, picks)
+    key = "-".join([name, *picks[1::2]])
+    filled = _form(kind, known, key)
+    if filled is not None:
+        words = [*picks, *forms.arguments(known, filled)]
+        refuse_outside(resolved := checked_settings(kind, words))
+        st.session_state["checked"] = (key, words, resolved)
+    checked = st.session_state.get("checked")
+    if checked and checked[0] == key:
+        _send(address, kind, *checked[1:])
+
+
+def _send(address: str | None, kind: JobKind, words: list[str], resolved: dict[str, Any]) -> None:
+    st.success("The job finds these settings valid. The command:")
+    st.code(terminal(kind.name, words), language="bash", wrap_lines=True)
+    with st.expander("Every setting it comes to"):
+        st.code(yaml.safe_dump(resolved, sort_keys=False), language="yaml")
+    if address is None:
+        st.info("Without a Ray cluster it can be started in a terminal only.")
+    elif st.button("Send to the cluster", type="primary"):
+        job_id = ray_jobs.submit(address, kind.name, words)
+        del st.session_state["checked"]
+        st.query_params["submitted"] = job_id
+        st.rerun()
+
+
+def _queue(address: str) -> None:
+    with explained():
+        try:
+            jobs = ray_jobs.submitted(address)
+        except NoClusterError as error:
+            st.warning(plain(f"The cluster is gone: {error}."))
+            return
+        if not jobs:
+            st.info("No job was sent to this cluster yet.")
+            return
+        picked = st.dataframe(
+            pd.DataFrame(list(_rows(jobs)), columns=list(_COLUMNS)),
+            hide_index=True,
+            placeholder="–",
+            column_config=_COLUMNS,
+            on_select="rerun",
+            selection_mode="single-row",
+            key="queue",
+        )
+        row = picked.selection.rows[0] if picked.selection.rows else None
+        if row is not None and jobs[row].job_id != st.query_params.get("submitted"):
+            st.query_params["submitted"] = jobs[row].job_id
+            st.rerun()
+
+
+def _rows(jobs: list[Submitted]) -> Iterator[tuple[Any, ...]]:
+    for job in jobs:
+        started = job.started.replace(tzinfo=None) if job.started else None
+        yield job.kind or "another's", job.state, started, duration(job.seconds), job.job_id
+
+
+def _cluster() -> str | None:
+    """Where jobs are sent to; ``None``, and on the page why, where there is no such place."""
+    with explained():
+        try:
+            return ray_jobs.cluster()
+        except NoClusterError as error:
+            st.info(plain(f"No Ray cluster runs ({error}). Jobs are sent to one; start it in a terminal:"))
+            st.code(ray_jobs.START, language="bash")
+    return None
+
+
+st.title("Launch")
+_address = _cluster()
+_left, _right = st.columns(2, gap="medium")
+with _left, explained():
+    st.subheader("New job")
+    _new_job(_address)
+with _right, explained():
+    if _address is not None:
+        st.subheader("Queue")
+        st.fragment(_queue, run_every=3)(_address)
+        if _submitted := st.query_params.get("submitted"):
+            follow(_address, checked_id("job", _submitted))

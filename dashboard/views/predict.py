@@ -1,0 +1,164 @@
+"""Predict: a scan and a model in, a label map out, to look at in the viewer or to download."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from autosam_platform.data.nifti import ScanError, open_nifti
+from dashboard.components import predicting, ray_jobs
+from dashboard.components.chooser import chosen
+from dashboard.components.finished import FinishedRun, finished_runs
+from dashboard.components.places import ReadingError, allowed_path
+from dashboard.components.predicting import DONE, RUNNING, Prediction
+from dashboard.components.ray_jobs import NoClusterError
+from dashboard.components.states import explained, nothing
+from dashboard.components.text import plain, score
+from dashboard.components.uploads import store_upload
+
+_REFRESH = 2  # seconds between looks at a prediction that goes on
+_MOST = 50  # predictions in the table
+_UPLOAD, _FILE = "Upload", "A file on the server"
+_COLUMNS = {
+    "scan": st.column_config.TextColumn("Scan", pinned=True),
+    "run": st.column_config.TextColumn("Model"),
+    "state": st.column_config.TextColumn("State"),
+    "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
+}
+
+
+def _cluster() -> str | None:
+    """The cluster that predicts; ``None`` where none runs: this machine does then."""
+    try:
+        return ray_jobs.cluster()
+    except NoClusterError:
+        return None
+
+
+def _new(runs: list[FinishedRun], address: str | None) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        scan = _scan()
+    with right:
+        run = {run.name: run for run in runs}[chosen("run", [run.name for run in runs])]
+        st.caption(
+            plain(
+                f"{run.network}, trained on {run.dataset} · mean Dice of its test cases {score(run.dice)} · "
+                f"weights {run.bytes / 1e6:.1f} MB"
+            )
+        )
+    if st.button("Predict", type="primary", disabled=scan is None) and scan is not None:
+        path = store_upload(scan.name, scan) if not isinstance(scan, str) else _named(scan)
+        st.query_params["prediction"] = predicting.start(path, run.name, address).name
+        st.rerun()
+    st.caption(
+        "It is predicted by " + ("the Ray cluster." if address else "this machine, since no Ray cluster runs.")
+        + " Closing the browser does not stop it."
+    )  # fmt: skip
+
+
+def _scan() -> UploadedFile | str | None:
+    if st.radio("Scan", [_UPLOAD, _FILE], horizontal=True) == _UPLOAD:
+        return st.file_uploader("CT scan as NIfTI (.nii or .nii.gz)", type=["nii", "gz"])
+    text = st.text_input("Path", help="In the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS")
+    return text.strip() or None
+
+
+def _named(text: str) -> Path:
+    try:
+        path = allowed_path(text)
+        open_nifti(path)
+    except ScanError as error:
+        raise ReadingError(str(error)) from error
+    return path
+
+
+def _one(name: str, address: str | None) -> None:
+    prediction = predicting.find(name)
+    if prediction is None:
+        raise ReadingError(f"There is no prediction {name!r} in this workspace: choose one from the list.")
+    running = predicting.state(prediction, address) == RUNNING
+    st.subheader(plain(f"{Path(prediction.scan).name} with {prediction.run}"))
+    st.fragment(_shown, run_every=_REFRESH if running else None)(prediction, address, running)
+
+
+def _shown(prediction: Prediction, address: str | None, was_running: bool) -> None:
+    with explained():
+        state = predicting.state(prediction, address)
+        if was_running and state != RUNNING:
+            st.rerun()
+        if state == DONE:
+            _result(prediction)
+            return
+        log = predicting.log_of(prediction, address)
+        if state == RUNNING:
+            share = predicting.progress(log)
+            st.progress(share or 0.0, "Loading the scan and the model …" if share is None else f"{share:.0%} predicted")
+            if st.button("Stop", key="stop-prediction"):
+                predicting.stop(prediction, address)
+                st.rerun()
+        else:
+            st.error("This prediction ended without a label map. Its log says why; Predict starts it again.")
+        with st.expander("Log", expanded=state != RUNNING):
+            st.code(log or "It printed nothing.", language=None, wrap_lines=True)
+
+
+def _result(prediction: Prediction) -> None:
+    label = prediction.label
+    look, load = st.columns(2)
+    if look.button("Open in the viewer", type="primary", width="stretch"):
+        st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
+    load.download_button(
+        f"Download the label map ({label.stat().st_size / 1e6:.1f} MB)",
+        label.read_bytes,
+        file_name=f"{prediction.name}.nii.gz",
+        mime="application/gzip",
+        width="stretch",
+    )
+    picture = label.with_name(f"{label.name.removesuffix('.nii.gz')}.png")
+    if picture.exists():
+        st.image(picture)
+
+
+def _list(address: str | None) -> None:
+    known = predicting.listed(_MOST)
+    if not known:
+        st.info("Nothing was predicted from this page yet.")
+        return
+    rows = [
+        (Path(each.scan).name, each.run, predicting.state(each, address), each.started.replace(tzinfo=None))
+        for each in known
+    ]
+    st.subheader("Predictions")
+    picked = st.dataframe(
+        pd.DataFrame(rows, columns=list(_COLUMNS)),
+        hide_index=True,
+        column_config=_COLUMNS,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="predictions",
+    )
+    row = picked.selection.rows[0] if picked.selection.rows else None
+    if row is not None and known[row].name != st.session_state.get("picked_prediction"):
+        st.session_state["picked_prediction"] = st.query_params["prediction"] = known[row].name
+        st.rerun()
+
+
+def _page() -> None:
+    st.title("Predict")
+    with explained():
+        runs = finished_runs()
+        if not runs:
+            nothing("No run of this workspace has a model yet.", "make demo")
+            return
+        address = _cluster()
+        with explained():
+            _new(runs, address)
+        if name := st.query_params.get("prediction"):
+            with explained():
+                _one(name, address)
+        _list(address)
+
+
+_page()

@@ -1,0 +1,63 @@
+"""One visit, page by page as a person makes it: from the list of runs to the worst case, and two runs compared."""
+
+from collections.abc import Iterator
+
+import pytest
+from browser_app import App, served
+from example_cases import CASE, FIRST, NAMES, SECOND, SPACING_XYZ, volumes, write_cases
+from playwright.sync_api import Locator, Page, expect
+
+from autosam_platform.data.description import LabelClass
+from autosam_platform.evaluation.metrics import case_metrics
+from autosam_platform.evaluation.table import Row, write_rows
+from autosam_platform.tracking import open_run
+
+TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
+CLASSES = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
+BOX_OF_FIRST_ROW = {"x": 18, "y": 52}  # rows and headings are 35 pixels high
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    root = tmp_path_factory.mktemp("visited")
+    write_cases(root)
+    made = volumes()
+    for run_id, predicted_DHW in ((SECOND, made.truth), (FIRST, made.first)):
+        found = case_metrics(predicted_DHW, made.truth, SPACING_XYZ[::-1], CLASSES, 2.0)
+        write_rows(root / "runs" / run_id / "evaluation" / "metrics.csv", [Row.of(CASE, each, 2.0) for each in found])
+        run = open_run(root, run_id, tags=TAGS | {"name": run_id}, params={})
+        run.log({"test/mean_dice": 0.5}, 0)
+        run.finish()
+    with served(root) as started:
+        yield started
+
+
+def _tick_first_row(table: Locator) -> None:
+    expect(table).to_be_visible()
+    table.locator("canvas").first.click(position=BOX_OF_FIRST_ROW, force=True)
+
+
+def test_from_the_runs_to_the_worst_case_and_a_comparison(page: Page, app: App) -> None:
+    page.goto(app(search=FIRST))
+    expect(page.get_by_text("1 of 2 runs")).to_be_visible()
+    _tick_first_row(page.get_by_test_id("stDataFrame"))
+    expect(page.get_by_role("heading", name="Run", exact=True)).to_be_visible()
+    _tick_first_row(page.get_by_test_id("stDataFrame").first)  # worst first
+    expect(page.get_by_role("heading", name="Viewer")).to_be_visible()
+    expect(page.get_by_test_id("slice-axial")).to_have_text("Axial · slice 2/4")
+    expect(page.get_by_test_id("dice-axial")).to_have_text("Dice in this slice 1.000")
+    page.get_by_test_id("axial").hover()
+    page.mouse.wheel(0, -100)
+    expect(page.get_by_test_id("slice-axial")).to_have_text("Axial · slice 3/4")
+    expect(page.get_by_test_id("dice-axial")).to_have_text("Dice in this slice 0.545")
+    page.get_by_test_id("organ-6").click()
+    expect(page.get_by_test_id("dice-axial")).to_have_text("Dice in this slice 0.600")
+    assert f"case={CASE}" in page.url
+
+    page.get_by_role("link", name="Compare").click()
+    chooser = page.get_by_role("combobox", name="Runs")
+    for run_id in (FIRST, SECOND):
+        chooser.fill(run_id)
+        page.get_by_role("option", name=run_id).click()
+    expect(page.get_by_text("1 cases in common")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"{SECOND} − {FIRST}")).to_be_visible()

@@ -1,0 +1,170 @@
+"""Predict: a real model on a real file, in a process of its own; and the page's states."""
+
+import fcntl
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+from small_models import write_model
+from streamlit.testing.v1 import AppTest
+from synthetic_scans import write_btcv
+
+from autosam_platform.data.description import load_description
+from dashboard.components import predicting
+from dashboard.components.finished import finished_runs
+from dashboard.components.places import ReadingError
+
+Page = Callable[..., AppTest]
+RUN = "small-01234567"
+pytestmark = pytest.mark.usefixtures("no_cluster")
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")  # the discard port: nobody listens
+
+
+@pytest.fixture
+def model(empty: Path) -> Path:
+    """A workspace with a run whose model has random weights, and a scan."""
+    write_model(empty / "runs" / RUN / "model", load_description("btcv"), (2.0, 2.0, 3.0))
+    (empty / "runs" / RUN / "evaluation").mkdir()
+    (empty / "runs" / RUN / "evaluation" / "summary.json").write_text('{"mean_dice": 0.625}')
+    return write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
+
+
+def _record(workspace: Path, name: str, **told: object) -> Path:
+    """A prediction that was started; gives its log."""
+    content = {"scan": "/data/scan.nii.gz", "run": RUN, "started": "2026-01-02T03:04:05+00:00", "job_id": ""}
+    folder = workspace / "predicting"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(content | {"process": 0} | told))
+    return folder / f"{name}.log"
+
+
+def _texts(elements: object) -> str:
+    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
+
+
+def _wait(prediction: predicting.Prediction) -> str:
+    for _ in range(600):
+        if (state := predicting.state(prediction, None)) != predicting.RUNNING:
+            return state
+        time.sleep(0.1)
+    raise AssertionError(prediction.log.read_text())
+
+
+@pytest.mark.usefixtures("empty")
+def test_without_a_model_the_command_that_makes_one_is_named(page: Page) -> None:
+    app = page("predict")
+    assert not app.exception
+    assert "has a model yet" in _texts(app.info) and _texts(app.code) == "make demo"
+
+
+def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path) -> None:
+    app = page("predict", run=RUN)
+    assert not app.exception and not app.error
+    assert "Nothing was predicted from this page yet" in _texts(app.info)
+    assert "autosam_demo, trained on btcv · mean Dice of its test cases 0.625" in _texts(app.caption)
+    assert "this machine, since no Ray cluster runs" in _texts(app.caption)
+    app.radio[0].set_value("A file on the server").run()
+    app.text_input[0].set_value(str(model)).run()
+    app.button[0].click().run()
+    assert not app.exception and not app.error
+    name = app.query_params["prediction"]
+    assert name.startswith("img0001-") and name.endswith(f"-{RUN}")
+    prediction = predicting.find(name)
+    assert prediction is not None
+    assert predicting.start(model, RUN, None) == prediction  # found, not started twice
+    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    assert nib.load(prediction.label).shape == nib.load(model).shape
+    assert predicting.progress(predicting.log_of(prediction, None)) == 1.0
+    app = page("predict", prediction=name)
+    assert not app.exception and not app.error
+    assert [button.label for button in app.button] == ["Predict", "Open in the viewer"]
+    assert app.get("download_button")
+    assert app.dataframe[0].value.loc[0, ["scan", "run", "state"]].tolist() == ["img0001.nii.gz", RUN, "done"]
+
+
+def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, model: Path) -> None:
+    log = _record(empty, "scan-0-run")
+    with log.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as the process that predicts holds it
+        held.write("window 1 of 8\nwindow 2 of 8\n")
+        held.flush()
+        app = page("predict", prediction="scan-0-run")
+        assert not app.exception and not app.error
+        assert "window 2 of 8" in app.code[0].value
+        assert "Stop" in [button.label for button in app.button]
+        assert app.dataframe[0].value.loc[0, "state"] == "running"
+    app.run()
+    assert "ended without a label map" in _texts(app.error)
+    assert "Stop" not in [button.label for button in app.button]
+
+
+def test_a_prediction_can_be_stopped(model: Path) -> None:
+    prediction = predicting.start(model, RUN, None)
+    assert predicting.state(prediction, None) == predicting.RUNNING
+    predicting.stop(prediction, None)
+    assert _wait(prediction) == predicting.FAILED
+    assert not prediction.label.exists()
+
+
+@pytest.mark.usefixtures("model")
+def test_a_job_of_a_cluster_that_is_gone_has_failed(page: Page, empty: Path) -> None:
+    _record(empty, "scan-0-run", job_id="raysubmit_0")
+    assert "ended without a label map" in _texts(page("predict", prediction="scan-0-run").error)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../x", "is not the name of a prediction"), ("other", "There is no prediction 'other'"), ("bad", "is no record")],
+)
+def test_a_prediction_that_is_none_is_said(page: Page, empty: Path, name: str, message: str) -> None:
+    _record(empty, "good")
+    _record(empty, "bad", started="yesterday")
+    app = page("predict", prediction=name)
+    assert not app.exception
+    assert message in _texts(app.error)
+    assert len(app.dataframe[0].value) == 1  # the others are listed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/etc/passwd", "outside the folders"),
+        ("raw/none.nii.gz", "does not exist"),
+        ("raw/dataset.json", "not named .nii"),
+    ],
+)
+def test_a_file_that_is_no_scan_or_elsewhere_is_refused(
+    page: Page, empty: Path, model: Path, text: str, message: str
+) -> None:
+    (empty / "raw" / "dataset.json").write_text("{}")
+    app = page("predict")
+    app.radio[0].set_value("A file on the server").run()
+    app.text_input[0].set_value(text if text.startswith("/") else str(empty / text)).run()
+    app.button[0].click().run()
+    assert not app.exception
+    assert message in _texts(app.error)
+    assert not (empty / "predicting").exists()
+
+
+def test_finished_runs_are_newest_first_and_damaged_ones_left_out(empty: Path, model: Path) -> None:
+    for name, card in (("broken-0", "{"), ("list-0", "[]"), ("no-weights", '{"model": {"name": "x"}, "dataset": "y"}')):
+        folder = empty / "runs" / name / "model"
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(card)
+    (run,) = finished_runs()
+    size = (empty / "runs" / RUN / "model" / "model.safetensors").stat().st_size
+    assert (run.name, run.network, run.dataset, run.dice, run.bytes) == (RUN, "autosam_demo", "btcv", 0.625, size)
+
+
+def test_a_damaged_record_is_named_with_its_remedy(empty: Path) -> None:
+    _record(empty, "bad", process="none")
+    with pytest.raises(ReadingError, match="remove it and predict again"):
+        predicting.find("bad")

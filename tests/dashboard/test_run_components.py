@@ -1,0 +1,234 @@
+"""What the pages of runs are made of, on values that can be checked by hand."""
+
+import csv
+import json
+import math
+import runpy
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+import autosam_platform.pipeline
+from autosam_platform.config import Experiment
+from autosam_platform.evaluation.table import Row
+from autosam_platform.recorded import PARENT, RunSummary
+from dashboard.components import charts, comparison, leaderboard, lineage, spread
+from dashboard.components.repeat import repeating, terminal
+
+JOBS = Path(__file__).parents[2] / "jobs"
+NAN = math.nan
+
+
+def _run(run_id: str, dice: float | None = None, **tags: str) -> RunSummary:
+    metrics = {} if dice is None else {"test/mean_dice": dice}
+    known = {"autosam.run_id": run_id, "autosam.dataset": "phantom"} | tags
+    return RunSummary.of(f"mlflow-{run_id}", "FINISHED", 0, 60_000, known, metrics)
+
+
+def _row(case: str, organ: str, dice: float, number: int = 1) -> Row:
+    return Row(case, number, organ, dice, dice / 2, 2.0, NAN, 1.0, 1.0)
+
+
+def test_a_row_has_its_times_from_milliseconds() -> None:
+    run = _run("demo-1")
+    assert (run.started, run.seconds) == (datetime(1970, 1, 1, tzinfo=UTC), 60.0)
+
+
+def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:
+    point = [(1, 0.5)]
+    curves = {
+        "train/learning_rate": point,
+        "train/loss": point,
+        "train/dice_loss": point,
+        "train/wait_share": point,
+        "train/epoch": point,
+        "val/dice/liver": [(0, 0.9), (10, 0.7)],
+        "val/dice/mean": point,
+        "test/mean_dice": [(0, 0.8)],
+    }
+    loss, dice, rate, wait = charts.grouped(curves)
+    assert (loss.title, list(loss.curves)) == ("Loss", ["Dice loss", "Loss"])
+    assert (dice.title, list(dice.curves), dice.kind) == ("Validation Dice", ["liver", "mean"], "organs")
+    assert dice.curves["liver"] == [(10, 0.7)]
+    assert (rate.title, list(rate.curves), rate.kind) == ("Learning rate", ["Learning rate"], "planned")
+    assert wait.title == "Share of time waiting for data"
+
+
+def test_a_noisy_curve_has_a_running_mean_and_a_planned_one_has_none() -> None:
+    points = [(step, float(step % 2)) for step in range(1, 101)]
+    noisy = charts.table(charts.Chart("Loss", {"Loss": points}, "measured"))
+    assert noisy["value"].tolist() == [value for _, value in points]
+    assert noisy["smooth"].tolist()[:3] == pytest.approx([2 / 3, 1 / 2, 3 / 5])  # of 3, 4, 5 values around the point
+    assert noisy["smooth"].iloc[-1] == pytest.approx(1 / 3)
+    planned = charts.table(charts.Chart("Rate", {"Rate": points}, "planned"))
+    assert planned["smooth"].tolist() == planned["value"].tolist()
+
+
+def test_few_points_are_marked_and_of_many_some_tell_their_value() -> None:
+    few, many = (
+        charts.table(charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "planned"))
+        for number in (59, 600)
+    )
+    assert few["marked"].all() and few["told"].all()
+    assert not many["marked"].any() and many["told"].sum() == 200
+
+
+def test_a_growing_curve_is_the_same_chart_with_other_points() -> None:
+    """Only then does it keep its zoom in the browser."""
+    short, long = (
+        charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "measured") for number in (2, 500)
+    )
+    assert charts.spec(short, lambda _: (0, 0, 0)) == charts.spec(long, lambda _: (0, 0, 0))
+
+
+def test_long_curves_are_thinned_evenly_and_keep_their_end() -> None:
+    table = pd.DataFrame({"step": range(2001)})
+    steps = charts.thinned(table)["step"].tolist()
+    assert len(steps) <= 1000
+    assert steps[-1] == 2000
+    assert set(np.diff(steps)) == {3}
+    assert len(charts.thinned(table[:1000])) == 1000
+
+
+def test_organs_have_their_colours_in_curves() -> None:
+    chart = charts.Chart("Validation Dice", {"liver": [(1, 0.5)], "mean": [(1, 0.5)]}, "organs")
+    scale = charts.spec(chart, lambda name: (1, 2, 3))["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["liver", "mean"]
+    assert scale["range"][0] == "rgb(1, 2, 3)" != scale["range"][1]
+
+
+def test_the_spread_has_a_box_per_class_and_counts_defined_values() -> None:
+    rows = [("<i>a", 6, "<b>liver", 0.9), ("b", 6, "<b>liver", NAN), ("<i>a", 4, "gallbladder", NAN)]
+    table = pd.DataFrame(rows, columns=["case", "class_id", "class_name", "dice"])
+    empty, liver = spread.scores(table, "dice", "Dice", lambda name: (0, 0, 0)).data
+    assert (empty.y[0], liver.y[0]) == ("gallbladder (0)", "&lt;b&gt;liver (1)")
+    assert list(liver.x) == [0.9]
+    assert list(liver.customdata[0]) == ["&lt;i&gt;a", "<i>a"]  # shown, and what the viewer is told
+
+
+OURS = [_row("a", "liver", 0.9), _row("b", "liver", 0.7), _row("a", "spleen", 0.5, 2), _row("c", "liver", 0.1)]
+THEIRS = [_row("a", "liver", 0.8), _row("b", "liver", 0.5), _row("a", "spleen", NAN, 2)]
+
+
+def test_runs_are_compared_on_what_all_of_them_have() -> None:
+    shared = comparison.in_common({"ours": OURS, "theirs": THEIRS})
+    assert comparison.cases(shared["ours"]) == {"a", "b"}
+    means = comparison.means(shared, "dice").set_index("organ")
+    assert means["ours"].tolist() == pytest.approx([80, 50, 65])
+    assert means["theirs"].tolist() == pytest.approx([65, NAN, 65], nan_ok=True)
+    found = comparison.compare(shared["ours"], shared["theirs"], "dice")
+    table = found.table().set_index("organ")
+    assert table["n"].to_dict() == {"liver": 2, "spleen": 0, "all organs": 2}
+    assert table["difference"].tolist() == pytest.approx([15, NAN, 15], nan_ok=True)
+    assert table.loc["liver", ["p", "corrected"]].tolist() == [0.5, 0.5]  # two of one sign: 2 / 2²; one test
+    assert found.points()["liver"] == pytest.approx({"a": 10, "b": 20})
+    assert comparison.compare(shared["ours"], shared["theirs"], "nsd").points()["liver"] == pytest.approx(
+        {"a": 5, "b": 10}
+    )
+
+
+def test_settings_that_differ_and_how_many_do_not() -> None:
+    one = {"name": "x", "training": {"epochs": 3, "seed": 0}}
+    table, same = comparison.differing({"a": one, "b": {"name": "x", "training": {"epochs": 4}, "new": True}})
+    assert same == 1
+    assert table.to_numpy().tolist() == [
+        ["training.epochs", "3", "4"],
+        ["training.seed", "0", "–"],
+        ["new", "–", "True"],
+    ]
+
+
+def test_the_leaderboard_is_by_dice_and_counts_parameters(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "good-1"
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "model").mkdir()
+    (folder / "evaluation" / "summary.json").write_text('{"n_cases": 6}')
+    (folder / "model" / "model.json").write_text('{"split": {"train": ["a", "b"], "test": ["c"]}}')
+    tensors = {"weight": np.zeros((1000, 20), np.float32), "index": np.zeros(7, np.int64)}
+    save_file(tensors, folder / "model" / "model.safetensors")
+    runs = [_run("bad-1", 0.5), _run("none-1"), _run("good-1", 0.75)]
+    table = leaderboard.ours(tmp_path, runs, "phantom")
+    assert table["run"].tolist() == ["good-1", "bad-1"]
+    assert table.loc[0, ["dice", "cases", "parameters", "split"]].tolist() == [75.0, 6, 0.02, "2 / – / 1"]
+    assert table.loc[1, ["cases", "parameters", "split"]].isna().all()
+    assert leaderboard.evaluated_datasets(runs) == ["phantom"]
+
+
+def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> None:
+    report = tmp_path / "runs" / "student-1" / "report"
+    report.mkdir(parents=True)
+    parts = {"teacher": "teacher-1", "student": "student-1", "student without distillation": "twin-1"}
+    report.joinpath("report.json").write_text(
+        json.dumps({"models": {name: {"run": run} for name, run in parts.items()}})
+    )
+    taught = {"autosam.teacher": "teacher-1", "autosam.teacher_hash": "abc", "autosam.kd_lambda": "0.5"}
+    sweep = _run("sweep-1")
+    student = _run("student-1", **taught, **{PARENT: sweep.mlflow_id})
+    runs = [student, sweep, _run("teacher-1"), _run("twin-1")]
+
+    def found(run_id: str) -> dict[str, str]:
+        return {each.relation: each.run_id for each in lineage.relatives(tmp_path, run_id, runs)}
+
+    assert found("student-1") == {
+        "part of the sweep": "sweep-1",
+        "learned from the teacher": "teacher-1",
+        "twin without a teacher": "twin-1",
+    }
+    assert found("teacher-1") == {"taught": "student-1"}
+    assert found("twin-1") == {"twin with a teacher": "student-1"}
+
+
+def test_of_the_matched_report_the_means_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    with (tmp_path / "report" / "report.csv").open("w", newline="") as file:
+        lines = [["model", "run", "organ", "dice_percent", "parameters"], ["student", "s-1", "liver", 90, ""]]
+        csv.writer(file).writerows([*lines, ["student", "s-1", "mean over organs", 80, 4]])
+    table = lineage.report_means(tmp_path)
+    assert table is not None
+    assert table.to_dict("records") == [{"model": "student", "run": "s-1", "dice_percent": 80, "parameters": 4}]
+    assert lineage.report_means(tmp_path / "nowhere") is None
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """Files that count as a teacher's in a run's name."""
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["teacher", "student", "twin", "baseline"])
+def test_the_command_makes_the_same_run_again(
+    kind: str, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the job's own command line, up to where it would train."""
+    taught = {"student": 0.5, "twin": 1.0}
+    settings: dict[str, Any] = {
+        "name": "x",
+        "model": {"name": {"teacher": "autosam_demo", "baseline": "nnunet"}.get(kind, "swin_unetr_small")},
+        "training": {"epochs": 7},
+        "compute": {"workers": 2, "gpu": False},
+    }
+    if kind in taught:
+        settings["distillation"] = {"teacher": str(teacher), "kd_lambda": taught[kind]}
+    experiment = Experiment.model_validate(settings)
+    config = experiment.model_dump(mode="json")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    role = "student" if kind == "twin" else kind
+    given: list[Experiment] = []
+    monkeypatch.setattr(autosam_platform.pipeline, "run_job", lambda job, *_, **__: job())
+    monkeypatch.setattr(autosam_platform.pipeline, "train_and_evaluate", given.append)
+    monkeypatch.setattr(autosam_platform.pipeline, "distil", lambda told, _: given.append(told))
+    _, job, *arguments = shlex.split(terminal(*repeating(tmp_path, config, role)))
+    monkeypatch.setattr(sys, "argv", [job, *arguments])
+    monkeypatch.syspath_prepend(str(JOBS))
+    runpy.run_path(str(JOBS.parent / job), run_name="__main__")
+    assert [told.run_id("data") for told in given] == [experiment.run_id("data")]

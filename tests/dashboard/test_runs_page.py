@@ -1,0 +1,241 @@
+"""The pages of runs and of one run, in their states."""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import filelock
+import pytest
+import streamlit as st
+from example_runs import APP, CASE, DONE, GOING, UNTESTED
+from streamlit.testing.v1 import AppTest
+
+from autosam_platform.files import LOCK
+from autosam_platform.recorded import PARENT
+from autosam_platform.tracking import open_run, tag_run
+
+Page = Callable[..., AppTest]
+
+
+def _texts(elements: object) -> str:
+    return "\n".join(element.value for element in elements)  # type: ignore[attr-defined]
+
+
+def _errors(app: AppTest) -> str:
+    assert not app.exception
+    return _texts(app.error).replace("\\", "")  # messages escape Markdown
+
+
+def _said(app: AppTest) -> str:
+    assert not app.exception
+    return _texts([*app.info, *app.caption, *app.markdown, *app.warning]).replace("\\", "")
+
+
+def _linked(**address: str) -> AppTest:
+    """The app's first page, opened by a link: filters are taken from the address when their widgets are made."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for key, value in address.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_runs_are_listed_and_filtered(page: Page) -> None:
+    app = page("runs")
+    table = app.dataframe[0].value.set_index("run")
+    assert set(table.index) == {DONE, GOING, UNTESTED}
+    assert table.loc[DONE, "dice"] == 0.75
+    assert table.loc[DONE, "hd95_mm"] == 6.0
+    assert table.loc[GOING, "state"] == "RUNNING"
+    app.multiselect(key="role").set_value(["student"]).run()
+    assert list(app.dataframe[0].value["run"]) == [UNTESTED]
+    app.text_input(key="search").set_value("no such name").run()
+    assert "No run matches" in _texts(app.info)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_link_brings_its_filters() -> None:
+    app = _linked(dataset="btcv")
+    assert app.multiselect(key="dataset").value == ["btcv"]
+    assert list(app.dataframe[0].value["run"]) == [GOING]
+    assert list(_linked(search="TINY").dataframe[0].value["run"]) == [UNTESTED]
+
+
+def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> None:
+    sweep = open_run(workspace, "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
+    tag_run(workspace, DONE, {PARENT: sweep.mlflow_id})
+    app = page("runs")
+    assert app.dataframe[0].value.set_index("run").loc[DONE, "sweep"] == "lambda-0000000d"
+    app.toggle(key="trials").set_value(False).run()
+    assert set(app.dataframe[0].value["run"]) == {GOING, UNTESTED, "lambda-0000000d"}
+    assert "part of the sweep" in _said(page("run", run=DONE))
+    assert not page("run", run="lambda-0000000d").exception
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_chosen_row_opens_its_run(page: Page) -> None:
+    app = page("runs")
+    row = list(app.dataframe[0].value["run"]).index(UNTESTED)
+    app.session_state["runs"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    app.run()
+    assert app.title[0].value == "Run"
+    assert app.query_params["run"] == UNTESTED
+
+
+def test_the_leaderboard_keeps_the_papers_results_apart(workspace: Path) -> None:
+    open_run(workspace, GOING, tags={}, params={}).log({"test/mean_dice": 0.9, "test/mean_nsd": 0.8}, 0)
+    app = _linked(show="Leaderboard", on="btcv")
+    ours, paper = (frame.value for frame in app.dataframe)
+    assert ours[["run", "dice", "nsd"]].values.tolist() == [[GOING, 90.0, 80.0]]
+    assert paper.iloc[0].tolist() == ["AutoSAM Adapter", 87.15, 78.83, 1]
+    assert [heading.value for heading in app.subheader] == ["Ours on btcv", "The paper's"]
+    assert "split of 24 / – / 6 cases" in _said(app)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_dataset_that_is_not_in_the_paper_is_said_to_be_none() -> None:
+    app = _linked(show="Leaderboard")
+    assert "The paper has no results on phantom" in _said(app)
+    assert len(app.dataframe) == 1
+
+
+def test_a_leaderboard_names_the_file_that_is_broken(workspace: Path) -> None:
+    (workspace / "runs" / DONE / "evaluation" / "summary.json").write_text("[")
+    app = _linked(show="Leaderboard")
+    assert "summary.json cannot be read" in _errors(app)
+    assert app.dataframe[0].value["dice"].tolist() == [75.0]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
+    app = page("run", run=DONE)
+    assert not app.exception
+    assert not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown | {"Duration": ""} == {
+        "State": "FINISHED",
+        "Epoch": "5",
+        "Mean Dice": "0.750",
+        "Mean NSD": "0.500",
+        "Mean HD95": "6.0 mm",
+        "Duration": "",
+    }
+    assert len(app.get("vega_lite_chart")) == 2  # loss, validation Dice
+    assert len(app.get("plotly_chart")) == 2  # Dice and NSD by organ
+    (cases,) = (frame.value for frame in app.dataframe)
+    assert cases.loc[0, ["case", "hd95_mm", "worst", "n", "n_hd95"]].tolist() == [CASE, 6.0, "liver", 1, 1]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_case_that_is_clicked_opens_in_the_viewer(page: Page) -> None:
+    app = page("run", run=DONE)
+    point = {"customdata": ["shown", CASE], "x": 0.5}
+    app.session_state[f"{DONE}-dice-by-organ"] = {"selection": {"points": [point], "box": [], "lasso": []}}
+    app.run()
+    assert app.title[0].value == "Viewer"
+    assert (app.query_params["run"], app.query_params["case"]) == (DONE, CASE)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_run_says_what_it_was_made_with_and_how_it_is_repeated(page: Page) -> None:
+    app = page("run", run=DONE)
+    commands = _texts(app.code)
+    assert f"jobs/train_teacher.py --recipe {os.environ['AUTOSAM_WORKSPACE']}/runs/{DONE}/config.yaml" in commands
+    assert "The run has no model yet" in _said(app)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_run_in_progress_says_that_curves_will_come(page: Page) -> None:
+    app = page("run", run=GOING)
+    assert app.metric[0].value == "RUNNING"
+    assert "first steps" in _said(app)
+
+
+def _left_behind(folder: Path) -> None:
+    """As a killed process leaves a run: its lock file there, nothing written for an hour."""
+    (folder / LOCK).touch()
+    long_ago = time.time() - 3600
+    os.utime(folder, (long_ago, long_ago))
+
+
+def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> None:
+    _left_behind(workspace / "runs" / GOING)
+    assert page("runs").dataframe[0].value.set_index("run").loc[GOING, "state"] == "INTERRUPTED"
+    app = page("run", run=GOING)
+    assert app.metric[0].value == "INTERRUPTED"
+    assert "no process of this machine makes it" in _errors(app)
+    assert "jobs/train_teacher.py" in _texts(app.code)
+
+
+def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, workspace: Path) -> None:
+    folder = workspace / "runs" / GOING
+    _left_behind(folder)
+    with filelock.FileLock(folder / LOCK):
+        assert page("run", run=GOING).metric[0].value == "RUNNING"
+    os.utime(folder)
+    st.cache_data.clear()
+    assert page("run", run=GOING).metric[0].value == "RUNNING"
+
+
+def test_a_run_that_ends_while_it_is_watched_is_drawn_with_its_end(page: Page, workspace: Path) -> None:
+    app = page("run", run=GOING)
+    assert app.metric[0].value == "RUNNING"
+    open_run(workspace, GOING, tags={}, params={}).finish()
+    st.cache_data.clear()
+    app.run()
+    assert app.metric[0].value == "FINISHED"
+    assert "not evaluated yet" in _said(app)
+
+
+def test_a_database_of_other_tables_is_said(page: Page, workspace: Path) -> None:
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as other:
+        other.execute("DROP TABLE runs")
+        other.commit()
+    assert "record of runs does not answer" in _errors(page("runs"))
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_failed_run_says_how_it_goes_on_and_what_evaluates_it(page: Page) -> None:
+    app = page("run", run=UNTESTED)
+    assert "continues it from its last checkpoint" in _errors(app)
+    assert f"python jobs/evaluate.py --run {UNTESTED}" in _texts(app.code)
+
+
+@pytest.mark.parametrize("content", ["", "case,dice\nimg,0.5\n", "\x00\x01", None])
+def test_a_damaged_table_is_named_with_its_remedy(page: Page, workspace: Path, content: str | None) -> None:
+    table = workspace / "runs" / DONE / "evaluation" / "metrics.csv"
+    table.write_text(table.read_text().replace("0.5", "half") if content is None else content)
+    app = page("run", run=DONE)
+    assert "metrics.csv cannot be read" in _errors(app)
+    assert "writes it anew" in _errors(app)
+    assert len(app.get("vega_lite_chart")) == 2  # the curves are still there
+
+
+def test_a_damaged_card_or_report_leaves_the_rest(page: Page, workspace: Path) -> None:
+    run = workspace / "runs" / DONE
+    for name in ("model/model.json", "report/report.csv"):
+        (run / name).parent.mkdir()
+        (run / name).write_text("{")
+    app = page("run", run=DONE)
+    assert "model.json cannot be read" in _errors(app)
+    assert "report.csv cannot be read" in _errors(app)
+    assert len(app.dataframe) == 1
+
+
+def test_a_damaged_record_of_runs_leaves_the_files_to_look_at(page: Page, workspace: Path) -> None:
+    (workspace / "mlflow.db").write_text("rubbish")
+    assert "mlflow.db" in _errors(page("runs"))
+    app = page("run", run=DONE)
+    assert "move the file away" in _errors(app)
+    assert len(app.dataframe) == 1
+
+
+def test_a_run_without_a_record_shows_its_files(page: Page, workspace: Path) -> None:
+    shutil.copytree(workspace / "runs" / DONE, workspace / "runs" / "copied-0000000e")
+    app = page("run", run="copied-0000000e")
+    assert "no entry in the tracking record" in _said(app)
+    assert len(app.dataframe) == 1

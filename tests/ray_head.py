@@ -1,0 +1,65 @@
+"""A cluster as `ray start --head` makes it, on free ports and in a folder of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+_PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
+
+
+@contextmanager
+def ray_head(**environment: str) -> Iterator[str]:
+    """Start a head of two cores; gives its dashboard's address. It ends with the block, and nothing else does."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+    ports = _free_ports(len(_PORTS))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    command += ["--disable-usage-stats", f"--temp-dir={folder}"]
+    command += [f"{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
+    with (folder / "start.log").open("wb") as log:
+        head = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{ports[1]}"
+        _wait_for(head, address, folder / "start.log")
+        yield address
+    finally:
+        head.terminate()  # takes all processes of the cluster along
+        head.wait(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    for _ in range(300):
+        assert head.poll() is None, log.read_text()
+        if _has_nodes(address):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")
+
+
+def _has_nodes(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/api/v0/nodes", timeout=5) as answer:
+            return bool(json.load(answer)["data"]["result"]["result"])
+    except urllib.error.HTTPError as error:
+        return error.code == 401  # it asks for a token, so it is there
+    except OSError:
+        return False
