@@ -39,7 +39,7 @@ function legend(view) {
   const entry = ({ name, colour }) => make("span", {}, chip(colour), name);
   const told = view.show === "difference" ? DIFFERENCES.map(entry) : [];
   const lines = view.manner === "fill" ? "Truth: line. Prediction: filled." : "Truth: whole line. Prediction: dashed line.";
-  if (view.show === "both") told.push(lines);
-  if (view.tallies[0].paired) told.push("Dice: over the organs shown, all their voxels together.");
+  if (view.show === "both") told.push(make("span", {}, lines));
+  if (view.tallies[0].paired) told.push(make("span", {}, "Dice: over the organs shown, all their voxels together."));
   return told;
 }
