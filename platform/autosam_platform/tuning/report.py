@@ -1,11 +1,12 @@
 """What a sweep comes to: a table, trials.csv, the best recipe, importances, a picture, and the sweep's record."""
 
 import csv
+import sys
 from pathlib import Path
 
-import rich
 import yaml
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from autosam_platform.files import atomic_write, write_json, write_text
@@ -17,6 +18,8 @@ from autosam_platform.tuning.space import SIZE, FloatParameter, IntParameter, Sp
 from autosam_platform.tuning.study import as_study
 from autosam_platform.tuning.sweep import Sweep, SweepError
 
+_LOG_WIDTH = 120  # of a table in a job's log: rich would take 80, which cuts names
+
 
 def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     """Write all that is said of a sweep into its folder and its record, show the table, and return the best trial.
@@ -25,7 +28,7 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
         SweepError: all trials failed; the message gives the reasons.
     """
     front = pareto_front(sweep.space, ledger.of("finished"))
-    rich.print(as_table(sweep, ledger, front))
+    Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(as_table(sweep, ledger, front))
     for trial in ledger.of("failed"):
         print(f"trial {trial.number} failed: {trial.reason}")
     _write_csv(sweep.folder / "trials.csv", sweep.space, ledger.trials)
@@ -57,10 +60,12 @@ def as_table(sweep: Sweep, ledger: Ledger, front: list[Trial]) -> Table:
     """The trials for a terminal: Dice in percent, the best one in bold, those of the Pareto front marked."""
     several = SIZE in sweep.space.objectives
     caption = "Dice: mean over organs and validation cases. Stopped early: the best Dice until then."
+    units = [f"{name.rpartition('.')[2]}: {each.unit}" for name, each in sweep.space.parameters.items() if each.unit]
+    caption += f" {'; '.join(units)}." if units else ""
     table = Table(title=f"{sweep.name}: {sweep.trials} trials", caption=caption, box=SIMPLE_HEAD)
     table.add_column("trial", justify="right")
-    for name, parameter in sweep.space.parameters.items():
-        table.add_column(name.rpartition(".")[2] + (f"\n({parameter.unit})" if parameter.unit else ""))
+    for name in sweep.space.parameters:
+        table.add_column(name.rpartition(".")[2].replace("_", " "))
     table.add_column("Dice %", justify="right")
     for title in ("trained M", "front") if several else ():
         table.add_column(title, justify="right")
