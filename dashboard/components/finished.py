@@ -1,12 +1,11 @@
 """Finished runs, which have a model to evaluate, to teach or to predict with."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from autosam_platform.files import workspace
 from dashboard.components.places import ReadingError, run_folder
+from dashboard.components.records import read_card, read_summary
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,8 @@ def _age(path: Path) -> float:
 def _read(name: str) -> FinishedRun | None:
     try:
         folder = run_folder(workspace(), name)
-        card = _object(folder / "model" / "model.json")
-        summary = folder / "evaluation" / "summary.json"
-        dice = _object(summary).get("mean_dice") if summary.exists() else None
+        card, dice = read_card(folder), read_summary(folder).get("mean_dice")
         size = (folder / "model" / "model.safetensors").stat().st_size
         return FinishedRun(name, str(card["model"]["name"]), str(card["dataset"]), dice, size)
-    except (ReadingError, OSError, ValueError, KeyError, TypeError):
+    except (ReadingError, OSError, KeyError, TypeError):
         return None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no object")
-    return content

@@ -1,11 +1,10 @@
 """Scans that jobs/predict.py segmented, as it left them in the workspace's ``predictions``."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dashboard.components.places import ReadingError, allowed_roots, checked_id, inside
+from dashboard.components.records import read_json
 
 
 @dataclass(frozen=True)
@@ -29,20 +28,13 @@ def read_prediction(workspace: Path, name: str) -> Prediction:
     if record is None:
         raise ReadingError(f"{folder} holds no prediction: jobs/predict.py writes one there.")
     stem = record.name.removesuffix(".scan.json")
-    made, organs = _read(record), _read(folder / f"{stem}.label.json")
+    names = folder / f"{stem}.label.json"
+    made, organs = (read_json(path, "predict the scan again") for path in (record, names))
+    if not organs:
+        raise ReadingError(f"{names} names no organs: predict the scan again.")
     try:
         classes = {int(id_): str(organ["name"]) for id_, organ in organs.items()}
         scan, run = Path(made["scan"]), str(made["run"])
     except (KeyError, TypeError, ValueError) as error:
         raise ReadingError(f"{record} is no record of a prediction ({error!r}): predict the scan again.") from error
     return Prediction(inside(scan, allowed_roots()), folder / f"{stem}.nii.gz", run, classes)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ReadingError(f"{path} cannot be read ({error}): predict the scan again.") from error
-    if not isinstance(content, dict):
-        raise ReadingError(f"{path} is no record of a prediction: predict the scan again.")
-    return content

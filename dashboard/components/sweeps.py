@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from dashboard.components.places import ReadingError
+from dashboard.components.records import read_json
 
 ENDED = ("finished", "stopped", "failed")
+_REMEDY = "the command that made the sweep writes it anew"
 DICE, SIZE = "dice", "trained_parameters"
 _COLUMNS = ("trial", DICE, SIZE, "state", "run", "reason", "heard")
 
@@ -83,9 +85,8 @@ def read_sweep(folder: Path) -> SweepRecord:
     Raises:
         ReadingError: a file of it cannot be read.
     """
-    about = _read(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
-    shares = _read(folder / "importances.json") if (folder / "importances.json").exists() else {}
-    trials = _read(folder / "trials.json")
+    about, shares = (read_json(folder / name, _REMEDY) for name in ("sweep.json", "importances.json"))
+    trials = _read_list(folder / "trials.json")
     try:
         names = list(trials[0]["values"]) if trials else []
         described = about.get("parameters", {})
@@ -102,9 +103,7 @@ def read_sweep(folder: Path) -> SweepRecord:
             note=shares.get("note", ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReadingError(
-            f"{folder} is no sweep of ours ({error!r}): the same command that made it writes it anew."
-        ) from error
+        raise ReadingError(f"{folder} is no sweep of ours ({error!r}): {_REMEDY}.") from error
 
 
 def pareto_front(finished: pd.DataFrame) -> pd.DataFrame:
@@ -114,11 +113,11 @@ def pareto_front(finished: pd.DataFrame) -> pd.DataFrame:
     return ordered[ordered[DICE] > best_before]
 
 
-def _read(path: Path) -> Any:
+def _read_list(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ReadingError(f"{path} cannot be read ({error}): the sweep's own command writes it anew.") from error
+        raise ReadingError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
 
 
 def _parameter(name: str, described: dict[str, Any]) -> Parameter:

@@ -58,7 +58,8 @@ def ray_job(workspace: Path, run_id: str) -> str:
     Raises:
         ReadingError: the record exists and cannot be read.
     """
-    return next((run.tags.get(RAY_JOB, "") for run in runs(workspace) if run.run_id == run_id), "")
+    run = find(workspace, run_id)
+    return run.tags.get(RAY_JOB, "") if run else ""
 
 
 def seconds(run: RunSummary) -> float | None:

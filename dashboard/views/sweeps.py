@@ -7,7 +7,7 @@ import streamlit as st
 import yaml
 
 from autosam_platform.evaluation.paper import TABLE_4
-from autosam_platform.files import workspace
+from autosam_platform.files import LOCK, is_locked, workspace
 from dashboard.components import sweep_charts
 from dashboard.components.chooser import chosen
 from dashboard.components.figures import show
@@ -20,7 +20,7 @@ _KD_LAMBDA = "distillation.kd_lambda"
 _PAGE_OF_RUN = "views/run.py"
 
 
-def _summary(record: SweepRecord) -> None:
+def _summary(record: SweepRecord, folder: Path) -> None:
     if record.about:
         st.markdown(plain(record.about))
     best, counts = record.best, record.trials["state"].value_counts()
@@ -31,11 +31,13 @@ def _summary(record: SweepRecord) -> None:
     places[3].metric("Stopped early", int(counts.get("stopped", 0)))
     places[4].metric("Failed", int(counts.get("failed", 0)))
     if record.ended < record.asked:
-        st.info(
-            f"{record.asked - record.ended} of {record.asked} trials have not ended yet; this page follows them. "
-            "If the sweep was interrupted, the command that started it continues it.",
-            icon=":material/hourglass_empty:",
-        )
+        left = f"{record.asked - record.ended} of {record.asked} trials have not ended yet"
+        if is_locked(folder / LOCK):
+            st.info(f"{left}; this page follows them.", icon=":material/hourglass_empty:")
+        else:
+            st.warning(
+                f"{left}, and no process of this machine runs the sweep: the command that started it continues it."
+            )
 
 
 def _pictures(record: SweepRecord) -> None:
@@ -132,7 +134,7 @@ def _is_taught(recipe: str) -> bool:
 def _sweep(folder: Path, drawn_ended: bool) -> None:
     with explained():
         record = read_sweep(folder)
-        _summary(record)
+        _summary(record, folder)
         _pictures(record)
         _trials(record)
         _best(folder)

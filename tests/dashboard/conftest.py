@@ -25,6 +25,12 @@ def page() -> Callable[..., AppTest]:
 
 
 @pytest.fixture(autouse=True)
+def _no_cluster_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo may be running here: pages find a cluster only where a test names one."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+
+
+@pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
     yield
     st.cache_data.clear()

@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 from example_runs import APP
+from page_texts import texts
 from ray_head import ray_head
 from streamlit.testing.v1 import AppTest
 
@@ -23,17 +24,13 @@ Page = Callable[..., AppTest]
 pytestmark = pytest.mark.usefixtures("empty")
 
 
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
-
-
 def test_without_a_cluster_the_page_says_so_and_how_one_starts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
     app = page("cluster")
     assert not app.exception and not app.error
-    assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in _texts(app.info)
-    assert "The other pages work without one" in _texts(app.info)
-    assert _texts(app.code) == "ray start --head"
+    assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in texts(app.info)
+    assert "The other pages work without one" in texts(app.info)
+    assert texts(app.code) == "ray start --head"
 
 
 def test_nodes_and_what_runs_on_them_are_shown(page: Page, ray_dashboard: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +76,7 @@ def test_the_cluster_of_this_machine_is_found_by_what_ray_start_noted(
 
 def test_an_address_that_cannot_be_used_is_said(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
-    assert "set RAY_ADDRESS=http://HEAD:8265" in _texts(page("cluster").error)
+    assert "set RAY_ADDRESS=http://HEAD:8265" in texts(page("cluster").error)
 
 
 def test_a_server_that_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Every page in its states: nothing yet, something to show, work in progress, something broken."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,18 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from example_runs import APP, CASE, DONE
+from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
 Page = Callable[..., AppTest]
-
-
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements)  # type: ignore[attr-defined]
-
-
-def _errors(app: AppTest) -> str:
-    assert not app.exception
-    return _texts(app.error).replace("\\", "")  # messages escape Markdown
 
 
 @pytest.mark.usefixtures("empty")
@@ -29,8 +22,8 @@ def _errors(app: AppTest) -> str:
 def test_an_empty_workspace_names_the_command_that_fills_it(page: Page, name: str) -> None:
     app = page(name)
     assert not app.exception
-    assert "yet" in _texts(app.info)
-    assert _texts(app.code) == "make demo"
+    assert "yet" in texts(app.info)
+    assert texts(app.code) == "make demo"
 
 
 def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, workspace: Path) -> None:
@@ -55,16 +48,16 @@ def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, work
 @pytest.mark.parametrize("name", ["run", "viewer"])
 def test_an_address_that_is_no_name_is_refused(page: Page, name: str) -> None:
     app = page(name, run="../../etc")
-    assert "'../../etc' is not the name of a run" in _errors(app)
+    assert "'../../etc' is not the name of a run" in errors(app)
     assert not app.get("bidi_component")
     assert not app.get("plotly_chart")
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_unknown_runs_and_cases_are_told_apart_from_bad_names(page: Page) -> None:
-    assert "There is no run 'demo-ffffffff'" in _errors(page("run", run="demo-ffffffff"))
-    assert "There is no case 'other'" in _errors(page("viewer", run=DONE, case="other"))
-    assert "is not the name of a case" in _errors(page("viewer", run=DONE, case="../img"))
+    assert "There is no run 'demo-ffffffff'" in errors(page("run", run="demo-ffffffff"))
+    assert "There is no case 'other'" in errors(page("viewer", run=DONE, case="other"))
+    assert "is not the name of a case" in errors(page("viewer", run=DONE, case="../img"))
 
 
 def test_a_link_into_the_app_may_be_the_first_thing_a_server_is_asked_for() -> None:
@@ -82,7 +75,7 @@ def test_no_page_imports_the_libraries_of_training(example: Path) -> None:
         "    assert not app.exception and not app.error, (app.exception, app.error)\n"
         "print([name for name in ('torch', 'ray', 'monai', 'mlflow') if name in sys.modules])"
     )
-    environment = {"AUTOSAM_WORKSPACE": str(example), "PATH": ""}
+    environment = {"AUTOSAM_WORKSPACE": str(example), "PATH": "", "RAY_ADDRESS": os.environ["RAY_ADDRESS"]}
     command = [sys.executable, "-c", code, str(APP), DONE]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from example_runs import DONE, GOING, UNTESTED
+from page_texts import texts
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.recorded import RAY_JOB
@@ -39,10 +40,6 @@ def on_cluster(ray_dashboard: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             ray_jobs.stop(ray_dashboard, job.job_id)
 
 
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
-
-
 def _panel(run: str) -> AppTest:
     app = AppTest.from_string(PANEL.format(run=run), default_timeout=60).run()
     assert not app.exception
@@ -65,7 +62,7 @@ def _wait(address: str, job_id: str, state: str) -> ray_jobs.Submitted:
 def test_without_a_cluster_the_command_is_made_for_a_terminal(page: Page) -> None:
     app = page("launch", job="prepare", recipe="demo")
     assert not app.exception and not app.error
-    assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in _texts(app.info)
+    assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in texts(app.info)
     assert app.code[0].value == "ray start --head"
     app.number_input[0].set_value(7)  # the phantoms' seed
     app.button[0].click().run()
@@ -80,10 +77,10 @@ def test_what_the_job_refuses_is_said_with_its_reason(page: Page) -> None:
     app = page("launch", job="prepare", recipe="btcv")
     app.button[0].click().run()
     assert not app.exception
-    assert "dataset 'btcv' needs the folder of its scans: add --dataset.root FOLDER" in _texts(app.error)
+    assert "dataset 'btcv' needs the folder of its scans: add --dataset.root FOLDER" in texts(app.error)
     app.text_input[1].set_value("/etc")
     app.button[0].click().run()
-    assert "/etc is outside the folders" in _texts(app.error)
+    assert "/etc is outside the folders" in texts(app.error)
     assert not app.success
 
 
@@ -98,7 +95,7 @@ def test_what_the_job_refuses_is_said_with_its_reason(page: Page) -> None:
 )
 def test_only_our_own_jobs_and_recipes_can_be_named(page: Page, address: dict[str, str], message: str) -> None:
     app = page("launch", **address)
-    assert message in _texts(app.error)
+    assert message in texts(app.error)
     assert not app.button
 
 
@@ -106,23 +103,23 @@ def test_only_our_own_jobs_and_recipes_can_be_named(page: Page, address: dict[st
 def test_a_recipe_outside_the_allowed_folders_is_not_read(page: Page, tmp_path: Path) -> None:
     app = page("launch", job="prepare")
     app.text_input[0].set_value("/etc/hosts").run()
-    assert "/etc/hosts is outside the folders" in _texts(app.error)
+    assert "/etc/hosts is outside the folders" in texts(app.error)
     recipe = tmp_path / "own.yaml"
     recipe.write_text("dataset: {phantom_seed: many}")
     app.text_input[0].set_value(str(recipe)).run()
-    assert "phantom_seed: Input should be a valid integer" in _texts(app.error)
+    assert "phantom_seed: Input should be a valid integer" in texts(app.error)
 
 
 @pytest.mark.usefixtures("empty", "no_cluster")
 def test_evaluate_needs_a_finished_run(page: Page) -> None:
-    assert "no finished run to evaluate yet" in _texts(page("launch", job="evaluate").info)
+    assert "no finished run to evaluate yet" in texts(page("launch", job="evaluate").info)
 
 
 @pytest.mark.usefixtures("empty")
 def test_a_cluster_without_jobs_and_a_job_that_it_does_not_know(page: Page, on_cluster: str) -> None:
     app = page("launch", job="prepare", submitted="raysubmit_0")
     assert not app.exception and not app.error
-    assert "The cluster knows no job raysubmit_0" in _texts(app.info)
+    assert "The cluster knows no job raysubmit_0" in texts(app.info)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -167,11 +164,11 @@ def test_without_a_cluster_a_run_says_what_continues_it(workspace: Path) -> None
     config.write_text("model: {name: swin_unetr_tiny}")
     app = _panel(UNTESTED)
     command = ["python", "jobs/train_baseline.py", "--recipe", str(config), "--model", "swin_unetr_tiny"]
-    assert "No Ray cluster runs" in _texts(app.info) and app.code[0].value == shlex.join(command)
+    assert "No Ray cluster runs" in texts(app.info) and app.code[0].value == shlex.join(command)
     config.write_text("model: {name: unetr}\ndistillation: {teacher: demo, kd_lambda: 0.5}")
     assert _panel(UNTESTED).code[0].value.startswith("python jobs/distill_student.py --recipe ")
     config.unlink()
-    assert "cannot be continued here" in _texts(_panel(UNTESTED).error)
+    assert "cannot be continued here" in texts(_panel(UNTESTED).error)
 
 
 def test_a_run_finds_its_job_and_continues_where_it_stopped(workspace: Path, on_cluster: str) -> None:
@@ -180,8 +177,8 @@ def test_a_run_finds_its_job_and_continues_where_it_stopped(workspace: Path, on_
     tag_run(workspace, GOING, {RAY_JOB: job_id})
     (workspace / "runs" / GOING / "config.yaml").write_text("model: {name: autosam_demo}\ntraining: {epochs: 0}")
     app = _panel(GOING)
-    assert "SUCCEEDED" in _texts(app.markdown) and "split: test" in app.code[0].value
+    assert "SUCCEEDED" in texts(app.markdown) and "split: test" in app.code[0].value
     app.button[0].click().run()
-    assert "training.epochs: Input should be greater than 0" in _texts(app.error)  # checked before it is sent
+    assert "training.epochs: Input should be greater than 0" in texts(app.error)  # checked before it is sent
     (workspace / "runs" / DONE / "config.yaml").write_text("model: {name: autosam_demo}")
-    assert "No job of the cluster that runs now has trained this run" in _texts(_panel(DONE).caption)
+    assert "No job of the cluster that runs now has trained this run" in texts(_panel(DONE).caption)

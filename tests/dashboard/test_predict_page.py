@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
+from page_texts import texts
 from small_models import write_model
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
@@ -45,10 +46,6 @@ def _record(workspace: Path, name: str, **told: object) -> Path:
     return folder / f"{name}.log"
 
 
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
-
-
 def _wait(prediction: predicting.Prediction) -> str:
     for _ in range(600):
         if (state := predicting.state(prediction, None)) != predicting.RUNNING:
@@ -61,15 +58,15 @@ def _wait(prediction: predicting.Prediction) -> str:
 def test_without_a_model_the_command_that_makes_one_is_named(page: Page) -> None:
     app = page("predict")
     assert not app.exception
-    assert "has a model yet" in _texts(app.info) and _texts(app.code) == "make demo"
+    assert "has a model yet" in texts(app.info) and texts(app.code) == "make demo"
 
 
 def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path) -> None:
     app = page("predict", run=RUN)
     assert not app.exception and not app.error
-    assert "Nothing was predicted from this page yet" in _texts(app.info)
-    assert "autosam_demo, trained on btcv · mean Dice of its test cases 0.625" in _texts(app.caption)
-    assert "this machine, since no Ray cluster runs" in _texts(app.caption)
+    assert "Nothing was predicted from this page yet" in texts(app.info)
+    assert "autosam_demo, trained on btcv · mean Dice of its test cases 0.625" in texts(app.caption)
+    assert "this machine, since no Ray cluster runs" in texts(app.caption)
     app.radio[0].set_value("A file on the server").run()
     app.text_input[0].set_value(str(model)).run()
     app.button[0].click().run()
@@ -101,7 +98,7 @@ def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, 
         assert "Stop" in [button.label for button in app.button]
         assert app.dataframe[0].value.loc[0, "state"] == "running"
     app.run()
-    assert "ended without a label map" in _texts(app.error)
+    assert "ended without a label map" in texts(app.error)
     assert "Stop" not in [button.label for button in app.button]
 
 
@@ -116,7 +113,7 @@ def test_a_prediction_can_be_stopped(model: Path) -> None:
 @pytest.mark.usefixtures("model")
 def test_a_job_of_a_cluster_that_is_gone_has_failed(page: Page, empty: Path) -> None:
     _record(empty, "scan-0-run", job_id="raysubmit_0")
-    assert "ended without a label map" in _texts(page("predict", prediction="scan-0-run").error)
+    assert "ended without a label map" in texts(page("predict", prediction="scan-0-run").error)
 
 
 @pytest.mark.usefixtures("model")
@@ -129,7 +126,7 @@ def test_a_prediction_that_is_none_is_said(page: Page, empty: Path, name: str, m
     _record(empty, "bad", started="yesterday")
     app = page("predict", prediction=name)
     assert not app.exception
-    assert message in _texts(app.error)
+    assert message in texts(app.error)
     assert len(app.dataframe[0].value) == 1  # the others are listed
 
 
@@ -150,7 +147,7 @@ def test_a_file_that_is_no_scan_or_elsewhere_is_refused(
     app.text_input[0].set_value(text if text.startswith("/") else str(empty / text)).run()
     app.button[0].click().run()
     assert not app.exception
-    assert message in _texts(app.error)
+    assert message in texts(app.error)
     assert not (empty / "predicting").exists()
 
 

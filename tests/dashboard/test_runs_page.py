@@ -12,6 +12,7 @@ import filelock
 import pytest
 import streamlit as st
 from example_runs import APP, CASE, DONE, GOING, UNTESTED
+from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.files import LOCK
@@ -21,18 +22,9 @@ from autosam_platform.tracking import open_run, tag_run
 Page = Callable[..., AppTest]
 
 
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements)  # type: ignore[attr-defined]
-
-
-def _errors(app: AppTest) -> str:
-    assert not app.exception
-    return _texts(app.error).replace("\\", "")  # messages escape Markdown
-
-
 def _said(app: AppTest) -> str:
     assert not app.exception
-    return _texts([*app.info, *app.caption, *app.markdown, *app.warning]).replace("\\", "")
+    return texts([*app.info, *app.caption, *app.markdown, *app.warning]).replace("\\", "")
 
 
 def _linked(**address: str) -> AppTest:
@@ -54,7 +46,7 @@ def test_runs_are_listed_and_filtered(page: Page) -> None:
     app.multiselect(key="role").set_value(["student"]).run()
     assert list(app.dataframe[0].value["run"]) == [UNTESTED]
     app.text_input(key="search").set_value("no such name").run()
-    assert "No run matches" in _texts(app.info)
+    assert "No run matches" in texts(app.info)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -106,7 +98,7 @@ def test_a_dataset_that_is_not_in_the_paper_is_said_to_be_none() -> None:
 def test_a_leaderboard_names_the_file_that_is_broken(workspace: Path) -> None:
     (workspace / "runs" / DONE / "evaluation" / "summary.json").write_text("[")
     app = _linked(show="Leaderboard")
-    assert "summary.json cannot be read" in _errors(app)
+    assert "summary.json cannot be read" in errors(app)
     assert app.dataframe[0].value["dice"].tolist() == [75.0]
 
 
@@ -143,7 +135,7 @@ def test_a_case_that_is_clicked_opens_in_the_viewer(page: Page) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_a_run_says_what_it_was_made_with_and_how_it_is_repeated(page: Page) -> None:
     app = page("run", run=DONE)
-    commands = _texts(app.code)
+    commands = texts(app.code)
     assert f"jobs/train_teacher.py --recipe {os.environ['AUTOSAM_WORKSPACE']}/runs/{DONE}/config.yaml" in commands
     assert "The run has no model yet" in _said(app)
 
@@ -167,8 +159,8 @@ def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> 
     assert page("runs").dataframe[0].value.set_index("run").loc[GOING, "state"] == "INTERRUPTED"
     app = page("run", run=GOING)
     assert app.metric[0].value == "INTERRUPTED"
-    assert "no process of this machine makes it" in _errors(app)
-    assert "jobs/train_teacher.py" in _texts(app.code)
+    assert "no process of this machine makes it" in errors(app)
+    assert "jobs/train_teacher.py" in texts(app.code)
 
 
 def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, workspace: Path) -> None:
@@ -195,14 +187,14 @@ def test_a_database_of_other_tables_is_said(page: Page, workspace: Path) -> None
     with closing(sqlite3.connect(workspace / "mlflow.db")) as other:
         other.execute("DROP TABLE runs")
         other.commit()
-    assert "record of runs does not answer" in _errors(page("runs"))
+    assert "record of runs does not answer" in errors(page("runs"))
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_failed_run_says_how_it_goes_on_and_what_evaluates_it(page: Page) -> None:
     app = page("run", run=UNTESTED)
-    assert "continues it from its last checkpoint" in _errors(app)
-    assert f"python jobs/evaluate.py --run {UNTESTED}" in _texts(app.code)
+    assert "continues it from its last checkpoint" in errors(app)
+    assert f"python jobs/evaluate.py --run {UNTESTED}" in texts(app.code)
 
 
 @pytest.mark.parametrize("content", ["", "case,dice\nimg,0.5\n", "\x00\x01", None])
@@ -210,8 +202,8 @@ def test_a_damaged_table_is_named_with_its_remedy(page: Page, workspace: Path, c
     table = workspace / "runs" / DONE / "evaluation" / "metrics.csv"
     table.write_text(table.read_text().replace("0.5", "half") if content is None else content)
     app = page("run", run=DONE)
-    assert "metrics.csv cannot be read" in _errors(app)
-    assert "writes it anew" in _errors(app)
+    assert "metrics.csv cannot be read" in errors(app)
+    assert "writes it anew" in errors(app)
     assert len(app.get("vega_lite_chart")) == 2  # the curves are still there
 
 
@@ -221,16 +213,16 @@ def test_a_damaged_card_or_report_leaves_the_rest(page: Page, workspace: Path) -
         (run / name).parent.mkdir()
         (run / name).write_text("{")
     app = page("run", run=DONE)
-    assert "model.json cannot be read" in _errors(app)
-    assert "report.csv cannot be read" in _errors(app)
+    assert "model.json cannot be read" in errors(app)
+    assert "report.csv cannot be read" in errors(app)
     assert len(app.dataframe) == 1
 
 
 def test_a_damaged_record_of_runs_leaves_the_files_to_look_at(page: Page, workspace: Path) -> None:
     (workspace / "mlflow.db").write_text("rubbish")
-    assert "mlflow.db" in _errors(page("runs"))
+    assert "mlflow.db" in errors(page("runs"))
     app = page("run", run=DONE)
-    assert "move the file away" in _errors(app)
+    assert "move the file away" in errors(app)
     assert len(app.dataframe) == 1
 
 

@@ -5,12 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pandas as pd
 import pytest
 from example_sweeps import ADAPTER, KERNEL, LAMBDA, RATIO, adapter_trials, lambda_trials, write_sweep
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.files import LOCK
 from autosam_platform.tuning.report import pareto_front as front_of_optuna
 from autosam_platform.tuning.space import load_space
 from dashboard.components import sweep_charts
@@ -53,8 +55,10 @@ def test_a_finished_grid_shows_its_curve_its_best_trial_and_why_one_failed(page:
 def test_a_sweep_under_way_says_how_far_it_is(page: Page, empty: Path) -> None:
     trials = lambda_trials()
     trials[2] = trials[2].model_copy(update={"state": "running", "reason": ""})
-    write_sweep(empty, LAMBDA, trials, 5)
-    assert "3 of 5 trials have not ended yet" in _said(page("sweeps"))
+    folder = write_sweep(empty, LAMBDA, trials, 5)
+    with filelock.FileLock(folder / LOCK):
+        assert "3 of 5 trials have not ended yet; this page follows them" in _said(page("sweeps"))
+    assert "no process of this machine runs the sweep" in _said(page("sweeps"))
 
 
 def test_a_sweep_that_was_just_begun_has_no_pictures_yet(page: Page, empty: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from example_cases import CASE as CORNER
 from example_cases import FIRST, SECOND, volumes, write_cases, write_evaluation, write_prediction, write_volume
 from example_runs import CASE, DONE
+from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.volume_viewer.encoding import companded
@@ -24,15 +25,6 @@ def cases(empty: Path) -> Path:
     """A workspace with two runs that were evaluated on one case."""
     write_cases(empty)
     return empty
-
-
-def _texts(elements: object) -> str:
-    return "\n".join(element.value for element in elements).replace("\\", "")  # type: ignore[attr-defined]
-
-
-def _errors(app: AppTest) -> str:
-    assert not app.exception
-    return _texts(app.error)
 
 
 def _sent(app: AppTest) -> tuple[dict[str, Any], bytes]:
@@ -83,16 +75,16 @@ def test_a_shared_link_names_both_runs(page: Page) -> None:
 @pytest.mark.usefixtures("cases")
 def test_a_run_that_does_not_know_the_case_is_not_shown_beside(page: Page) -> None:
     app = page("viewer", run=FIRST, case=CORNER, **{"with": "demo-ffffffff"})
-    assert "no other run demo-ffffffff" in _texts(app.warning)
+    assert "no other run demo-ffffffff" in texts(app.warning)
     assert _sent(app)[0]["predictions"] == [FIRST]
-    assert "'../x' is not the name of a run" in _errors(page("viewer", run=FIRST, case=CORNER, **{"with": "../x"}))
+    assert "'../x' is not the name of a run" in errors(page("viewer", run=FIRST, case=CORNER, **{"with": "../x"}))
 
 
 def test_two_scans_of_one_name_are_not_shown_as_one(page: Page, cases: Path) -> None:
     other = write_volume(cases / "datasets" / "other.nii.gz", volumes().scan)
     write_evaluation(cases, SECOND, other, cases / "datasets" / "truth.nii.gz", volumes().truth)
     app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
-    assert "was evaluated on another scan of this name" in _errors(app)
+    assert "was evaluated on another scan of this name" in errors(app)
     assert _sent(app)[0]["predictions"] == [FIRST]
 
 
@@ -102,23 +94,23 @@ def test_a_prediction_without_truth_is_shown_over_its_scan(page: Page, cases: Pa
     header, _ = _sent(app)
     assert (header["truth"], header["predictions"]) == (False, [FIRST])
     assert [organ["name"] for organ in header["organs"]] == ["spleen", "gallbladder", "liver"]
-    assert "no truth" in _texts(app.caption)
+    assert "no truth" in texts(app.caption)
 
 
 def test_what_is_wrong_with_a_prediction_is_said(page: Page, cases: Path) -> None:
-    assert "'../x' is not the name of a prediction" in _errors(page("viewer", prediction="../x"))
-    assert "holds no prediction" in _errors(page("viewer", prediction="other"))
+    assert "'../x' is not the name of a prediction" in errors(page("viewer", prediction="../x"))
+    assert "holds no prediction" in errors(page("viewer", prediction="other"))
     name = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
     record = cases / "predictions" / name / "scan.scan.json"
     for content, said in (
         ("{", "cannot be read"),
-        ("[]", "is no record of a prediction"),
+        ("[]", "holds no JSON object"),
         ("{}", "is no record of a prediction"),
         (json.dumps({"scan": "/etc/passwd", "run": FIRST}), "is not opened"),
         (json.dumps({"scan": str(cases / "gone.nii.gz"), "run": FIRST}), "cannot be opened"),
     ):
         record.write_text(content)
-        assert said in _errors(page("viewer", prediction=name))
+        assert said in errors(page("viewer", prediction=name))
 
 
 @pytest.mark.usefixtures("cases")
@@ -133,7 +125,7 @@ def test_surfaces_are_made_when_asked_for(page: Page) -> None:
 def test_a_missing_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
     (workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz").unlink()
     app = page("viewer", run=DONE)
-    assert "is missing" in _texts(app.warning)
+    assert "is missing" in texts(app.warning)
     assert _sent(app)[0]["predictions"] == []
 
 
@@ -141,7 +133,7 @@ def test_a_truncated_prediction_is_said_and_the_rest_is_shown(page: Page, worksp
     file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
     file.write_bytes(file.read_bytes()[:-40])
     app = page("viewer", run=DONE)
-    assert "damaged or truncated" in _errors(app)
+    assert "damaged or truncated" in errors(app)
     header, _ = _sent(app)
     assert (header["truth"], header["predictions"]) == (True, [])
 
@@ -150,21 +142,21 @@ def test_a_truncated_prediction_is_said_and_the_rest_is_shown(page: Page, worksp
 def test_a_file_that_is_no_label_map_is_said(page: Page, cases: Path, value: int) -> None:
     write_volume(cases / "datasets" / "truth.nii.gz", np.full((4, 6, 8), value, np.int16))
     app = page("viewer", run=FIRST, case=CORNER)
-    assert "is no label map" in _errors(app)
+    assert "is no label map" in errors(app)
     assert not _sent(app)[0]["truth"]
 
 
 def test_a_prediction_on_another_grid_is_not_painted(page: Page, workspace: Path) -> None:
     file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)), file)
-    assert "has 2 × 3 × 4 voxels and its scan 8 × 11 × 14" in _errors(page("viewer", run=DONE))
+    assert "has 2 × 3 × 4 voxels and its scan 8 × 11 × 14" in errors(page("viewer", run=DONE))
 
 
 def test_a_truncated_scan_leaves_the_metrics(page: Page, workspace: Path) -> None:
     file = workspace / "datasets" / "scan.nii.gz"
     file.write_bytes(file.read_bytes()[:-40])
     app = page("viewer", run=DONE)
-    assert "scan.nii.gz" in _errors(app)
+    assert "scan.nii.gz" in errors(app)
     assert not app.get("bidi_component")
     assert len(app.dataframe) == 1
 
@@ -173,7 +165,7 @@ def test_a_truncated_scan_leaves_the_metrics(page: Page, workspace: Path) -> Non
 def test_a_damaged_record_of_a_case_is_named(page: Page, workspace: Path, content: str) -> None:
     file = workspace / "runs" / DONE / "evaluation" / "cases" / f"{CASE}.json"
     file.write_text(content)
-    assert "is no record of a case" in _errors(page("viewer", run=DONE))
+    assert "is no record of a case" in errors(page("viewer", run=DONE))
 
 
 def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, workspace: Path) -> None:
@@ -182,6 +174,6 @@ def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, 
     elsewhere.mkdir()
     scan.rename(elsewhere / scan.name)
     scan.symlink_to(elsewhere / scan.name)
-    assert "is not opened" in _errors(page("viewer", run=DONE))
+    assert "is not opened" in errors(page("viewer", run=DONE))
     run.joinpath("config.yaml").write_text(f"dataset: {{root: {elsewhere}}}")
     assert len(page("viewer", run=DONE).get("bidi_component")) == 1
