@@ -19,20 +19,21 @@ from monai import transforms
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from autosam_inference.card import LabelClass
+from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.windows import Slab, predict_labels, sliding_window, sweep_order
 from autosam_models import build_model, trained_parameters
+from autosam_models.numerics import has_bf16
 from autosam_platform.cluster import connect
-from autosam_platform.config import ConfigError, Experiment
-from autosam_platform.data.description import DatasetDescription, LabelClass, load_description
+from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, prepare
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.metrics import case_metrics
 from autosam_platform.evaluation.pictures import save_overlap_picture
-from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Slab, predict_labels, sliding_window, sweep_order
+from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.measure import Measured, measure
-from autosam_platform.numerics import has_bf16
-from autosam_platform.pipeline import prepared_dataset, split_cases
+from autosam_platform.pipeline.steps import prepared_dataset, split_cases
 
 T = TypeVar("T")
 Size = tuple[int, int, int]

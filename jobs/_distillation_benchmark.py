@@ -14,19 +14,19 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from autosam_models import build_model, trained_parameters
+from autosam_models.numerics import autocast
 from autosam_platform.cluster import connect
-from autosam_platform.config import ConfigError, Experiment
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset, Teacher
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, StoredTeacher, TrainedTeacher, stored_teacher
-from autosam_platform.files import workspace
-from autosam_platform.numerics import autocast
-from autosam_platform.pipeline import prepared_dataset
+from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.workspace import workspace
 
 
 def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:

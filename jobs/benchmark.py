@@ -24,10 +24,13 @@ from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from autosam_platform.config import CommandLine, Positive, parse
-from autosam_platform.files import workspace, write_text
+from autosam_inference.files import write_text
+from autosam_platform.command_line import CommandLine, parse
+from autosam_platform.experiment import Positive
 from autosam_platform.measure import machine
-from autosam_platform.pipeline import Outcome, finished_run, run_job
+from autosam_platform.pipeline.ending import Outcome, run_job
+from autosam_platform.pipeline.steps import finished_run
+from autosam_platform.workspace import workspace
 
 Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
 

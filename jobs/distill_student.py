@@ -13,7 +13,7 @@ import sys
 
 from _roots import RECIPES
 
-from autosam_platform.config import parse_job
+from autosam_platform.command_line import parse_job
 
 
 def main() -> None:
@@ -22,7 +22,8 @@ def main() -> None:
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, recipe="distill", model=told.student)
     job.end_if_checked()
-    from autosam_platform.pipeline import distil, run_job  # takes seconds: not for --help or --check
+    from autosam_platform.pipeline.distilling import distil
+    from autosam_platform.pipeline.ending import run_job  # takes seconds: not for --help or --check
 
     run_job(lambda: distil(job.experiment(), RECIPES), job)
 

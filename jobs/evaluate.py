@@ -11,11 +11,12 @@ import yaml
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import CommandLine, Experiment, parse, parse_job
-from autosam_platform.files import workspace
+from autosam_platform.command_line import CommandLine, parse, parse_job
+from autosam_platform.experiment import Experiment
+from autosam_platform.workspace import workspace
 
 if TYPE_CHECKING:
-    from autosam_platform.pipeline import Outcome
+    from autosam_platform.pipeline.ending import Outcome
 
 
 class EvaluateJob(CommandLine):
@@ -32,13 +33,14 @@ class EvaluateJob(CommandLine):
 def main() -> None:
     job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
     job.end_if_checked()
-    from autosam_platform.pipeline import run_job  # takes seconds: not for --help or --check
+    from autosam_platform.pipeline.ending import run_job  # takes seconds: not for --help or --check
 
     run_job(lambda: _evaluate(job), job)
 
 
 def _evaluate(job: EvaluateJob) -> "Outcome":
-    from autosam_platform.pipeline import Outcome, evaluated, finished_run, prepared_dataset, train_and_evaluate
+    from autosam_platform.pipeline.ending import Outcome
+    from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
 
     if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())

@@ -13,13 +13,16 @@ from typing import Annotated
 from _roots import RECIPES
 from pydantic import Field
 
-from autosam_platform.config import CommandLine, Positive, parse, parse_job
-from autosam_platform.data.nifti import stem
+from autosam_inference.files import write_json
+from autosam_inference.predictor import Predictor, predict_scan
+from autosam_inference.scans.nifti import stem
+from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.evaluation.pictures import save_case_picture
 from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
-from autosam_platform.files import workspace, write_json
-from autosam_platform.inference.predictor import Predictor, predict_scan
-from autosam_platform.pipeline import Outcome, finished_run, prepared_dataset, run_job, train_and_evaluate
+from autosam_platform.experiment import Positive
+from autosam_platform.pipeline.ending import Outcome, run_job
+from autosam_platform.pipeline.steps import finished_run, prepared_dataset, train_and_evaluate
+from autosam_platform.workspace import workspace
 
 _PAUSE = 2.0  # seconds between lines of progress in a log file
 

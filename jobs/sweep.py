@@ -10,21 +10,17 @@ A space is a YAML file: jobs/spaces has examples. Trials that have ended stay, i
 import argparse
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from _roots import RECIPES, SPACES
 from pydantic import Field
 
-from autosam_platform.config import ConfigError, Experiment, Job, Positive, parse_kind_of_job
-from autosam_platform.files import workspace
-from autosam_platform.pipeline import Outcome, evaluated, prepared_dataset, run_job, with_teacher
-from autosam_platform.tuning.report import write_report
-from autosam_platform.tuning.run import run_sweep
+from autosam_platform.command_line import Job, parse_kind_of_job
+from autosam_platform.experiment import ConfigError, Positive
+from autosam_platform.pipeline.ending import run_job
 from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
-from autosam_platform.tuning.sweep import Sweep
 
 _TRIALS = 10
-_TEACHER = "distillation.teacher"
 
 
 class SweepJob(Job):
@@ -58,7 +54,22 @@ def main() -> None:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     job.end_if_checked()
-    run_job(lambda: _sweep(job, space, trials), job)
+    from autosam_platform.pipeline.sweeping import sweep
+
+    run_job(
+        lambda: sweep(
+            Path(job.space).stem,
+            space,
+            job.experiment(),
+            RECIPES,
+            trials=trials,
+            grid=job.grid,
+            seed=job.seed,
+            concurrent=job.concurrent,
+            disk_gb=job.disk_gb,
+        ),
+        job,
+    )
 
 
 def _trials(job: SweepJob, space: Space) -> int:
@@ -67,36 +78,6 @@ def _trials(job: SweepJob, space: Space) -> int:
     if job.trials is not None:
         raise SpaceError("a grid has as many trials as its product: leave --trials or --grid out")
     return len(space.grid())
-
-
-def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
-    base = job.experiment()
-    if _TEACHER in space.parameters:  # the recipe's own is not asked
-        base = space.experiment(base, {_TEACHER: space.parameters[_TEACHER].examples()[0]})
-    dataset = prepared_dataset(base.dataset)
-    dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
-    teachers = _teachers(base, space)
-    title = Path(job.space).stem
-    sweep = Sweep(title, space, base, dataset, workspace(), trials, job.grid, job.seed, teachers)
-    ledger = run_sweep(sweep, concurrent=job.concurrent, disk_gb=job.disk_gb)
-    best = write_report(sweep, ledger)
-    numbers: dict[str, Any] = {"sweep": sweep.name, "trials": len(ledger.trials), "best": best.model_dump()}
-    if dataset.cases("test"):
-        overlap = sweep.experiment(best.values).inference.overlap
-        numbers |= evaluated(workspace() / "runs" / best.run, dataset, "test", overlap).as_json()
-    return Outcome(sweep.folder, numbers)
-
-
-def _teachers(base: Experiment, space: Space) -> dict[str, str]:
-    """The folder of every teacher that a trial may have, trained where it is named by a recipe."""
-    named: list[Any] = [value for name, value, _ in space.examples(base) if name == _TEACHER]
-    found = {}
-    for name in named or [base.distillation.teacher]:
-        section = base.distillation.model_copy(update={"teacher": name, "kd_lambda": 0.0})
-        folder = with_teacher(base.model_copy(update={"distillation": section}), RECIPES).distillation.teacher
-        if folder is not None:
-            found[str(name)] = folder
-    return found
 
 
 if __name__ == "__main__":

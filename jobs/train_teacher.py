@@ -9,13 +9,14 @@ import sys
 
 from _roots import RECIPES
 
-from autosam_platform.config import parse_job
+from autosam_platform.command_line import parse_job
 
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
     job.end_if_checked()
-    from autosam_platform.pipeline import run_job, train_and_evaluate  # takes seconds: not for --help or --check
+    from autosam_platform.pipeline.ending import run_job
+    from autosam_platform.pipeline.steps import train_and_evaluate  # takes seconds: not for --help or --check
 
     run_job(lambda: train_and_evaluate(job.experiment()), job)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.config import ConfigError, Experiment, load_recipe, parse_job
+from autosam_platform.command_line import load_recipe, parse_job
+from autosam_platform.experiment import ConfigError, Experiment
 
 RECIPES = Path(__file__).parent.parent / "jobs" / "recipes"
 

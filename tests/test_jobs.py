@@ -16,9 +16,9 @@ import ray
 import yaml
 from synthetic_scans import write_btcv
 
-from autosam_platform.config import CommandLine
-from autosam_platform.pipeline import Outcome, run_job
-from autosam_platform.tracking import read_curves
+from autosam_platform.command_line import CommandLine
+from autosam_platform.pipeline.ending import Outcome, run_job
+from autosam_platform.tracking.writing import read_curves
 
 JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from autosam_platform.recorded import RunSummary
+from autosam_platform.tracking.reading import RunSummary
 from dashboard.components import records, tracked
 from dashboard.components.leaderboard import split_in_words
 from dashboard.components.lineage import Relative, relatives, report_means

@@ -9,7 +9,7 @@ import pandas as pd
 
 from autosam_platform.evaluation.statistics import Metric, PairedComparison, compare_cases, holm
 from autosam_platform.evaluation.table import Row, mean
-from autosam_platform.recorded import flatten
+from autosam_platform.tracking.reading import flatten
 
 ALL = "all organs"
 """The line of cases, each with its mean over the organs that both runs have a score for."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components.places import ReadingError, run_folder
 from dashboard.components.records import read_card, read_summary
 

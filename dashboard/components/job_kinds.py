@@ -17,7 +17,7 @@ from typing import Any
 import streamlit as st
 import yaml
 
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components.places import PROJECT, ReadingError, allowed_path
 
 _JOBS = PROJECT / "jobs"

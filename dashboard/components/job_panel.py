@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components import ray_jobs, tracked
 from dashboard.components.job_kinds import KINDS, checked_settings
 from dashboard.components.places import ReadingError

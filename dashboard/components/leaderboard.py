@@ -10,7 +10,7 @@ import streamlit as st
 from safetensors import SafetensorError, safe_open
 
 from autosam_platform.evaluation.paper import published
-from autosam_platform.recorded import RunSummary
+from autosam_platform.tracking.reading import RunSummary
 from dashboard.components import records
 from dashboard.components.places import ReadingError, run_folder
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from autosam_platform.recorded import PARENT, RunSummary
+from autosam_platform.tracking.reading import PARENT, RunSummary
 from dashboard.components import records
 from dashboard.components.places import ReadingError
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The project's own folder: its jobs run there, and paths that people type start there."""

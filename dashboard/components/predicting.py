@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autosam_platform.data.nifti import stem
-from autosam_platform.files import content_hash, workspace, write_json
+from autosam_inference.files import content_hash, write_json
+from autosam_inference.scans.nifti import stem
+from autosam_platform.workspace import workspace
 from dashboard.components import ray_jobs
 from dashboard.components.places import PROJECT, ReadingError, checked_id
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components.job_kinds import KINDS
 from dashboard.components.places import PROJECT, ReadingError
 

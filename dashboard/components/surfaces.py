@@ -11,8 +11,8 @@ import streamlit as st
 from scipy.ndimage import find_objects, gaussian_filter
 from skimage.measure import block_reduce, marching_cubes
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.data.geometry import Volume
+from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.grid import Volume
 from dashboard.components.volumes import Stamp, read_volume, stamp
 
 MOST_TRIANGLES = 150_000  # of all organs together: a browser without a GPU still turns them

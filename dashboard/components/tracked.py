@@ -9,8 +9,15 @@ from typing import TypeVar
 
 import streamlit as st
 
-from autosam_platform.files import LOCK, is_locked
-from autosam_platform.recorded import RAY_JOB, RunSummary, TrackingError, database, recorded_curves, recorded_runs
+from autosam_platform.locks import LOCK, is_locked
+from autosam_platform.tracking.reading import (
+    RAY_JOB,
+    RunSummary,
+    TrackingError,
+    database,
+    recorded_curves,
+    recorded_runs,
+)
 from dashboard.components.places import ReadingError, is_name
 
 T = TypeVar("T")
@@ -79,7 +86,7 @@ def _listed(root: Path) -> list[RunSummary]:
     file = database(root)
     if file is not None:
         return recorded_runs(file)
-    from autosam_platform.tracking import list_runs  # MLflow takes seconds to import: only a server needs it
+    from autosam_platform.tracking.writing import list_runs  # MLflow takes seconds to import: only a server needs it
 
     return list_runs(root)
 
@@ -102,7 +109,7 @@ def _curves(workspace: str, run_id: str) -> dict[str, Points]:
     try:
         if file is not None:
             return dict(recorded_curves(file, run_id))
-        from autosam_platform.tracking import read_curves
+        from autosam_platform.tracking.writing import read_curves
 
         return dict(read_curves(root, run_id))
     except KeyError:

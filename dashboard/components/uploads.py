@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 import nibabel as nib
 
-from autosam_platform.data.nifti import SUFFIXES, ScanError, open_nifti
-from autosam_platform.files import atomic_write, workspace
+from autosam_inference.files import atomic_write
+from autosam_inference.scans.nifti import SUFFIXES, ScanError, open_nifti
+from autosam_platform.workspace import workspace
 from dashboard.components.places import ReadingError, checked_id
 
 MOST_BYTES = 4 << 30

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from autosam_platform.data.geometry import Volume, read_scan
-from autosam_platform.data.nifti import ScanError
+from autosam_inference.scans.grid import Volume, read_scan
+from autosam_inference.scans.nifti import ScanError
 from dashboard.components.places import ReadingError
 from dashboard.components.volume_viewer.encoding import Encoded, encode_labels, encode_scan
 

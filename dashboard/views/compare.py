@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from autosam_platform.data.colours import organ_colour
+from autosam_inference.scans.colours import organ_colour
 from autosam_platform.evaluation.statistics import Metric
 from autosam_platform.evaluation.table import Row
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components import comparison, records, spread
 from dashboard.components.chooser import several
 from dashboard.components.places import ReadingError, run_folder

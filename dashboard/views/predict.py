@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from autosam_platform.data.nifti import ScanError, open_nifti
+from autosam_inference.scans.nifti import ScanError, open_nifti
 from dashboard.components import predicting, ray_jobs
 from dashboard.components.chooser import chosen
 from dashboard.components.finished import FinishedRun, finished_runs

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 import yaml
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.files import workspace
-from autosam_platform.recorded import RunSummary
+from autosam_inference.scans.colours import organ_colour
+from autosam_platform.tracking.reading import RunSummary
+from autosam_platform.workspace import workspace
 from dashboard.components import charts, records, spread, tracked
 from dashboard.components.ancestry import show_lineage, show_report
 from dashboard.components.chooser import chosen

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from autosam_platform.evaluation.paper import SPLITS
-from autosam_platform.files import workspace
-from autosam_platform.recorded import PARENT, RunSummary
+from autosam_platform.tracking.reading import PARENT, RunSummary
+from autosam_platform.workspace import workspace
 from dashboard.components import leaderboard, tracked
 from dashboard.components.states import explained, nothing
 from dashboard.components.text import plain

@@ -7,7 +7,8 @@ import streamlit as st
 import yaml
 
 from autosam_platform.evaluation.paper import TABLE_4
-from autosam_platform.files import LOCK, is_locked, workspace
+from autosam_platform.locks import LOCK, is_locked
+from autosam_platform.workspace import workspace
 from dashboard.components import sweep_charts
 from dashboard.components.chooser import chosen
 from dashboard.components.figures import show

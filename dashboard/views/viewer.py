@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.files import workspace
+from autosam_inference.scans.colours import organ_colour
+from autosam_platform.workspace import workspace
 from dashboard.components import records, surfaces
 from dashboard.components.chooser import chosen
 from dashboard.components.figures import show

@@ -13,14 +13,22 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+import autosam_inference
 import autosam_models
 import autosam_platform
-from autosam_platform.files import workspace, write_text
+from autosam_inference.errors import UserError
+from autosam_inference.files import write_text
+from autosam_platform.workspace import workspace
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
+
+
+class ClusterError(UserError):
+    """A cluster that is there and cannot be joined; the message says what to set."""
+
 
 _SUBMISSION = "AUTOSAM_RAY_JOB"
 
@@ -28,14 +36,14 @@ _SUBMISSION = "AUTOSAM_RAY_JOB"
 def connect(**own_ray: Any) -> None:
     """Join the cluster this job was submitted to, else the one running on this machine, else start one here.
 
-    Both packages travel with the connection (``py_modules``), so that workers of other nodes have the driver's
+    All packages travel with the connection (``py_modules``), so that workers of other nodes have the driver's
     very code whether or not it is installed there.
 
     Args:
         own_ray: arguments of ``ray.init`` for a Ray that is started here, such as ``num_cpus``.
 
     Raises:
-        ConnectionError: a cluster is there but does not let this process in.
+        ClusterError: a cluster is there but does not let this process in.
     """
     import ray
 
@@ -54,7 +62,7 @@ def connect(**own_ray: Any) -> None:
             ray.init(
                 address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
                 runtime_env={
-                    "py_modules": [_folder(autosam_platform), _folder(autosam_models)],
+                    "py_modules": [_folder(autosam_platform), _folder(autosam_inference), _folder(autosam_models)],
                     "env_vars": settings
                     | {"AUTOSAM_WORKSPACE": str(workspace()), _SUBMISSION: submission_id()}
                     | address,
@@ -63,7 +71,7 @@ def connect(**own_ray: Any) -> None:
                 **({} if joins else own_ray),
             )
     except ConnectionError as error:
-        raise ConnectionError(
+        raise ClusterError(
             f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it "
             "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, "
             "`ray stop` removes its traces."

@@ -25,7 +25,7 @@ from playwright.sync_api import Page  # noqa: E402
 
 from autosam_platform.evaluation.table import Row  # noqa: E402
 from autosam_platform.measure import machine  # noqa: E402
-from autosam_platform.tracking import open_run  # noqa: E402
+from autosam_platform.tracking.writing import open_run  # noqa: E402
 
 RUNS, CASES = 1000, 50
 LARGE, SMALL = (512, 512, 150), (256, 256, 100)

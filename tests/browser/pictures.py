@@ -14,7 +14,7 @@ from browser_app import App, served  # noqa: E402
 from chromium import started_chromium  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
 
-from autosam_platform.tracking import RunSummary, list_runs  # noqa: E402
+from autosam_platform.tracking.writing import RunSummary, list_runs  # noqa: E402
 
 PLACE = ROOT / "docs" / "dashboard"
 WIDTH, LONGEST = 1280, 1600

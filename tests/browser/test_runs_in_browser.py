@@ -10,7 +10,7 @@ from browser_app import served
 from example_runs import CASE, DONE, GOING, UNTESTED, write_workspace
 from playwright.sync_api import Locator, Page, expect
 
-from autosam_platform.tracking import open_run
+from autosam_platform.tracking.writing import open_run
 
 _STEPS = "g[aria-label^='X-axis'] .role-axis-label text"
 

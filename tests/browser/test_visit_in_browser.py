@@ -7,10 +7,10 @@ from browser_app import App, served
 from example_cases import CASE, FIRST, NAMES, SECOND, SPACING_XYZ, volumes, write_cases
 from playwright.sync_api import Locator, Page, expect
 
-from autosam_platform.data.description import LabelClass
+from autosam_inference.card import LabelClass
 from autosam_platform.evaluation.metrics import case_metrics
 from autosam_platform.evaluation.table import Row, write_rows
-from autosam_platform.tracking import open_run
+from autosam_platform.tracking.writing import open_run
 
 TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 CLASSES = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from autosam_platform.evaluation.table import Row
-from autosam_platform.tracking import open_run
+from autosam_platform.tracking.writing import open_run
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 DONE, GOING, UNTESTED = "demo-0000000a", "btcv-0000000b", "tiny-0000000c"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autosam_platform.files import write_json
+from autosam_inference.files import write_json
 from autosam_platform.tuning.ledger import Ledger, Trial
 from autosam_platform.tuning.space import load_space
 

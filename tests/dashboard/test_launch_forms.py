@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.config import Job, parse_job
+from autosam_platform.command_line import Job, parse_job
 from dashboard.components.forms import Setting, arguments, settings
 from dashboard.components.job_kinds import KINDS, names_in, refuse_outside
 from dashboard.components.places import PROJECT, ReadingError

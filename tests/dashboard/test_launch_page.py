@@ -11,15 +11,15 @@ from example_runs import DONE, GOING, UNTESTED
 from page_texts import texts
 from streamlit.testing.v1 import AppTest
 
-from autosam_platform.recorded import RAY_JOB
-from autosam_platform.tracking import tag_run
+from autosam_platform.tracking.reading import RAY_JOB
+from autosam_platform.tracking.writing import tag_run
 from dashboard.components import ray_jobs
 from dashboard.components.places import PROJECT
 
 Page = Callable[..., AppTest]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
-from autosam_platform.files import workspace
+from autosam_platform.workspace import workspace
 from dashboard.components.job_panel import job_panel
 job_panel("{run}", workspace() / "runs" / "{run}")
 """

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-import autosam_platform.pipeline
-from autosam_platform.config import Experiment
 from autosam_platform.evaluation.table import Row
-from autosam_platform.recorded import PARENT, RunSummary
+from autosam_platform.experiment import Experiment
+from autosam_platform.pipeline import distilling, ending, steps
+from autosam_platform.tracking.reading import PARENT, RunSummary
 from dashboard.components import charts, comparison, leaderboard, lineage, spread
 from dashboard.components.repeat import repeating, terminal
 
@@ -224,9 +224,9 @@ def test_the_command_makes_the_same_run_again(
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     role = "student" if kind == "twin" else kind
     given: list[Experiment] = []
-    monkeypatch.setattr(autosam_platform.pipeline, "run_job", lambda job, *_, **__: job())
-    monkeypatch.setattr(autosam_platform.pipeline, "train_and_evaluate", given.append)
-    monkeypatch.setattr(autosam_platform.pipeline, "distil", lambda told, _: given.append(told))
+    monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
+    monkeypatch.setattr(steps, "train_and_evaluate", given.append)
+    monkeypatch.setattr(distilling, "distil", lambda told, _: given.append(told))
     _, job, *arguments = shlex.split(terminal(*repeating(tmp_path, config, role)))
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))

@@ -15,9 +15,9 @@ from example_runs import APP, CASE, DONE, GOING, UNTESTED
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
-from autosam_platform.files import LOCK
-from autosam_platform.recorded import PARENT
-from autosam_platform.tracking import open_run, tag_run
+from autosam_platform.locks import LOCK
+from autosam_platform.tracking.reading import PARENT
+from autosam_platform.tracking.writing import open_run, tag_run
 
 Page = Callable[..., AppTest]
 

@@ -12,7 +12,7 @@ from example_sweeps import ADAPTER, KERNEL, LAMBDA, RATIO, adapter_trials, lambd
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.evaluation.paper import TABLE_4
-from autosam_platform.files import LOCK
+from autosam_platform.locks import LOCK
 from autosam_platform.tuning.report import pareto_front as front_of_optuna
 from autosam_platform.tuning.space import load_space
 from dashboard.components import sweep_charts

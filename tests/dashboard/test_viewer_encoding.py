@@ -7,7 +7,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from autosam_platform.data.geometry import Volume
+from autosam_inference.scans.grid import Volume
 from dashboard.components.volume_viewer.encoding import (
     HU_OF_CODE,
     Encoded,

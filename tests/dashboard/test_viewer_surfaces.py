@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from example_cases import write_volume
 
-from autosam_platform.data.geometry import Volume
+from autosam_inference.scans.grid import Volume
 from dashboard.components import surfaces
 from dashboard.components.surfaces import Surface
 

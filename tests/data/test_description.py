@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autosam_platform.data.colours import organ_colour
+from autosam_inference.scans.colours import organ_colour
 from autosam_platform.data.description import (
     DatasetDescription,
     DescriptionError,

@@ -13,9 +13,10 @@ import pytest
 from pydantic import ValidationError
 from synthetic_scans import make_scan, write_btcv, write_btcv_case, write_nifti
 
+from autosam_inference.scans.grid import read_scan
+from autosam_inference.scans.intensity import normalise
+from autosam_inference.scans.resampling import resample
 from autosam_platform.data.description import DatasetDescription, load_description
-from autosam_platform.data.geometry import read_scan, resample
-from autosam_platform.data.intensity import normalise
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import DatasetError
 

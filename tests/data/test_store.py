@@ -6,8 +6,8 @@ import blosc2
 import numpy as np
 import pytest
 
+from autosam_inference.scans.intensity import normalise
 from autosam_platform.data.description import load_description
-from autosam_platform.data.intensity import normalise
 from autosam_platform.data.store import (
     POINTS_PER_CLASS,
     CaseRecord,

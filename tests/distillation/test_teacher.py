@@ -11,6 +11,8 @@ from small_models import PATCH, write_model
 from synthetic_scans import write_btcv
 from torch.utils.data import default_collate
 
+from autosam_inference.card import read_card
+from autosam_inference.predictor import Predictor
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
@@ -24,8 +26,6 @@ from autosam_platform.distillation.teacher import (
     require_match,
     stored_teacher,
 )
-from autosam_platform.inference.model_folder import read_card
-from autosam_platform.inference.predictor import Predictor
 
 SPACING = (2.0, 2.0, 3.0)
 OVERLAP = 0.5

@@ -14,10 +14,10 @@ from small_models import PATCH, write_model
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autosam_inference.scans.grid import Volume
 from autosam_models import build_model
 from autosam_models.convolution import Conv3d
 from autosam_platform.data.description import load_description
-from autosam_platform.data.geometry import Volume
 from autosam_platform.evaluation.cost import cost_of, flop_of_pass
 
 SHAPE = (20, 18, 24)

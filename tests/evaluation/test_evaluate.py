@@ -12,15 +12,15 @@ import pytest
 from small_models import write_model
 from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 
+from autosam_inference.card import read_card
+from autosam_inference.files import content_hash
+from autosam_inference.scans.grid import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
-from autosam_platform.data.geometry import read_scan
 from autosam_platform.data.readers import Case, find_cases
 from autosam_platform.evaluation import evaluate
 from autosam_platform.evaluation.evaluate import EvaluationError, Plan, _memory, evaluate_case, evaluate_cases
 from autosam_platform.evaluation.metrics import case_metrics
 from autosam_platform.evaluation.table import Row, read_rows, summarise
-from autosam_platform.files import content_hash
-from autosam_platform.inference.model_folder import read_card
 
 
 @pytest.fixture(scope="module")

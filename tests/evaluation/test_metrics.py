@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference.metrics_reference import organ_maps, reference_metrics
 
-from autosam_platform.data.description import LabelClass
+from autosam_inference.card import LabelClass
 from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
 
 CLASSES = (

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.data.description import LabelClass
-from autosam_platform.data.geometry import Volume
+from autosam_inference.card import LabelClass
+from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.pictures import (
     _FILL,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Slab, predict_labels
+from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.windows import Slab, predict_labels
 from autosam_platform.measure import Measured, measure
 
 CPU = torch.device("cpu")

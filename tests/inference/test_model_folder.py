@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_models import PATCH, write_model
 
+from autosam_inference.card import ModelFolderError, read_card
+from autosam_inference.predictor import Predictor
+from autosam_inference.runtimes.pytorch import load_model
 from autosam_models import build_model
 from autosam_platform.data.description import load_description
-from autosam_platform.inference.model_folder import ModelFolderError, load_model, read_card
-from autosam_platform.inference.predictor import Predictor
 
 SPACING_XYZ = (1.5, 2.0, 3.0)
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Slab
+from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.windows import Slab
 
 
 def cut(logits_KDHW: Tensor, thickness: int) -> list[Slab]:

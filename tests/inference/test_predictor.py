@@ -9,11 +9,10 @@ import torch
 from synthetic_scans import reoriented, write_nifti
 from torch import Tensor, nn
 
-from autosam_platform.data.description import LabelClass, Scaling
-from autosam_platform.data.geometry import Volume, read_scan
-from autosam_platform.data.nifti import ScanError
-from autosam_platform.inference.model_folder import Architecture, ModelCard
-from autosam_platform.inference.predictor import Predictor, predict_scan, predict_volume
+from autosam_inference.card import Architecture, LabelClass, ModelCard, Scaling
+from autosam_inference.predictor import Predictor, predict_scan, predict_volume
+from autosam_inference.scans.grid import Volume, read_scan
+from autosam_inference.scans.nifti import ScanError
 
 LOW, HIGH = -1000, 1000
 CLASSES = tuple(LabelClass(id=number, name=f"tissue {number}") for number in (1, 2, 3))

@@ -5,7 +5,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from autosam_platform.inference.sliding_window import Slab, predict_labels, sliding_window, sweep_order
+from autosam_inference.windows import Slab, predict_labels, sliding_window, sweep_order
 
 CLASSES = 4
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from autosam_platform.inference import stopwatch
-from autosam_platform.inference.stopwatch import Stopwatch
+from autosam_inference import stopwatch
+from autosam_inference.stopwatch import Stopwatch
 
 
 class Clock:

@@ -17,10 +17,10 @@ import safetensors.numpy
 import torch
 from synthetic_scans import write_btcv
 
-from autosam_platform.config import Experiment
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
-from autosam_platform.tracking import list_runs, read_curves
+from autosam_platform.experiment import Experiment
+from autosam_platform.tracking.writing import list_runs, read_curves
 from autosam_platform.training.launch import Lesson, TrainingStopped, fit
 from autosam_platform.training.objectives import SegmentationObjective
 

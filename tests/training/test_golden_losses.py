@@ -29,12 +29,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from autosam_inference.files import write_json
 from autosam_platform.cluster import map_tasks
-from autosam_platform.config import Experiment, load_recipe
+from autosam_platform.command_line import load_recipe
 from autosam_platform.data.phantom import write_phantom
-from autosam_platform.files import write_json
-from autosam_platform.pipeline import prepared_dataset
-from autosam_platform.tracking import read_curves
+from autosam_platform.experiment import Experiment
+from autosam_platform.pipeline.steps import prepared_dataset
+from autosam_platform.tracking.writing import read_curves
 from autosam_platform.training.launch import fit
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")

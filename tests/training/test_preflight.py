@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autosam_platform.config import Experiment, parse_job
+from autosam_platform.command_line import parse_job
+from autosam_platform.experiment import Experiment
 from autosam_platform.training import preflight
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autosam_platform.config import ComputeSection, Experiment
+from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.plan import PlanError, compute_of_each, disk_needed, prune, require_disk, share, size_of

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from autosam_platform.config import Experiment, load_recipe, parse_job
+from autosam_platform.command_line import load_recipe, parse_job
+from autosam_platform.experiment import Experiment
 from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 from tiny_sweep import write_half_bodies
 
-from autosam_platform.config import Experiment, load_recipe, parse_job
+from autosam_platform.command_line import load_recipe, parse_job
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, prepare
-from autosam_platform.tracking import list_runs
+from autosam_platform.experiment import Experiment
+from autosam_platform.tracking.writing import list_runs
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.space import load_space
 from autosam_platform.tuning.sweep import Sweep

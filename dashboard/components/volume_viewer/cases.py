@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.files import content_hash
+from autosam_inference.files import content_hash
+from autosam_inference.scans.colours import organ_colour
 from dashboard.components.states import explained
 from dashboard.components.volume_viewer.component import volume_viewer
 from dashboard.components.volume_viewer.encoding import message

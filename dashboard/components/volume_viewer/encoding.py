@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autosam_platform.data.geometry import Volume
+from autosam_inference.scans.grid import Volume
 
 _SLICES = 8  # in a chunk: enough chunks for every core, and large enough to compress well
 _BENDS_HU = (-1024, -160, 240, 1290, 3071)

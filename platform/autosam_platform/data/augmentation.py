@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from autosam_inference.scans.resampling import Kind
 from autosam_platform.data.description import Augmentation
-from autosam_platform.data.geometry import Kind
 
 LARGEST_ANGLE = math.radians(15)
 LARGEST_SCALE = 0.1  # image · (1 ± 0.1)

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from autosam_inference.scans.grid import Grid, Volume, read_scan
+from autosam_inference.scans.intensity import fill_non_finite
+from autosam_inference.scans.nifti import ScanError
 from autosam_platform.data.description import DatasetDescription
-from autosam_platform.data.geometry import Grid, Volume, read_scan
-from autosam_platform.data.intensity import fill_non_finite
-from autosam_platform.data.nifti import ScanError
 from autosam_platform.data.readers import Case
 
 Status = Literal["ok", "fixed", "rejected"]

@@ -18,6 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from autosam_inference.card import LabelClass, Scaling
+from autosam_inference.errors import UserError
+
 Split = Literal["train", "val", "test"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -26,14 +29,6 @@ _FOLDER = Path(__file__).parent / "descriptions"
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LabelClass(_Frozen):
-    """One organ. ``mirror`` names its partner on the patient's other side, if it has one."""
-
-    id: Annotated[int, Field(ge=1, le=255)]
-    name: str
-    mirror: str | None = None
 
 
 class SplitPart(_Frozen):
@@ -72,22 +67,6 @@ class EveryCase(_Frozen):
 
     rule: Literal["every_case"]
     splits: tuple[Split, ...]
-
-
-class Scaling(_Frozen):
-    """How windowed HU become network input: the window mapped onto ``to``, or (HU − subtract) / divide."""
-
-    to: tuple[float, float] | None = None
-    subtract: float | None = None
-    divide: PositiveFloat | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.to is None) == (self.subtract is None) or (self.subtract is None) != (self.divide is None):
-            raise ValueError("scaling needs either 'to: [low, high]' or both 'subtract' and 'divide'")
-        if self.to is not None and self.to[0] >= self.to[1]:
-            raise ValueError(f"scaling.to must be [low, high], not {list(self.to)}")
-        return self
 
 
 class Augmentation(_Frozen):
@@ -194,7 +173,7 @@ class DatasetDescription(_Frozen):
         return self
 
 
-class DescriptionError(ValueError):
+class DescriptionError(UserError):
     """A dataset description that does not exist or is wrong; the message names the file and the field."""
 
 

@@ -12,12 +12,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from autosam_inference.files import content_hash, remove_leftovers, write_text
+from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.intensity import to_window
+from autosam_inference.scans.nifti import SPACING_LIMITS_MM, ScanError, open_nifti
+from autosam_inference.scans.resampling import Kind, resample
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
-from autosam_platform.data.geometry import Kind, Volume, resample
-from autosam_platform.data.intensity import to_window
-from autosam_platform.data.nifti import SPACING_LIMITS_MM, ScanError, open_nifti
 from autosam_platform.data.prepared import (
     MANIFEST,
     CaseEntry,
@@ -34,7 +36,7 @@ from autosam_platform.data.store import (
     write_case,
     write_record,
 )
-from autosam_platform.files import content_hash, locked, remove_leftovers, write_text
+from autosam_platform.locks import locked
 
 __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset", "prepare", "prepare_case"]
 

@@ -9,14 +9,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from autosam_inference.card import LabelClass
+from autosam_inference.errors import UserError
 from autosam_platform.data.checks import Status, Verdict
-from autosam_platform.data.description import DatasetDescription, LabelClass, Split
+from autosam_platform.data.description import DatasetDescription, Split
 from autosam_platform.data.store import StoredCase, read_record, record_path
 
 MANIFEST = "dataset.json"
 
 
-class IncompleteDatasetError(ValueError):
+class IncompleteDatasetError(UserError):
     """A dataset that cannot be used as it is: cases were rejected, or its preparation did not end."""
 
 

@@ -12,8 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from autosam_inference.files import write_text
 from autosam_platform.data.store import crop, open_array, write_array
-from autosam_platform.files import write_text
 
 WHOLE = 255
 """What a probability of 1 is stored as; the largest error of one is half of its inverse."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from autosam_inference.errors import UserError
+from autosam_inference.scans.nifti import SUFFIXES, stem
 from autosam_platform.data.description import DatasetDescription, FilePattern, InOrder, Split
-from autosam_platform.data.nifti import SUFFIXES, stem
 
 # Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.
 _PATTERNS = {
@@ -24,7 +25,7 @@ _PATTERNS = {
 _LISTS = {"training": "Tr", "validation": "Va", "test": "Ts"}
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset's folder that is not what its description says; the message tells what is expected."""
 
 

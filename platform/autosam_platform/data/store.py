@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.ndimage import find_objects
 from torch import Tensor
 
+from autosam_inference.files import atomic_write, write_text
+from autosam_inference.scans.intensity import normalise
 from autosam_platform.data.checks import Status, Verdict
 from autosam_platform.data.description import DatasetDescription
-from autosam_platform.data.intensity import normalise
-from autosam_platform.files import atomic_write, write_text
 
 POINTS_PER_CLASS = 2000
 

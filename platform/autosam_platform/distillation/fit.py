@@ -6,12 +6,12 @@ from pathlib import Path
 
 import ray.train
 
-from autosam_platform.config import Experiment
+from autosam_inference.card import read_card
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
-from autosam_platform.inference.model_folder import read_card
+from autosam_platform.experiment import Experiment
 from autosam_platform.training.launch import FitResult, Lesson, find_fit, fit
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autosam_platform.config import DistillationSection
 from autosam_platform.data.probabilities import WHOLE
+from autosam_platform.experiment import DistillationSection
 from autosam_platform.training.objectives import Objective, SegmentationObjective
 
 Distance = Callable[[Tensor, Tensor], Tensor]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autosam_platform.data.colours import organ_colour
+from autosam_inference.scans.colours import organ_colour
 from autosam_platform.distillation.compared import (
     STUDENT,
     TEACHER,

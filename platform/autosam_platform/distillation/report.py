@@ -14,6 +14,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from autosam_inference.files import atomic_write, write_json
 from autosam_platform.distillation.compared import (
     MEAN,
     STUDENT,
@@ -32,7 +33,6 @@ from autosam_platform.distillation.picture import save_report_picture
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.statistics import Metric, PairedComparison, compare_cases
 from autosam_platform.evaluation.table import percent, without_nan
-from autosam_platform.files import atomic_write, write_json
 
 CSV, JSON, PNG = "report.csv", "report.json", "report.png"
 _PAIRS: tuple[tuple[Label, Label], ...] = ((STUDENT, TWIN), (STUDENT, TEACHER))

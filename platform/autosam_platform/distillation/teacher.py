@@ -10,8 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autosam_inference.card import WEIGHTS, LabelClass, ModelCard, files_hash, read_card
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash, remove_leftovers
+from autosam_inference.predictor import bytes_of_prediction, loaded
+from autosam_inference.windows import Window, sweep_order
 from autosam_platform.cluster import cores_per_task, map_tasks
-from autosam_platform.data.description import LabelClass
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.probabilities import (
     WHOLE,
@@ -22,17 +26,14 @@ from autosam_platform.data.probabilities import (
     write_probabilities,
 )
 from autosam_platform.data.store import StoredCase
-from autosam_platform.files import content_hash, locked, remove_leftovers
-from autosam_platform.inference.model_folder import WEIGHTS, ModelCard, files_hash, read_card
-from autosam_platform.inference.predictor import bytes_of_prediction, loaded
-from autosam_platform.inference.sliding_window import Window, sweep_order
+from autosam_platform.locks import locked
 
 VERSION = 1  # raise it whenever the same teacher and case would give other numbers
 
 _Place = tuple[int, int, int]
 
 
-class MismatchError(ValueError):
+class MismatchError(UserError):
     """A teacher and a dataset that do not speak of the same; the message names both sides."""
 
 

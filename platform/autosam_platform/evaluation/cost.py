@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop_count
 
-from autosam_platform.data.geometry import Volume, read_scan
-from autosam_platform.inference.predictor import Predictor, predict_volume
-from autosam_platform.inference.sliding_window import Progress
+from autosam_inference.predictor import Predictor, predict_volume
+from autosam_inference.scans.grid import Volume, read_scan
+from autosam_inference.windows import Progress
 from autosam_platform.measure import machine, measure
 
 _CPU = torch.device("cpu")

@@ -18,26 +18,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autosam_inference.card import WEIGHTS, ModelCard, files_hash, read_card
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash, write_json
+from autosam_inference.predictor import bytes_of_prediction, loaded, predict_volume
+from autosam_inference.scans.grid import Grid, Volume, to_grid
+from autosam_inference.scans.label_files import save_label
+from autosam_inference.scans.nifti import ScanError, open_nifti
 from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.checks import CheckedCase, load_checked
 from autosam_platform.data.description import DatasetDescription
-from autosam_platform.data.geometry import Grid, Volume, save_label, to_grid
-from autosam_platform.data.nifti import ScanError, open_nifti
 from autosam_platform.data.readers import Case
 from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
 from autosam_platform.evaluation.pictures import save_case_picture, save_organ_picture
 from autosam_platform.evaluation.seconds import medians, with_total, write_seconds
 from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
-from autosam_platform.files import content_hash, write_json
-from autosam_platform.inference.model_folder import WEIGHTS, ModelCard, files_hash, read_card
-from autosam_platform.inference.predictor import bytes_of_prediction, loaded, predict_volume
 
 VERSION = 3  # raise it whenever the same model and files would give other scores, pictures or phases
 
 _BYTES_A_VOXEL = 20  # scan and its float32 copies, truth, prediction and its copy on the way to the file
 
 
-class EvaluationError(ValueError):
+class EvaluationError(UserError):
     """An evaluation that cannot be done as asked; the message says why and what to do."""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from autosam_platform.data.description import LabelClass
+from autosam_inference.card import LabelClass
 from autosam_platform.evaluation.surface import (
     Spacing,
     hausdorff_95,

@@ -17,12 +17,12 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.data.description import LabelClass
-from autosam_platform.data.geometry import Volume
+from autosam_inference.card import LabelClass
+from autosam_inference.files import atomic_write
+from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.table import Row, Summary, mean
-from autosam_platform.files import atomic_write
 
 DPI = 100
 _PANELS_PX = 1440  # the three planes together, at one scale

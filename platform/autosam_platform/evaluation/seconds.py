@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from autosam_platform.files import atomic_write
+from autosam_inference.files import atomic_write
 
 TOTAL = "total"
 _DIGITS = 4  # a phase of a small scan takes less than a millisecond

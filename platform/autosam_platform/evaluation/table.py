@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from autosam_platform.files import atomic_write
+from autosam_inference.files import atomic_write
 
 if TYPE_CHECKING:
     from autosam_platform.evaluation.metrics import ClassMetrics  # brings torch, which who reads a table does without

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from autosam_platform.files import write_json
+from autosam_inference.files import write_json
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from autosam_platform.data.colours import organ_colour
-from autosam_platform.files import atomic_write
+from autosam_inference.files import atomic_write
+from autosam_inference.scans.colours import organ_colour
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 _LOSSES = {"train/loss": "loss", "train/dice_loss": "Dice loss", "train/cross_entropy": "cross entropy"}

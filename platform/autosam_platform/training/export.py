@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from autosam_platform.config import Experiment
+from autosam_inference.files import atomic_folder, write_json
 from autosam_platform.data.description import Split
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import atomic_folder, write_json
+from autosam_platform.experiment import Experiment
 from autosam_platform.training.checkpoints import read_position
 
 

@@ -14,22 +14,24 @@ import ray.train.torch
 import yaml
 
 import autosam_platform
+from autosam_inference.card import CARD
+from autosam_inference.errors import UserError
+from autosam_inference.files import write_text
 from autosam_models import find_model
 from autosam_platform.cluster import connect, submission_id
-from autosam_platform.config import Experiment
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import LOCK, LOOK_SECONDS, write_text
-from autosam_platform.inference.model_folder import CARD
-from autosam_platform.recorded import RAY_JOB, flatten
-from autosam_platform.tracking import Run, open_run
+from autosam_platform.experiment import Experiment
+from autosam_platform.locks import LOCK, LOOK_SECONDS
+from autosam_platform.tracking.reading import RAY_JOB, flatten
+from autosam_platform.tracking.writing import Run, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask, fit_worker
 from autosam_platform.training.objectives import Objective, SegmentationObjective
 
 
-class TrainingStopped(RuntimeError):
+class TrainingStopped(UserError):
     """A fit that cannot go on; the message says why and what to change."""
 
 

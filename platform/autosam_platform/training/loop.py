@@ -17,12 +17,12 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from autosam_inference.files import write_text
 from autosam_models import build_model, find_model, trained_parameters
-from autosam_platform.config import Experiment
+from autosam_models.numerics import autocast, format_of
 from autosam_platform.data.patches import PatchDataset, Teacher
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import write_text
-from autosam_platform.numerics import autocast, format_of
+from autosam_platform.experiment import Experiment
 from autosam_platform.training import checkpoints
 from autosam_platform.training.checkpoints import Position
 from autosam_platform.training.objectives import Objective

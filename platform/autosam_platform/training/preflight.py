@@ -5,10 +5,10 @@ from functools import partial
 import torch
 
 from autosam_models import build_model, find_model
-from autosam_platform.config import CHECKPOINTING, Experiment
-from autosam_platform.estimate import bytes_of_step
+from autosam_models.numerics import format_of
+from autosam_platform.experiment import CHECKPOINTING, Experiment
 from autosam_platform.measure import free_memory
-from autosam_platform.numerics import format_of
+from autosam_platform.training.estimate import bytes_of_step
 
 _MARGIN, _BASE = 1.15, 10**9
 """What kernels and libraries take beside the tensors: measured 0.1 to 1.2 GB on a CPU (docs/benchmarks.md)."""

@@ -2,11 +2,12 @@
 
 import torch
 
+from autosam_inference.errors import UserError
 from autosam_models import build_model, find_model, trained_parameters
-from autosam_platform.config import Experiment
+from autosam_platform.experiment import Experiment
 
 
-class ModelSettingsError(ValueError):
+class ModelSettingsError(UserError):
     """A model that cannot be built as described; the message has the model's own reason."""
 
 

@@ -6,8 +6,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from autosam_inference.windows import predict_labels
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.inference.sliding_window import predict_labels
 
 
 def validate(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autosam_platform.files import write_json
+from autosam_inference.files import write_json
 from autosam_platform.tuning.space import Point
 
 State = Literal["waiting", "running", "finished", "stopped", "failed"]

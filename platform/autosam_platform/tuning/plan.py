@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosam_platform.config import ComputeSection, ConfigError
+from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.space import Point
 

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from autosam_platform.files import atomic_write, write_json, write_text
-from autosam_platform.tracking import open_run
+from autosam_inference.files import atomic_write, write_json, write_text
+from autosam_platform.tracking.writing import open_run
 from autosam_platform.tuning.importances import importances
 from autosam_platform.tuning.ledger import ENDED, Ledger, Trial
 from autosam_platform.tuning.pictures import save_curve, save_front, save_importances

@@ -21,10 +21,11 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.util.state import list_actors
 from ray.util.state.exception import RayStateApiException
 
+from autosam_inference.files import write_json
 from autosam_platform.cluster import connect
-from autosam_platform.config import Experiment
 from autosam_platform.distillation.fit import lesson_of
-from autosam_platform.files import LOCK, LOOK_SECONDS, write_json
+from autosam_platform.experiment import Experiment
+from autosam_platform.locks import LOCK, LOOK_SECONDS
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import ENDED, Ledger
 from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of

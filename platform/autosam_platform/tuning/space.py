@@ -18,7 +18,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import Field, ValidationError, model_validator
 
 from autosam_models import find_model
-from autosam_platform.config import ConfigError, Experiment, Section, explain, load_recipe
+from autosam_platform.command_line import explain, load_recipe
+from autosam_platform.experiment import ConfigError, Experiment, Section
 from autosam_platform.training.size import count_parameters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every trial, and so do we

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autosam_platform.config import ConfigError, Experiment
+from autosam_inference.card import files_hash
+from autosam_inference.files import content_hash
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.files import content_hash
-from autosam_platform.inference.model_folder import files_hash
+from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.tuning.space import Point, Space
 
 _VERSION = 1  # raise it whenever the same sweep would make other trials

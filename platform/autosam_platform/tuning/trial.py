@@ -8,9 +8,9 @@ from typing import Any
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from autosam_platform.config import Experiment
+from autosam_inference.card import CARD
 from autosam_platform.distillation.fit import fit_student
-from autosam_platform.inference.model_folder import CARD
+from autosam_platform.experiment import Experiment
 from autosam_platform.training.launch import FitResult, RunBusyError
 from autosam_platform.training.loop import NO_SCORE
 from autosam_platform.training.size import count_parameters

@@ -11,10 +11,10 @@ import ray.tune
 from pydantic import ValidationError
 from ray.tune.experiment import Trial as TuneTrial
 
-from autosam_platform.config import explain
-from autosam_platform.inference.model_folder import CARD
-from autosam_platform.recorded import PARENT, flatten
-from autosam_platform.tracking import open_run, tag_run
+from autosam_inference.card import CARD
+from autosam_platform.command_line import explain
+from autosam_platform.tracking.reading import PARENT, flatten
+from autosam_platform.tracking.writing import open_run, tag_run
 from autosam_platform.tuning.ledger import Ledger, Trial
 from autosam_platform.tuning.plan import prune
 from autosam_platform.tuning.space import DICE, SIZE, Point

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from autosam_inference.files import atomic_write
 from autosam_platform.data.phantom.bowel import paint_bowel
 from autosam_platform.data.phantom.canvas import Canvas
 from autosam_platform.data.phantom.frame import Frame, make_frame
@@ -27,7 +28,6 @@ from autosam_platform.data.phantom.skeleton import paint_muscles, paint_ribs, pa
 from autosam_platform.data.phantom.tissue import AIR
 from autosam_platform.data.phantom.trunk import Trunk, abdomen, cavity, draw_trunk, paint_chest, paint_wall
 from autosam_platform.data.phantom.vessels import paint_vessels
-from autosam_platform.files import atomic_write
 
 PHANTOM_VERSION = 1  # raised whenever a seed draws another case than before
 

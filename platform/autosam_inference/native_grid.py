@@ -1,7 +1,7 @@
 """From logits on the prepared grid to labels on the scan's own, a slice at a time.
 
 What is computed is ``interpolate(logits, size, mode="trilinear", align_corners=False).argmax``: grids whose
-edges coincide, as in ``data.geometry.resample``. Written out, that is K floats for every voxel of the scan
+edges coincide, as in ``scans.resampling.resample``. Written out, that is K floats for every voxel of the scan
 (14 classes of 512 × 512 × 600 voxels: 8.8 GB). Two things spare nearly all of it. Trilinear interpolation is
 linear along the depth and then bilinear in the plane, so a slice of the scan needs only the two prepared slices
 around it. And it is a weighted mean of eight logits: a class that has the largest one at all eight corners of a
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autosam_platform.inference.sliding_window import Size, Slab, most_probable
+from autosam_inference.windows import Size, Slab, most_probable
 
 _MIXED = 255  # no class: a cell whose corners differ
 

@@ -20,8 +20,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from autosam_platform.files import locked
-from autosam_platform.recorded import (
+from autosam_platform.locks import locked
+from autosam_platform.tracking.reading import (
     EXPERIMENT,
     MOST_RUNS,
     RUN_ID,

@@ -12,6 +12,8 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from autosam_inference.errors import UserError
+
 SUFFIXES = (".nii.gz", ".nii")
 SPACING_LIMITS_MM = (0.1, 20.0)
 MOST_VOXELS = 2**31
@@ -19,7 +21,7 @@ MOST_VOXELS = 2**31
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError)
 
 
-class ScanError(ValueError):
+class ScanError(UserError):
     """A scan that cannot be used; the message names the file, what is wrong and what to do."""
 
 

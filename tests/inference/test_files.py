@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.files import atomic_folder, atomic_write, content_hash, workspace, write_json
+from autosam_inference.files import atomic_folder, atomic_write, content_hash, write_json
+from autosam_platform.workspace import workspace
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autosam_inference.errors import UserError
+
 EXPERIMENT = "autosam"
 RUN_ID = "autosam.run_id"
 """Tag with the name of a run; runs without it are not ours."""
@@ -39,7 +41,7 @@ _HISTORY = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY tim
 Texts = Mapping[str, str]
 
 
-class TrackingError(RuntimeError):
+class TrackingError(UserError):
     """The record of the runs cannot be read or written; the message says where it is and what to do."""
 
 

@@ -1,33 +1,29 @@
-"""One validated description of an experiment. Recipes (YAML) fill it, then the command line; a run stores it.
+"""One validated description of an experiment. Recipes and the command line fill it; a run stores it.
 
 Defaults are the paper's (PAPER.md Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
 batch 1 per GPU, sliding window with overlap 0.75).
 """
 
-import argparse
-import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import tyro
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from autosam_inference.card import MODEL_FILES
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash
 from autosam_models import find_model, model_names
-from autosam_platform.files import content_hash
 
 Positive = Annotated[int, Field(gt=0)]
 Spacing = Annotated[float, Field(gt=0.1, le=20)]
-T = TypeVar("T", bound=BaseModel)
-J = TypeVar("J", bound="Job")
-
-MODEL_FILES = ("model.json", "model.safetensors")
-"""What a folder must hold to be a trained model: its description and its weights."""
 
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
+
+
+class ConfigError(UserError):
+    """A recipe or a command line that cannot be run; the message names the setting and what to do."""
 
 
 class Section(BaseModel):
@@ -240,178 +236,3 @@ class Experiment(Section):
             section.pop("temperature")
         settings["distillation"] = section
         return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
-
-
-class CommandLine(Section):
-    """What every job can be asked beside its settings."""
-
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print the result as one JSON object on the last line."""
-    check: bool = False
-    """Print the resolved settings as YAML and end, without doing the job; status 2 where they cannot be run."""
-    as_schema: Annotated[bool, tyro.conf.arg(name="schema")] = False
-    """Print what can be set (JSON Schema) and the recipe's values as one JSON object and end; forms are made of it."""
-
-    def settings(self) -> dict[str, Any]:
-        """The job's own settings, as plain values."""
-        return self.model_dump(mode="json", exclude=set(CommandLine.model_fields))
-
-    def end_if_checked(self) -> None:
-        """Print the settings and end the process, where that is all that was asked: for jobs to call once they know
-        that the settings can be run, and before they import what takes seconds.
-        """
-        if self.check:
-            print(yaml.safe_dump(self.settings(), sort_keys=False), end="")
-            raise SystemExit(0)
-
-
-class Job(Experiment, CommandLine):
-    """An experiment as a command line: a recipe first, settings after it."""
-
-    recipe: str = "demo"
-    """A recipe in jobs/recipes by its name (demo, distill, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
-
-    def experiment(self) -> Experiment:
-        """The experiment without what only the command line needs."""
-        return Experiment.model_validate(self.model_dump(include=set(Experiment.model_fields)))
-
-
-class ConfigError(ValueError):
-    """A recipe or a command line that cannot be run; the message names the setting and what to do."""
-
-
-def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]:
-    """Read a recipe: the name of one in ``folder``, or a path to a YAML file.
-
-    Args:
-        kind: what such files are called where there is none of that name.
-
-    Raises:
-        ConfigError: there is no such recipe, or it is not a YAML mapping.
-    """
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    path = folder / f"{name}.yaml" if name in known else Path(name)
-    if not path.is_file():
-        raise ConfigError(f"no {kind} '{name}': name one of {', '.join(known)}, or a YAML file")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings: a {kind} is a YAML mapping such as `training: {{epochs: 10}}`")
-    return content
-
-
-def parse_job(
-    arguments: Sequence[str], recipes: Path, *, description: str, recipe: str = "demo", model: str | None = None
-) -> Job:
-    """The recipe that ``--recipe`` names, with the command line over it.
-
-    Args:
-        recipe: the one that is taken where the command line names none.
-        model: a model in place of the recipe's own, whose options and checkpoint go with it.
-
-    Raises:
-        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
-    """
-    return parse_kind_of_job(Job, arguments, recipes, description=description, recipe=recipe, model=model)
-
-
-def parse_kind_of_job(
-    kind: type[J],
-    arguments: Sequence[str],
-    recipes: Path,
-    *,
-    description: str,
-    recipe: str = "demo",
-    model: str | None = None,
-) -> J:
-    """The same for a job with settings of its own."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--recipe", default=recipe)
-    recipe = first.parse_known_args(arguments)[0].recipe
-    try:
-        defaults = load_recipe(recipe, recipes) | {"recipe": recipe}
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
-    if model is not None and isinstance(defaults.get("model", {}), dict):
-        defaults = _with_model(defaults, model)
-    return parse(kind, arguments, description=description, defaults=defaults)
-
-
-def _with_model(recipe: dict[str, Any], name: str) -> dict[str, Any]:
-    section = dict(recipe.get("model", {}))
-    if section.get("name") == name:
-        return recipe
-    kept = {key: value for key, value in section.items() if key not in ("options", "checkpoint")}
-    return recipe | {"name": f"{recipe.get('name', 'autosam')}-{name}", "model": kept | {"name": name}}
-
-
-def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults: dict[str, Any] | None = None) -> T:
-    """Fill ``kind`` from ``defaults`` and then the command line; print the reason and leave where that fails.
-
-    Raises:
-        SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed; status 0
-            after the schema, where that is asked for.
-    """
-    try:
-        start = _unchecked(kind, defaults or {})
-        if "--schema" in arguments:  # before the command line has to be complete
-            print(json.dumps({"schema": kind.model_json_schema(), "values": _plain(start)}))
-            raise SystemExit(0)
-        return tyro.cli(kind, default=start, args=list(arguments), description=description)
-    except ValidationError as error:
-        print(explain(error), file=sys.stderr)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-    raise SystemExit(2)
-
-
-def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
-    """``kind`` with ``values``, whose types are checked but not how they go together.
-
-    A recipe may need the command line to be complete (`--dataset.root`); the checks across settings run when
-    tyro builds the final object.
-    """
-    unknown = sorted(set(values) - set(kind.model_fields))
-    if unknown:
-        known = ", ".join(kind.model_fields)
-        raise ConfigError(f"there is no setting '{prefix}{unknown[0]}'; in its place there are {known}")
-    filled: dict[str, Any] = {}
-    for name, field in kind.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, Section):
-            filled[name] = _unchecked(part, values.get(name, {}), f"{prefix}{name}.")
-        elif name in values:
-            filled[name] = _checked_value(kind, name, values[name], prefix)
-        elif not field.is_required():
-            filled[name] = field.get_default(call_default_factory=True)
-    return kind.model_construct(**filled)
-
-
-def _plain(start: BaseModel) -> dict[str, Any]:
-    return start.model_dump(mode="json", exclude=set(CommandLine.model_fields))
-
-
-def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) -> Any:
-    field = kind.model_fields[name]
-    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    try:
-        return TypeAdapter(annotation).validate_python(value)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise ConfigError(f"{prefix}{name}: {reason} (given: {value!r})") from error
-
-
-def explain(error: ValidationError) -> str:
-    """One line per wrong setting: its name as on the command line, the reason, the value given."""
-    lines = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
-        given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message, given = "there is no such setting; --help lists them", ""
-        lines.append(f"--{name}: {message}{given}")
-    return "\n".join(lines)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.recorded import PARENT, TrackingError, flatten
-from autosam_platform.tracking import list_runs, open_run, read_curves, tag_run
+from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
+from autosam_platform.tracking.writing import list_runs, open_run, read_curves, tag_run
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
@@ -75,7 +75,7 @@ def test_a_database_that_fails_while_a_run_writes_is_our_error(tmp_path: Path) -
 
 def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from autosam_platform.tracking import open_run\n"
+        "import sys; from pathlib import Path; from autosam_platform.tracking.writing import open_run\n"
         "open_run(Path(sys.argv[1]), sys.argv[2], tags={'name': 'x'}, params={}).finish()"
     )
     root = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.recorded import TrackingError, database, recorded_curves, recorded_runs
-from autosam_platform.tracking import list_runs, open_run, read_curves
+from autosam_platform.tracking.reading import TrackingError, database, recorded_curves, recorded_runs
+from autosam_platform.tracking.writing import list_runs, open_run, read_curves
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
@@ -66,7 +66,7 @@ def test_a_database_that_somebody_holds_is_said_to_be_locked(
     record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(record / "mlflow.db", tmp_path)
-    monkeypatch.setattr("autosam_platform.recorded._PATIENCE", 0.05)
+    monkeypatch.setattr("autosam_platform.tracking.reading._PATIENCE", 0.05)
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match="locked, wait for the process"):

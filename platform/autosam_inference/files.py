@@ -1,4 +1,4 @@
-"""Files that are whole or not there, names that say what made them, and the one folder everything lives in."""
+"""Files that are whole or not there, and names that say what made them."""
 
 import hashlib
 import json
@@ -10,34 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import filelock
-
-LOCK = ".lock"
-"""Held in the folder of a run or a sweep by the process that makes it."""
-LOOK_SECONDS = 1.0
-"""How long to try for such a lock, since a page that looks whether it is held has it for an instant."""
-
-
-def workspace() -> Path:
-    """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
-
-    Raises:
-        NotADirectoryError: the path exists and is no folder.
-    """
-    folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_workspace()).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is a file, but the workspace is a folder: remove it or set AUTOSAM_WORKSPACE to another path."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _default_workspace() -> Path:
-    """`ray job submit --working-dir` runs a job in a copy of the folder that Ray deletes: nothing may be kept there."""
-    uploaded = "runtime_resources" in Path.cwd().parts
-    return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
 
 
 @contextmanager
@@ -91,23 +63,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` (a lock file) against the other processes of this machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path):
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Does a process of this machine hold ``path`` (a lock file)? One that we may not touch counts as held."""
-    try:
-        with filelock.FileLock(path, timeout=0):
-            return False
-    except (filelock.Timeout, PermissionError):
-        return True
 
 
 def content_hash(*parts: Any) -> str:

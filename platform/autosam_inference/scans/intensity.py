@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autosam_platform.data.description import Scaling
+from autosam_inference.card import Scaling
 
 
 def to_window(array: np.ndarray, hu_window: tuple[int, int]) -> np.ndarray:

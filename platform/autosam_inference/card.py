@@ -1,26 +1,49 @@
-"""A trained model on disk: ``model.safetensors`` with the weights, ``model.json`` with what they need."""
+"""What a trained model says of itself: ``model.json`` beside ``model.safetensors``, read without torch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_model as load_weights
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from autosam_models import build_model
-from autosam_platform.config import MODEL_FILES
-from autosam_platform.data.description import LabelClass, Scaling
-from autosam_platform.files import content_hash
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash
 
-CARD, WEIGHTS = MODEL_FILES
+CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
+"""What a folder must hold to be a trained model: its description and its weights."""
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
-class ModelFolderError(ValueError):
+class ModelFolderError(UserError):
     """A folder that holds no usable model; the message names the file, what is wrong and what to do."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelClass(Frozen):
+    """One organ. ``mirror`` names its partner on the patient's other side, if it has one."""
+
+    id: Annotated[int, Field(ge=1, le=255)]
+    name: str
+    mirror: str | None = None
+
+
+class Scaling(Frozen):
+    """How windowed HU become network input: the window mapped onto ``to``, or (HU − subtract) / divide."""
+
+    to: tuple[float, float] | None = None
+    subtract: float | None = None
+    divide: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.to is None) == (self.subtract is None) or (self.subtract is None) != (self.divide is None):
+            raise ValueError("scaling needs either 'to: [low, high]' or both 'subtract' and 'divide'")
+        if self.to is not None and self.to[0] >= self.to[1]:
+            raise ValueError(f"scaling.to must be [low, high], not {list(self.to)}")
+        return self
 
 
 class Architecture(BaseModel):
@@ -90,24 +113,3 @@ def read_card(folder: Path) -> ModelCard:
 def files_hash(folder: Path) -> str:
     """Hash of the model's files: which model it is, wherever it lies."""
     return content_hash(folder / WEIGHTS, folder / CARD)
-
-
-def load_model(folder: Path, card: ModelCard, device: torch.device) -> nn.Module:
-    """Build the network that ``card`` names, with the folder's weights, in evaluation mode on ``device``.
-
-    Raises:
-        ModelFolderError: the weights are missing, damaged, or those of another network.
-    """
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
-    options = card.model.options
-    model = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
-    try:
-        load_weights(model, path)
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelFolderError(
-            f"{path} does not hold the weights of {card.model.name} as {CARD} describes it ({error}): "
-            "copy both files again from the same run"
-        ) from None
-    return model.to(device).eval()

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from autosam_models import build_model
-from autosam_platform.estimate import bytes_of_step
 from autosam_platform.measure import measure
+from autosam_platform.training.estimate import bytes_of_step
 from autosam_platform.training.preflight import _BASE, _MARGIN
 
 CPU = torch.device("cpu")

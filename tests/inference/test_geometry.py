@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from synthetic_scans import ORIGIN_XYZ, SHAPE_XYZ, make_scan, reoriented, write_nifti
 
-from autosam_platform.data.colours import organ_colour
+from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.grid import Grid, read_scan, to_grid
+from autosam_inference.scans.label_files import save_label
 from autosam_platform.data.description import load_description
-from autosam_platform.data.geometry import Grid, read_scan, save_label, to_grid
 
 CLASSES = load_description("btcv").classes
 ORIENTATIONS = [

@@ -1,6 +1,6 @@
 """Predict a scan: from its file in Hounsfield units to a label map on its own grid.
 
-The scan goes the way a training case went (``data.geometry.resample``, ``data.intensity.normalise``), through
+The scan goes the way a training case went (``scans.resampling.resample``, ``scans.intensity.normalise``), through
 the sliding window, and comes back to its own voxels; see ``sliding_window`` and ``native_grid`` for how this
 is done without the logits of the whole scan in memory.
 """
@@ -17,14 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autosam_platform.data.geometry import Volume, read_scan, resample, save_label, to_grid
-from autosam_platform.data.intensity import fill_non_finite, normalise
-from autosam_platform.data.nifti import SUFFIXES, ScanError
-from autosam_platform.inference.model_folder import ModelCard, load_model, read_card
-from autosam_platform.inference.native_grid import labels_on_grid
-from autosam_platform.inference.sliding_window import Progress, Slab, Window, sliding_window, sweep_order
-from autosam_platform.inference.stopwatch import Stopwatch
-from autosam_platform.numerics import format_of
+from autosam_inference.card import ModelCard, read_card
+from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.runtimes.pytorch import load_model
+from autosam_inference.scans.grid import Volume, read_scan, to_grid
+from autosam_inference.scans.intensity import fill_non_finite, normalise
+from autosam_inference.scans.label_files import save_label
+from autosam_inference.scans.nifti import SUFFIXES, ScanError
+from autosam_inference.scans.resampling import resample
+from autosam_inference.stopwatch import Stopwatch
+from autosam_inference.windows import Progress, Slab, Window, sliding_window, sweep_order
+from autosam_models.numerics import format_of
 
 _BYTES_A_TASK = 1 << 30  # interpreter, libraries
 _BYTES_A_PATCH_VOXEL = 800  # activations of a forward pass; measured 370 to 700 (docs/benchmarks.md)
@@ -163,7 +166,7 @@ class Prediction:
 def predict_scan(predictor: Predictor, scan: Path, target: Path, *, progress: Progress | None = None) -> Prediction:
     """Predict a NIfTI file and write the label map on its grid: same shape, affine and orientation.
 
-    The names and colours of the labels lie beside ``target`` (see ``data.geometry.save_label``).
+    The names and colours of the labels lie beside ``target`` (see ``scans.label_files.save_label``).
 
     Raises:
         ScanError: the scan cannot be read, or ``target`` is no .nii or .nii.gz file; said before the work.

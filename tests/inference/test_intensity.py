@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from autosam_platform.data.description import Scaling
-from autosam_platform.data.intensity import fill_non_finite, normalise, to_window
+from autosam_inference.card import Scaling
+from autosam_inference.scans.intensity import fill_non_finite, normalise, to_window
 
 
 def test_window_maps_onto_the_range() -> None:

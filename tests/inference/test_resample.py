@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from autosam_platform.data.geometry import Volume, resample
+from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.resampling import resample
 
 
 def _along(values: list[float], axis: int, dtype: type = np.float32) -> np.ndarray:

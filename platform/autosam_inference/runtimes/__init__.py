@@ -1,0 +1,1 @@
+"""What computes the logits; each runtime is imported only when it is asked for."""

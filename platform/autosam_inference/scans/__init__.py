@@ -1,0 +1,1 @@
+"""Scans in, label maps out: files, grids, resampling, intensities."""

@@ -1,0 +1,62 @@
+"""Label maps as files: NIfTI on the scan's own grid, with the organs' names and colours beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from autosam_inference.card import LabelClass
+from autosam_inference.files import atomic_write, write_json, write_text
+from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.grid import Grid
+from autosam_inference.scans.nifti import SUFFIXES, stem
+
+
+def save_label(path: Path, label_xyz: np.ndarray, grid: Grid, classes: Sequence[LabelClass]) -> None:
+    """Write a label map on the scan's grid: NIfTI uint8, with the scan's affine, its codes and its units.
+
+    Names and colours lie beside it: ``<name>.label.txt`` (ITK-SNAP's label description, which 3D Slicer and
+    others read too) and ``<name>.label.json``.
+
+    Raises:
+        ValueError: the path does not end in .nii or .nii.gz, the shape is not the grid's, or ids exceed 255.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"{path} must end in .nii.gz (or .nii): a label map is written as NIfTI")
+    if label_xyz.shape != tuple(grid.shape_xyz):
+        raise ValueError(f"{path}: label map of shape {label_xyz.shape} on a grid of {tuple(grid.shape_xyz)}")
+    if label_xyz.min() < 0 or label_xyz.max() > 255:
+        raise ValueError(f"{path}: label ids {label_xyz.min()} to {label_xyz.max()} do not fit uint8")
+    with atomic_write(path) as temporary:
+        nib.save(_label_image(label_xyz.astype(np.uint8), grid), temporary)
+    write_text(path.with_name(f"{stem(path)}.label.txt"), _itk_snap_labels(classes))
+    colours = {each.id: {"name": each.name, "colour": organ_colour(each.name)} for each in classes}
+    write_json(path.with_name(f"{stem(path)}.label.json"), colours)
+
+
+def _label_image(label_xyz: np.ndarray, grid: Grid) -> nib.Nifti1Image:
+    header = grid.header.copy() if grid.header is not None else nib.Nifti1Header()
+    if grid.header is None:
+        header.set_sform(grid.affine, code="scanner")
+        header.set_xyzt_units("mm")
+    header.set_data_dtype(np.uint8)
+    header["cal_min"] = header["cal_max"] = 0  # the scan's display window means nothing for label ids
+    header.extensions.clear()  # and these may name the patient
+    for text in ("descrip", "aux_file", "db_name", "intent_name"):
+        header[text] = b""
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image = kind(label_xyz, grid.affine, header)
+    image.header.set_slope_inter(1, 0)
+    return image
+
+
+def _itk_snap_labels(classes: Sequence[LabelClass]) -> str:
+    lines = ["# ITK-SNAP Label Description File", "# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL"]
+    lines.append('    0     0    0    0        0  0  0    "Clear Label"')
+    for each in classes:
+        red, green, blue = organ_colour(each.name)
+        name = each.name.replace('"', "'")
+        lines.append(f'{each.id:5d}   {red:3d}  {green:3d}  {blue:3d}        1  1  1    "{name}"')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,111 @@
+"""From one voxel spacing to another: linear, without aliasing, edges of the volume kept; labels by the largest mask."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from scipy.ndimage import find_objects, gaussian_filter1d
+
+from autosam_inference.scans.grid import Volume
+
+Kind = Literal["image", "label"]
+
+
+def resample(volume: Volume, spacing_DHW: tuple[float, float, float], kind: Kind = "image") -> Volume:
+    """Resample to a spacing in mm; the outer edges of the volume stay where they are.
+
+    The size becomes round(n · old / new), at least 1, so the spacing that comes out differs a little from the
+    one asked for; the returned volume carries the true one.
+
+    Images are interpolated linearly, after a Gaussian against aliasing along the axes that shrink
+    (sigma = (shrink factor − 1) / 2 voxels, as in scikit-image's ``resize``); the result is float32.
+    Labels get the class whose linearly interpolated mask is largest (the lowest id of equals), dtype kept.
+    Only one class's mask is in memory at a time, inside the class's own bounding box.
+    """
+    old = volume.spacing_DHW
+    shape = volume.array_DHW.shape
+    sizes = [max(1, round(n * a / b)) for n, a, b in zip(shape, old, spacing_DHW, strict=True)]
+    d, h, w = (n * a / size for n, a, size in zip(shape, old, sizes, strict=True))
+    if list(shape) == sizes:
+        array = volume.array_DHW.astype(np.float32, copy=False) if kind == "image" else volume.array_DHW
+    elif kind == "image":
+        array = _resize_image(volume.array_DHW, sizes)
+    else:
+        array = _resize_label(volume.array_DHW, sizes)
+    return Volume(array, (d, h, w))
+
+
+def _resize_image(image_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    array = image_DHW.astype(np.float32, copy=False)
+    factors = [n / size for n, size in zip(array.shape, sizes, strict=True)]
+    for axis in sorted(range(3), key=lambda each: -factors[each]):  # the strongest shrink first: least work
+        if factors[axis] > 1:
+            array = gaussian_filter1d(array, (factors[axis] - 1) / 2, axis, mode="nearest")
+        array = _interpolate(array, axis, sizes[axis], slice(None), slice(None))
+    return array
+
+
+def _resize_label(label_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    result = np.zeros(sizes, label_DHW.dtype)
+    best = np.full(sizes, -1, np.float32)
+    for value, box in _boxes(label_DHW):
+        mask: np.ndarray = (label_DHW[box] == value).astype(np.float32)
+        reached = [_reached(n, size, each) for n, size, each in zip(label_DHW.shape, sizes, box, strict=True)]
+        for axis, size in enumerate(sizes):
+            mask = _interpolate(mask, axis, size, box[axis], reached[axis], full=label_DHW.shape[axis])
+        place = tuple(reached)
+        better = mask > best[place]
+        best[place][better] = mask[better]
+        result[place][better] = value
+    return result
+
+
+def _boxes(label_DHW: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """Each id that occurs, in rising order, and a box that holds it; the background's box is everything."""
+    yield 0, tuple(slice(0, n) for n in label_DHW.shape)
+    for value, box in enumerate(find_objects(label_DHW), start=1):
+        if box is not None:
+            yield value, box
+
+
+def _taps(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per output voxel: the two input voxels it lies between, and the weight of the second."""
+    position = np.clip((np.arange(size) + 0.5) * (n / size) - 0.5, 0, n - 1)
+    low = np.floor(position).astype(np.int64)
+    return low, np.minimum(low + 1, n - 1), (position - low).astype(np.float32)
+
+
+def _reached(n: int, size: int, box: slice) -> slice:
+    """The output voxels on which input voxels inside the box have an influence."""
+    low, high, _ = _taps(n, size)
+    touched = np.flatnonzero((high >= box.start) & (low < box.stop))
+    return slice(int(touched[0]), int(touched[-1]) + 1) if touched.size else slice(0, 0)
+
+
+def _interpolate(
+    array: np.ndarray, axis: int, size: int, box: slice, reached: slice, *, full: int | None = None
+) -> np.ndarray:
+    """Linear interpolation of one axis to ``size`` voxels.
+
+    ``array`` is the part ``box`` of an axis of ``full`` voxels, zero outside; only ``reached`` is computed.
+    """
+    n = array.shape[axis] if full is None else full
+    if size == n and box == reached:
+        return array
+    low, high, weight = (taps[reached] for taps in _taps(n, size))
+    start = box.start or 0
+    shape = [-1 if each == axis else 1 for each in range(array.ndim)]
+    lower, upper = _take(array, low - start, axis), _take(array, high - start, axis)
+    upper -= lower  # in place: a scan may be hundreds of megabytes
+    upper *= weight.reshape(shape)
+    lower += upper
+    return lower
+
+
+def _take(array: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    """``np.take``, with zeros where the index lies outside the array."""
+    inside = (index >= 0) & (index < array.shape[axis])
+    taken = np.take(array, np.where(inside, index, 0), axis)
+    if not inside.all():
+        np.moveaxis(taken, axis, 0)[~inside] = 0
+    return taken

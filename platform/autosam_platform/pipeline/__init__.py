@@ -1,0 +1,1 @@
+"""The steps that jobs have in common, and how a job ends."""

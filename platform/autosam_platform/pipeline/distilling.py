@@ -1,0 +1,133 @@
+"""A student with its teacher, its twin without one, and what came of both."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import rich
+import torch
+from tqdm import tqdm
+
+from autosam_inference.card import CARD, WEIGHTS, ModelCard, files_hash, read_card
+from autosam_inference.files import content_hash, write_json
+from autosam_platform.command_line import parse_job
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compared, Label
+from autosam_platform.distillation.report import Report, matched_report
+from autosam_platform.evaluation.cost import ModelCost, cost_of
+from autosam_platform.evaluation.evaluate import evaluate_cases
+from autosam_platform.evaluation.table import Summary, read_rows
+from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.measure import machine
+from autosam_platform.pipeline.ending import Outcome
+from autosam_platform.pipeline.steps import evaluated, finished_run, split_cases, trained
+from autosam_platform.tracking.writing import open_run
+from autosam_platform.training.launch import FitResult
+from autosam_platform.workspace import workspace
+
+
+def distil(experiment: Experiment, recipes: Path) -> Outcome:
+    """Fit a student with its teacher, and its twin without one; compare the three on the test cases, if there are any.
+
+    The twin has the same student, split, seeds and steps: it is the run of λ = 1.
+
+    Raises:
+        ConfigError: no teacher is named, or there is none of this name.
+    """
+    started = time.monotonic()
+    if experiment.distillation.teacher is None:
+        raise ConfigError("no teacher is named: add --teacher RUN (a finished run, its folder, or a recipe)")
+    experiment = with_teacher(experiment, recipes)
+    dataset, student = trained(experiment)
+    alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
+    _, twin = trained(experiment.model_copy(update={"distillation": alone}))
+    numbers: dict[str, Any] = {"run": student.run_id, "twin": twin.run_id}
+    if dataset.cases("test"):
+        report = _compared(experiment, dataset, student, twin)
+        rich.print(report.as_table())
+        print(f"Report: {student.folder / 'report'}", flush=True)
+        numbers |= report.as_json()
+    else:
+        print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
+    numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
+    print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
+    return Outcome(student.folder, numbers)
+
+
+def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
+    """The experiment with the folder of its teacher's model in place of a run's or a recipe's name.
+
+    A teacher that is named by the recipe that trains it is trained now, if that is not done.
+
+    Raises:
+        ConfigError: there is no such folder, run or recipe.
+    """
+    name = experiment.distillation.teacher
+    if name is None:
+        return experiment
+    place = Path(name).parent if Path(name).name == WEIGHTS else Path(name)
+    if (place / CARD).is_file() and (place / WEIGHTS).is_file():
+        model = place.absolute()
+    elif (recipes / f"{name}.yaml").is_file():
+        model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].folder / "model"
+    else:
+        model = finished_run(name) / "model"
+    section = experiment.distillation.model_copy(update={"teacher": str(model)})
+    return experiment.model_copy(update={"distillation": section})
+
+
+def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResult, twin: FitResult) -> Report:
+    """The matched report in the student's folder and in its record."""
+    assert experiment.distillation.teacher is not None  # there would be no distillation
+    overlap = experiment.inference.overlap
+    parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.folder / "model"}
+    if student.folder != twin.folder:
+        parts[STUDENT] = student.folder / "model"
+    scan = split_cases(dataset, "test")[0].image
+    models = []
+    for label, model in parts.items():
+        card = read_card(model)
+        # A run's own evaluation stays what it is; ours of it may have other cases or windows.
+        own = model.parent.parent == workspace() / "runs" and card.data_fingerprint == dataset.fingerprint
+        folder = (model.parent if own and card.overlap == overlap else student.folder / label) / "evaluation"
+        summary = _scored(model, dataset, folder, overlap)
+        cost, rows = _cost(model, scan, overlap), read_rows(folder / "metrics.csv")
+        models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
+    place = student.folder / "report"
+    report = matched_report(place, models)
+    run = open_run(workspace(), student.run_id, tags={}, params={})
+    run.add_file(place, place.name)
+    run.finish()
+    return report
+
+
+def _scored(model: Path, dataset: PreparedDataset, folder: Path, overlap: float) -> Summary:
+    """Evaluate a model on the test cases; in its run's record too, if that is where ``folder`` lies."""
+    if folder == model.parent / "evaluation":
+        return evaluated(model.parent, dataset, "test", overlap)
+    return evaluate_cases(model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
+
+
+def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
+    """What the model costs on this machine's CPU; measured once."""
+    made_of = content_hash(files_hash(model), scan, overlap, machine(torch.device("cpu")))
+    kept = workspace() / "costs" / f"{made_of}.json"
+    if kept.exists():
+        return ModelCost.from_json(json.loads(kept.read_text(encoding="utf-8")))
+    print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
+    with tqdm(desc="windows", file=sys.stdout, ascii=" =", mininterval=15) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        cost = cost_of(model, scan, overlap, progress=show)
+    write_json(kept, cost.as_json())
+    return cost
+
+
+def _lineage(card: ModelCard) -> dict[str, str]:
+    """What a model was made from: its teacher and λ if it had one, data and split."""
+    return {**card.lineage, "data_fingerprint": card.data_fingerprint or "", "split": content_hash(card.split)}

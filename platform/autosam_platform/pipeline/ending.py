@@ -1,0 +1,51 @@
+"""How a job ends: with a place to look at, with a reason, or interrupted."""
+
+import errno
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autosam_inference.errors import UserError
+from autosam_platform.command_line import CommandLine
+from autosam_platform.workspace import workspace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job leaves: the place to look at, and the numbers of its last line."""
+
+    place: Path
+    numbers: dict[str, Any]
+
+
+def run_job(work: Callable[[], Outcome], told: CommandLine) -> None:
+    """Do the work of a job; its last line says where the result is, or is the result as one JSON object.
+
+    Args:
+        told: the job's command line.
+
+    Raises:
+        SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
+    """
+    try:
+        outcome = work()
+    except UserError as error:
+        print(f"\n{error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        cause = getattr(error, "cause", error)  # what a Ray task raised comes wrapped
+        if cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = cause.filename or workspace()
+        print(f"\nThe disk is full ({place}): make room, and the same command continues.", file=sys.stderr)
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        print("\nInterrupted: the same command continues from here.", file=sys.stderr)
+        raise SystemExit(130) from None
+    if told.as_json:
+        print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
+    else:
+        print(f"Result: {outcome.place}")

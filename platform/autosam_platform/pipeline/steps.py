@@ -1,0 +1,143 @@
+"""What the jobs have in common: data prepared, a model fitted, cases evaluated; each step found where it is done."""
+
+import functools
+import time
+from pathlib import Path
+from typing import Any
+
+import rich
+
+from autosam_inference.files import content_hash
+from autosam_platform.cluster import map_tasks
+from autosam_platform.data.description import DatasetDescription, Split, load_description
+from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.data.readers import Case
+from autosam_platform.distillation.fit import fit_student
+from autosam_platform.evaluation.evaluate import evaluate_cases
+from autosam_platform.evaluation.seconds import as_line
+from autosam_platform.evaluation.table import Summary, as_table
+from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
+from autosam_platform.pipeline.ending import Outcome
+from autosam_platform.tracking.writing import open_run, read_curves
+from autosam_platform.training.curves import save_curves
+from autosam_platform.training.launch import FitResult
+from autosam_platform.training.size import count_parameters
+from autosam_platform.workspace import workspace
+
+
+def train_and_evaluate(experiment: Experiment) -> Outcome:
+    """Prepare, fit and evaluate on the test cases, if there are any.
+
+    Raises:
+        ConfigError: a teacher is named, which is what jobs/distill_student.py is for.
+    """
+    if experiment.distils:
+        raise ConfigError(
+            f"a teacher is named ({experiment.distillation.teacher}), and this job trains without one: start "
+            "jobs/distill_student.py, or add --kd-lambda 1"
+        )
+    started = time.monotonic()
+    dataset, result = trained(experiment)
+    numbers: dict[str, Any] = {"run": result.run_id}
+    if dataset.cases("test"):
+        numbers |= evaluated(result.folder, dataset, "test", experiment.inference.overlap).as_json()
+    else:
+        print(f"{dataset.name} has no test cases, so nothing was evaluated; jobs/evaluate.py --split val does.")
+    numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
+    print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
+    return Outcome(result.folder, numbers)
+
+
+def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
+    """Prepare and fit; each found where it is done.
+
+    Raises:
+        ModelSettingsError: the model cannot be built as described; said before anything is made for it.
+    """
+    count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
+    dataset = prepared_dataset(experiment.dataset)
+    dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
+    result = fit_student(experiment, dataset, workspace())
+    state = "was trained before and is found" if result.found else "is trained"
+    print(f"{result.run_id} {state}: {result.folder / 'model'}", flush=True)
+    return dataset, result
+
+
+def evaluated(run_folder: Path, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:
+    """Evaluate a finished run on a split: files in the run's folder, numbers in its record, a table on the screen."""
+    folder = run_folder / ("evaluation" if split == "test" else f"evaluation-{split}")
+    cases = split_cases(dataset, split)
+    summary = evaluate_cases(run_folder / "model", cases, dataset.description, folder, overlap=overlap)
+    _record(run_folder, folder, split, summary)
+    rich.print(as_table(summary, f"{run_folder.name}: {split} cases of {dataset.name}"))
+    print(f"Seconds per case, median of {summary.n_cases}: {as_line(summary.seconds_per_case)}")
+    print(f"Predictions: {folder / 'predictions'}\nPictures:    {folder / 'pictures'}", flush=True)
+    return summary
+
+
+def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
+    """The scans and truths that the usable cases of a split were prepared from."""
+    return [
+        Case(each.case_id, Path(each.record.image), Path(each.record.label) if each.record.label else None, (split,))
+        for each in dataset.cases(split)
+    ]
+
+
+def finished_run(name: str | None) -> Path:
+    """The folder of a finished run: by its name, by a path, or the newest.
+
+    Raises:
+        ConfigError: there is none; the message says which there are.
+    """
+    runs = workspace() / "runs"
+    done = sorted(runs.glob("*/model/model.json"), key=lambda path: path.stat().st_mtime)
+    if name is None:
+        if not done:
+            raise ConfigError(f"there is no finished run in {runs}: python jobs/train_teacher.py makes one")
+        return done[-1].parent.parent
+    for folder in (runs / name, Path(name)):
+        if (folder / "model" / "model.json").exists():
+            return folder.absolute()
+    names = ", ".join(path.parent.parent.name for path in done) or "none"
+    raise ConfigError(f"'{name}' is no finished run; in {runs} there are: {names}")
+
+
+def prepared_dataset(section: DatasetSection) -> PreparedDataset:
+    """The dataset of an experiment, made and prepared where that is not done yet."""
+    description = load_description(section.name)
+    root = section.root or _phantoms(description, section.phantom_seed)
+    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), workspace())
+
+
+def _phantoms(description: DatasetDescription, seed: int) -> Path:
+    """Folder of the phantoms, as many as the description's split names; those that are there are kept."""
+    assert description.split.rule == "in_order"  # the phantom's own description says so
+    count = sum(part.cases for part in description.split.parts)
+    folder = workspace() / "datasets" / f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}"
+    map_tasks(functools.partial(_phantom, folder, seed), range(1, count + 1), label="making phantoms")
+    return folder
+
+
+def _phantom(folder: Path, seed: int, number: int) -> None:
+    write_phantom(folder, number, seed * 10_000 + number)
+
+
+def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> None:
+    """Put the evaluation into the run's record, unless it is there."""
+    run = open_run(workspace(), run_folder.name, tags={}, params={})
+    made_of = content_hash(folder / "metrics.csv", folder / "seconds.csv")
+    if run.tags().get(f"autosam.evaluation.{split}") != made_of:
+        prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
+        numbers = {f"{prefix}/mean_dice": summary.mean_dice, f"{prefix}/mean_nsd": summary.mean_nsd}
+        numbers[f"{prefix}/mean_hd95_mm"] = summary.mean_hd95_mm
+        for name, score in summary.per_class.items():
+            numbers |= {f"{prefix}/dice/{name}": score.dice, f"{prefix}/nsd/{name}": score.nsd}
+            numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
+        numbers |= {f"{prefix}/seconds/{name}": value for name, value in summary.seconds_per_case.items()}
+        run.log(numbers, step=0)
+        save_curves(run_folder / "curves.png", read_curves(workspace(), run_folder.name), run_folder.name)
+        run.add_file(run_folder / "curves.png")
+        run.add_file(folder, folder.name)
+        run.tag({f"autosam.evaluation.{split}": made_of})
+    run.finish()
