@@ -1,15 +1,11 @@
-"""What the paper compares with: SwinUNETR and UNETR from MONAI, nnU-Net's network from its own package.
+"""What the paper compares with beside SwinUNETR: UNETR from MONAI, nnU-Net's network from its own package.
 
-All are built as published and trained through our loop, so what differs between two rows of a table is the network.
+Both are built as published and trained through our loop, so what differs between two rows of a table is the network.
 """
-
-from typing import Any
 
 from torch import nn
 
 from autosam_models.any_size import AnySize, FixedSize, Size, up_to_multiple
-from autosam_models.registry import Model, register
-from autosam_models.swin_unetr import OPTIONS, PATCH, swin_unetr
 
 _UNETR_TOKEN = 16
 _NNUNET_EDGE = 32  # five halvings
@@ -65,12 +61,3 @@ def nnunet(*, in_channels: int, num_classes: int, patch: Size) -> nn.Module:
     network.decoder.seg_layers = network.decoder.seg_layers[-1:]
     network.apply(network.initialize)
     return AnySize(network, _NNUNET_EDGE, patch)
-
-
-def _register(name: str, source: str, build: Any, options: tuple[str, ...] = ("patch",), **defaults: Any) -> None:
-    register(Model(name, "baseline", source, build, {"patch": PATCH} | defaults, options))
-
-
-_register("swin_unetr", "MONAI's SwinUNETR, feature size 48", swin_unetr, OPTIONS, feature_size=48)
-_register("unetr", "MONAI's UNETR, ViT-B, feature size 16", unetr)
-_register("nnunet", "nnU-Net's PlainConvUNet, six stages, without deep supervision", nnunet)

@@ -1,35 +1,69 @@
-"""Models by name: what there is, what each one can be told, and how to build it."""
+"""Models by name: what there is, what each one can be told, and how to build it.
 
+A model is known by the place of its builder, so that names, options and sizes are there without torch, which is
+imported when a model is built.
+"""
+
+import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
-class Model:
-    """A named model.
+class ModelCard:
+    """What ``python -m autosam_models`` says of a model.
 
     Attributes:
         name: what ``build_model`` is asked for.
         role: its place in the paper: ``teacher``, ``student`` or ``baseline``.
+        parameters: how many it has, for one image channel and K = 14.
+        trained_parameters: how many of them training changes, once it has the weights that it starts from.
         source: where the architecture and its sizes come from.
-        build: makes the network from keyword arguments, ``in_channels`` and ``num_classes`` among them.
-        defaults: this model's keyword arguments.
-        options: names of the arguments that ``build_model`` lets its caller set; ``patch`` is always one.
-        as_trained: puts a built model into the state in which it is trained, so that its card can tell how many
-            parameters that concerns; only for models that need a file to get there by themselves.
     """
 
     name: str
     role: str
+    parameters: int
+    trained_parameters: int
     source: str
-    build: Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Model(ModelCard):
+    """A named model.
+
+    Attributes:
+        builder: ``module:name`` of what makes the network from keyword arguments, ``in_channels`` and ``num_classes``
+            among them.
+        defaults: this model's keyword arguments.
+        options: names of the arguments that ``build_model`` lets its caller set; ``patch`` is always one.
+        freezer: ``module:name`` of what freezes, in a built model, all that is not trained; only for models that need
+            a file to do so by themselves.
+    """
+
+    builder: str
     defaults: Mapping[str, Any]
     options: tuple[str, ...]
-    as_trained: Callable[[Any], None] = field(default=lambda model: None)
+    freezer: str | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """What is said of it in lists."""
+        return ModelCard(self.name, self.role, self.parameters, self.trained_parameters, self.source)
+
+    def build(self, **arguments: Any) -> "nn.Module":
+        """The network from exactly these arguments."""
+        network: nn.Module = _imported(self.builder)(**arguments)
+        return network
+
+    def as_trained(self, network: "nn.Module") -> None:
+        """Put a built network into the state in which it is trained, without the file that this may need."""
+        if self.freezer is not None:
+            _imported(self.freezer)(network)
 
     def check_options(self, options: Iterable[str]) -> None:
         """Refuse names of options that this model has not.
@@ -41,17 +75,6 @@ class Model:
         if unknown:
             known = ", ".join(sorted(self.options))
             raise ValueError(f"{self.name} has no option {', '.join(unknown)}. It has: {known}.")
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What ``python -m autosam_models`` says of a model; the counts are for one image channel and K = 14."""
-
-    name: str
-    role: str
-    parameters: int
-    trained_parameters: int
-    source: str
 
 
 _MODELS: dict[str, Model] = {}
@@ -86,7 +109,12 @@ def find_model(name: str) -> Model:
     return _MODELS[name]
 
 
-def build_model(name: str, *, in_channels: int, num_classes: int, **options: Any) -> nn.Module:
+def model_cards() -> list[ModelCard]:
+    """The card of every model, by name."""
+    return [_MODELS[name].card for name in model_names()]
+
+
+def build_model(name: str, *, in_channels: int, num_classes: int, **options: Any) -> "nn.Module":
     """Build a model: ``image_BCDHW`` in, ``logits_BKDHW`` of the same D, H, W out.
 
     Args:
@@ -103,20 +131,12 @@ def build_model(name: str, *, in_channels: int, num_classes: int, **options: Any
     return model.build(in_channels=in_channels, num_classes=num_classes, **(dict(model.defaults) | options))
 
 
-def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+def trained_parameters(model: "nn.Module") -> "list[nn.Parameter]":
     """The parameters that training changes: what an optimiser is to be given."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def model_cards() -> list[ModelCard]:
-    """The card of every model, by name. Nothing is allocated: models are built on the meta device."""
-    return [_card(_MODELS[name]) for name in model_names()]
-
-
-def _card(entry: Model) -> ModelCard:
-    with torch.device("meta"):
-        model = build_model(entry.name, in_channels=1, num_classes=14)
-    entry.as_trained(model)
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in trained_parameters(model))
-    return ModelCard(entry.name, entry.role, total, trained, entry.source)
+def _imported(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found

@@ -4,11 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from autosam_models.registry import Model, register
-from autosam_models.swin_unetr import OPTIONS, PATCH, swin_unetr
+from autosam_models.swin_unetr import swin_unetr
 from autosam_models.teacher.mask_decoder import ORGAN_PRIOR
-
-_WIDTHS = {"tiny": 12, "small": 24}
 
 
 def student(**sizes: Any) -> nn.Module:
@@ -21,16 +18,3 @@ def student(**sizes: Any) -> nn.Module:
     bias_K = model.get_parameter("network.out.conv.conv.bias")
     nn.init.constant_(bias_K[1:], ORGAN_PRIOR)
     return model
-
-
-for _name, _width in _WIDTHS.items():
-    register(
-        Model(
-            name=f"swin_unetr_{_name}",
-            role="student",
-            source=f"AutoSAM Adapter, Sec. 3.5; MONAI's SwinUNETR, feature size {_width}",
-            build=student,
-            defaults={"patch": PATCH, "feature_size": _width},
-            options=OPTIONS,
-        )
-    )

@@ -9,8 +9,6 @@ from torch.overrides import TorchFunctionMode
 
 from autosam_models.any_size import AnySize, Size
 
-OPTIONS = ("patch", "activation_checkpointing")
-PATCH: Size = (128, 128, 128)
 _EDGE = 32  # patch embedding of 2 and four mergings
 
 

@@ -6,7 +6,7 @@ from sam_checkpoint import save_small_sam, small_options
 from torch.nn import functional as F
 
 from autosam_models import build_model
-from autosam_models.teacher.presets import DEMO_SIZES
+from autosam_models.catalogue import DEMO_SIZES
 
 
 def small_model(**options):

@@ -5,12 +5,13 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from torch import nn
+import torch
 
-from autosam_models import build_model, model_cards
-from autosam_models.registry import Model, register
+from autosam_models import build_model, find_model, model_cards, trained_parameters
+from autosam_models.registry import register
 
 CARDS = {card.name: card for card in model_cards()}
 
@@ -48,11 +49,26 @@ def test_students_and_baselines_have_the_papers_sizes(name, role, millions):
     assert card.parameters == card.trained_parameters == pytest.approx(millions * 1e6, abs=0.02e6)
 
 
-def test_listing_imports_no_network_before_it_is_built():
-    program = "import sys, autosam_models; print('monai' in sys.modules)"
+@pytest.mark.parametrize("name", CARDS)
+def test_the_counts_that_are_written_down_are_the_models_own(name):
+    """Nothing is allocated: the meta device has shapes only."""
+    with torch.device("meta"):
+        model = build_model(name, in_channels=1, num_classes=14)
+    find_model(name).as_trained(model)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in trained_parameters(model))
+    assert (total, trained) == (CARDS[name].parameters, CARDS[name].trained_parameters)
+
+
+def test_models_are_listed_without_torch_or_any_network():
+    program = (
+        "import runpy, sys; runpy.run_module('autosam_models', run_name='__main__'); "
+        "print([each for each in ('torch', 'monai', 'dynamic_network_architectures') if each in sys.modules])"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    *listed, imported = done.stdout.splitlines()
+    assert imported == "[]" and len(listed) == 1 + len(CARDS)
 
 
 def test_unknown_model_is_refused_with_what_there_is():
@@ -67,11 +83,10 @@ def test_unknown_option_is_refused_with_what_there_is(name, option):
 
 
 def test_taken_name_and_missing_patch_are_refused():
-    taken = Model("autosam_demo", "teacher", "nowhere", nn.Identity, {}, ("patch",))
     with pytest.raises(ValueError, match="'autosam_demo' already"):
-        register(taken)
+        register(find_model("autosam_demo"))
     with pytest.raises(ValueError, match="no option 'patch'"):
-        register(Model("another", "teacher", "nowhere", nn.Identity, {}, ()))
+        register(replace(find_model("autosam_demo"), name="another", options=()))
 
 
 def run_listing(monkeypatch, capsys, *arguments):

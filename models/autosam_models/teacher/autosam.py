@@ -149,6 +149,11 @@ class AutoSAM(nn.Module):
         return logits_BKDHW[:, :, :depth, :height, :width]
 
 
+def freeze(model: AutoSAM) -> None:
+    """Freeze what SAM's weights freeze, in a model that was built without them."""
+    freeze_sam(model.encoder)
+
+
 def token_grid(patch: tuple[int, int, int], edge: int) -> tuple[int, int, int]:
     """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be."""
     check_positive(patch=min(patch))

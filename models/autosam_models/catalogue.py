@@ -1,0 +1,157 @@
+"""Every model there is: its name, sizes, options and place in the paper. Nothing here imports a network.
+
+Parameters are written down, since counting them takes seconds and torch: ``tests/models/test_registry.py`` builds every
+model and holds them true.
+"""
+
+from typing import Any
+
+from autosam_models.registry import Model, register
+from autosam_models.sizes import Size
+
+PAPER = "AutoSAM Adapter, Sec. 3.2-3.4"
+PATCH: Size = (128, 128, 128)
+
+SWITCHES = (
+    "patch",
+    "checkpoint",
+    "upsample",
+    "adapter_ratio",
+    "adapter_kernel",
+    "adapter_blocks",
+    "apg",
+    "mlam",
+    "fusion",
+    "activation_checkpointing",
+)
+"""What can be told to a teacher that has SAM's sizes."""
+
+PAPER_SIZES: dict[str, Any] = {
+    "patch": PATCH,
+    "mlp_ratio": 4.0,
+    "patch_kernel": 16,
+    "upsample": 4,
+    "plane_grid": (64, 64),
+    "window": 8,
+    "adapter_ratio": 0.5,
+    "adapter_kernel": 3,
+    "adapter_blocks": "all",
+    "neck_channels": 256,
+    "apg": True,
+    "apg_widths": (16, 32, 64, 128, 160),
+    "mlam": True,
+    "head_widths": (128, 128),
+    "fusion_width": 128,
+    "fusion": "half",
+}
+
+DEMO_SIZES: dict[str, Any] = {
+    "patch": (64, 64, 64),
+    "embed_dim": 96,
+    "depth": 4,
+    "heads": 4,
+    "mlp_ratio": 2.0,
+    "patch_kernel": 16,
+    "upsample": 4,
+    "plane_grid": None,
+    "window": 4,
+    "adapter_ratio": 0.5,
+    "adapter_kernel": 3,
+    "adapter_blocks": "all",
+    "neck_channels": 64,
+    "apg": True,
+    "apg_widths": (32, 48, 64),
+    "mlam": True,
+    "head_widths": (64, 16),
+    "fusion_width": 16,
+    "fusion": "full",
+}
+
+
+def _teacher(vit: str, parameters: int, trained: int, **encoder: int) -> None:
+    """The paper's model around one of SAM's three encoders."""
+    register(
+        Model(
+            name="autosam_" + vit.lower().replace("-", "_"),
+            role="teacher",
+            source=f"{PAPER}; encoder of SAM {vit}",
+            builder="autosam_models.teacher.autosam:AutoSAM",
+            defaults=PAPER_SIZES | encoder,
+            options=SWITCHES,
+            parameters=parameters,
+            trained_parameters=trained,
+            freezer="autosam_models.teacher.autosam:freeze",
+        )
+    )
+
+
+_teacher("ViT-B", 114_943_102, 26_559_358, embed_dim=768, depth=12, heads=12)
+_teacher("ViT-L", 351_947_646, 45_233_022, embed_dim=1024, depth=24, heads=16)
+_teacher("ViT-H", 708_268_414, 73_105_534, embed_dim=1280, depth=32, heads=16)
+
+register(
+    Model(
+        name="autosam_demo",
+        role="teacher",
+        source=f"{PAPER}; small widths, trained from scratch",
+        builder="autosam_models.teacher.autosam:AutoSAM",
+        defaults=DEMO_SIZES,
+        options=("checkpoint", "activation_checkpointing", *DEMO_SIZES),
+        parameters=2_141_806,
+        trained_parameters=2_141_806,
+    )
+)
+
+
+def _other(
+    name: str, role: str, source: str, builder: str, parameters: int, options: tuple[str, ...] = (), **sizes: int
+) -> None:
+    """Another network, of which everything is trained."""
+    register(
+        Model(
+            name=name,
+            role=role,
+            source=source,
+            builder=builder,
+            defaults={"patch": PATCH} | sizes,
+            options=("patch", *options),
+            parameters=parameters,
+            trained_parameters=parameters,
+        )
+    )
+
+
+for _name, _width, _count in (("tiny", 12, 4_078_220), ("small", 24, 15_703_304)):
+    _other(
+        f"swin_unetr_{_name}",
+        "student",
+        f"AutoSAM Adapter, Sec. 3.5; MONAI's SwinUNETR, feature size {_width}",
+        "autosam_models.students:student",
+        _count,
+        ("activation_checkpointing",),
+        feature_size=_width,
+    )
+
+_other(
+    "swin_unetr",
+    "baseline",
+    "MONAI's SwinUNETR, feature size 48",
+    "autosam_models.swin_unetr:swin_unetr",
+    62_187_296,
+    ("activation_checkpointing",),
+    feature_size=48,
+)
+_other(
+    "unetr",
+    "baseline",
+    "MONAI's UNETR, ViT-B, feature size 16",
+    "autosam_models.baselines:unetr",
+    93_011_374,
+)
+_other(
+    "nnunet",
+    "baseline",
+    "nnU-Net's PlainConvUNet, six stages, without deep supervision",
+    "autosam_models.baselines:nnunet",
+    31_194_446,
+)
