@@ -18,7 +18,16 @@ from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"autosam_inference", "autosam_models", "autosam_platform", "dashboard", "jobs", "_roots", "_benchmarks", "_distillation_benchmark"}
+OURS = {
+    "autosam_inference",
+    "autosam_models",
+    "autosam_platform",
+    "dashboard",
+    "jobs",
+    "_roots",
+    "_benchmarks",
+    "_distillation_benchmark",
+}
 
 
 def _project() -> dict[str, Any]:
