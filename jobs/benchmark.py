@@ -13,26 +13,21 @@ The plain ways are those that the tests compare with (tests/reference). Figures 
 import json
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import rich
-import torch
+import _roots  # noqa: F401  (finds the project)
 import tyro
-from _benchmarks import Row, loader, metrics, overlaps, teacher, window
-from _distillation_benchmark import of_model, of_run
-from pydantic import Field
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
+from autosam_inference.bounds import Overlap
 from autosam_inference.files import write_text
 from autosam_platform.command_line import CommandLine, parse
 from autosam_platform.experiment import Positive
-from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.pipeline.steps import finished_run
 from autosam_platform.workspace import workspace
 
-Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
+if TYPE_CHECKING:
+    from _benchmarks import Row
+    from rich.table import Table
 
 
 class BenchmarkJob(CommandLine):
@@ -52,7 +47,7 @@ class BenchmarkJob(CommandLine):
     """Edge of the patch of the teacher's training step; 128 on a GPU, 64 on a CPU, whose memory is too small for it."""
     size_DHW: tuple[Positive, Positive, Positive] = (300, 512, 512)
     """Voxels of the scan of the window suite."""
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    overlap: Overlap = 0.25
     """Share that windows have in common, in the window suite."""
     run: str | None = None
     """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
@@ -68,6 +63,14 @@ def main() -> None:
 
 
 def _benchmark(job: BenchmarkJob) -> Outcome:
+    import rich
+    import torch
+    from _benchmarks import loader, metrics, overlaps, teacher, window
+    from _distillation_benchmark import of_model, of_run
+
+    from autosam_platform.measure import machine
+    from autosam_platform.pipeline.steps import finished_run
+
     named = job.device or ("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device("cpu" if job.suite in ("metrics", "loader") else named)
     print(machine(device), flush=True)
@@ -91,7 +94,10 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
     return Outcome(place, numbers)
 
 
-def _table(suite: str, rows: list[Row]) -> Table:
+def _table(suite: str, rows: "list[Row]") -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     table = Table(title=f"{suite}: ours and the plain way", box=SIMPLE_HEAD)
     table.add_column("what")
     for name in ("ours s", "plain s", "ratio", "ours MB", "plain MB", "difference"):

@@ -13,7 +13,8 @@ import sys
 
 from _roots import RECIPES
 
-from autosam_platform.command_line import parse_job
+from autosam_platform.command_line import Job, parse_job
+from autosam_platform.pipeline.ending import Outcome, run_job
 
 
 def main() -> None:
@@ -22,10 +23,13 @@ def main() -> None:
     told, rest = first.parse_known_args(sys.argv[1:])
     job = parse_job(rest, RECIPES, description=__doc__, recipe="distill", model=told.student)
     job.end_if_checked()
-    from autosam_platform.pipeline.distilling import distil
-    from autosam_platform.pipeline.ending import run_job  # takes seconds: not for --help or --check
+    run_job(lambda: _distil(job), job)
 
-    run_job(lambda: distil(job.experiment(), RECIPES), job)
+
+def _distil(job: Job) -> Outcome:
+    from autosam_platform.pipeline.distilling import distil  # takes seconds: not for --help or --check
+
+    return distil(job.experiment(), RECIPES)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,16 @@ python jobs/evaluate.py --run btcv-1a2b3c4d --split val
 """
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Literal
 
 import yaml
 from _roots import RECIPES
-from pydantic import Field
 
+from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Experiment
+from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import workspace
-
-if TYPE_CHECKING:
-    from autosam_platform.pipeline.ending import Outcome
 
 
 class EvaluateJob(CommandLine):
@@ -26,20 +24,17 @@ class EvaluateJob(CommandLine):
     """Name or folder of a finished run; the newest where none is given."""
     split: Literal["train", "val", "test"] = "test"
     """Cases to evaluate on."""
-    overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    overlap: Overlap | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""
 
 
 def main() -> None:
     job = parse(EvaluateJob, sys.argv[1:], description=__doc__)
     job.end_if_checked()
-    from autosam_platform.pipeline.ending import run_job  # takes seconds: not for --help or --check
-
     run_job(lambda: _evaluate(job), job)
 
 
-def _evaluate(job: EvaluateJob) -> "Outcome":
-    from autosam_platform.pipeline.ending import Outcome
+def _evaluate(job: EvaluateJob) -> Outcome:
     from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
 
     if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):

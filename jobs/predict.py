@@ -8,20 +8,13 @@ python jobs/predict.py                                        a phantom that the
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
 
 from _roots import RECIPES
-from pydantic import Field
 
-from autosam_inference.files import write_json
-from autosam_inference.predictor import Predictor, predict_scan
-from autosam_inference.scans.nifti import stem
+from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
-from autosam_platform.evaluation.pictures import save_case_picture
-from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.pipeline.steps import finished_run, prepared_dataset, train_and_evaluate
 from autosam_platform.workspace import workspace
 
 _PAUSE = 2.0  # seconds between lines of progress in a log file
@@ -36,7 +29,7 @@ class PredictJob(CommandLine):
     """Name or folder of a finished run; the newest where none is given."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
     batch: Positive = 1
@@ -52,6 +45,13 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
+    from autosam_inference.files import write_json
+    from autosam_inference.predictor import Predictor, predict_scan
+    from autosam_inference.scans.nifti import stem
+    from autosam_platform.evaluation.pictures import save_case_picture
+    from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
+    from autosam_platform.pipeline.steps import finished_run
+
     scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
     target = job.output or workspace() / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
     predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
@@ -72,6 +72,8 @@ def _predict(job: PredictJob) -> Outcome:
 
 def _demo() -> tuple[Path, Path]:
     """The embedded demo's run, made if it is not there, and its first test case."""
+    from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
+
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
     run = train_and_evaluate(experiment).place
     return Path(prepared_dataset(experiment.dataset).cases("test")[0].record.image), run

@@ -5,26 +5,21 @@ python jobs/prepare.py --recipe btcv --dataset.root FOLDER
 """
 
 import sys
-from typing import TYPE_CHECKING
 
 from _roots import RECIPES
 
 from autosam_platform.command_line import Job, parse_job
-
-if TYPE_CHECKING:
-    from autosam_platform.pipeline.ending import Outcome
+from autosam_platform.pipeline.ending import Outcome, run_job
 
 
 def main() -> None:
     job = parse_job(sys.argv[1:], RECIPES, description=__doc__)
     job.end_if_checked()
-    from autosam_platform.pipeline.ending import run_job  # takes seconds: not for --help or --check
 
     run_job(lambda: _prepare(job), job)
 
 
-def _prepare(job: Job) -> "Outcome":
-    from autosam_platform.pipeline.ending import Outcome
+def _prepare(job: Job) -> Outcome:
     from autosam_platform.pipeline.steps import prepared_dataset
 
     dataset = prepared_dataset(job.dataset)

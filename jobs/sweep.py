@@ -17,7 +17,7 @@ from pydantic import Field
 
 from autosam_platform.command_line import Job, parse_kind_of_job
 from autosam_platform.experiment import ConfigError, Positive
-from autosam_platform.pipeline.ending import run_job
+from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
 
 _TRIALS = 10
@@ -54,21 +54,22 @@ def main() -> None:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     job.end_if_checked()
-    from autosam_platform.pipeline.sweeping import sweep
+    run_job(lambda: _sweep(job, space, trials), job)
 
-    run_job(
-        lambda: sweep(
-            Path(job.space).stem,
-            space,
-            job.experiment(),
-            RECIPES,
-            trials=trials,
-            grid=job.grid,
-            seed=job.seed,
-            concurrent=job.concurrent,
-            disk_gb=job.disk_gb,
-        ),
-        job,
+
+def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
+    from autosam_platform.pipeline.sweeping import sweep  # takes seconds: not for --help or --check
+
+    return sweep(
+        Path(job.space).stem,
+        space,
+        job.experiment(),
+        RECIPES,
+        trials=trials,
+        grid=job.grid,
+        seed=job.seed,
+        concurrent=job.concurrent,
+        disk_gb=job.disk_gb,
     )
 
 

@@ -12,7 +12,8 @@ import sys
 from _roots import RECIPES
 
 from autosam_models import find_model, model_names
-from autosam_platform.command_line import parse_job
+from autosam_platform.command_line import Job, parse_job
+from autosam_platform.pipeline.ending import Outcome, run_job
 
 
 def main() -> None:
@@ -22,10 +23,13 @@ def main() -> None:
     job = parse_job(rest, RECIPES, description=__doc__, model=told.model)
     _refuse_teacher(job.model.name)
     job.end_if_checked()
-    from autosam_platform.pipeline.ending import run_job
+    run_job(lambda: _train(job), job)
+
+
+def _train(job: Job) -> Outcome:
     from autosam_platform.pipeline.steps import train_and_evaluate  # takes seconds: not for --help or --check
 
-    run_job(lambda: train_and_evaluate(job.experiment()), job)
+    return train_and_evaluate(job.experiment())
 
 
 def _refuse_teacher(name: str) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from autosam_inference.errors import UserError
+from autosam_inference.bounds import Overlap, Spacing
+from autosam_inference.errors import UserError, reasons
 from autosam_inference.files import content_hash
 
 CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
@@ -70,8 +71,8 @@ class ModelCard(BaseModel):
     classes: tuple[LabelClass, ...]
     patch: Size
     """Depth, height and width of a window in voxels."""
-    overlap: Annotated[float, Field(ge=0, lt=1)]
-    spacing_xyz: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    overlap: Overlap
+    spacing_xyz: tuple[Spacing, Spacing, Spacing]
     """Spacing of the prepared grid in mm."""
     hu_window: tuple[int, int]
     scaling: Scaling
@@ -106,7 +107,7 @@ def read_card(folder: Path) -> ModelCard:
     try:
         return ModelCard.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        problems = "; ".join(reasons(error))
         raise ModelFolderError(f"{path} does not describe a model ({problems}): train or export it again") from None
 
 

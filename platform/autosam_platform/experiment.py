@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, Self
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.card import MODEL_FILES
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_models import find_model, model_names
 
 Positive = Annotated[int, Field(gt=0)]
-Spacing = Annotated[float, Field(gt=0.1, le=20)]
 
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
@@ -131,7 +131,7 @@ class DistillationSection(Section):
     """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Softens both distributions of the KL divergence; the mean squared error has none."""
-    teacher_overlap: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    teacher_overlap: Overlap | None = None
     """Share that neighbouring windows have in common when the teacher predicts the training cases; where not given, as
     when models are evaluated."""
     teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
@@ -160,9 +160,9 @@ class ComputeSection(Section):
 class InferenceSection(Section):
     """How a whole scan is predicted."""
 
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.75
+    overlap: Overlap = 0.75
     """Share that neighbouring windows have in common when the test cases are evaluated; 0.75 is the paper's."""
-    validation_overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    validation_overlap: Overlap = 0.25
     """The same for the validations of a training run, which only have to tell which checkpoint is better: 0.02 of Dice
     less than 0.5, at a third of the time (docs/benchmarks.md)."""
 

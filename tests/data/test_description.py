@@ -105,7 +105,7 @@ def _fields(**changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"spacing": [1, 1, 1]}, "spacing: Extra inputs"),
+        ({"spacing": [1, 1, 1]}, "spacing: there is no such field"),
         ({"classes": [{"id": 2, "name": "liver"}]}, "1, 2, 3"),
         ({"classes": [{"id": 1, "name": "liver"}, {"id": 2, "name": "liver"}]}, "same name"),
         ({"classes": [{"id": 1, "name": "left kidney", "mirror": "right kidney"}]}, "must name each other"),

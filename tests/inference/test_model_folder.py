@@ -51,7 +51,9 @@ def test_a_damaged_description_names_the_key(folder: Path) -> None:
     path = folder / "model.json"
     card = json.loads(path.read_text())
     path.write_text(json.dumps(card | {"overlap": 1.5}))
-    with pytest.raises(ModelFolderError, match=r"model\.json does not describe a model \(overlap: .*less than 1"):
+    with pytest.raises(
+        ModelFolderError, match=r"model\.json does not describe a model \(overlap: .*than or equal to 0\.9"
+    ):
         read_card(folder)
     path.write_text(path.read_text()[:50])
     with pytest.raises(ModelFolderError, match=r"model\.json does not describe a model"):

@@ -8,6 +8,7 @@ import pytest
 from autosam_platform.command_line import load_recipe, parse_job
 from autosam_platform.experiment import Experiment
 from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
+from autosam_platform.tuning.sweep import require_buildable
 
 ROOT = Path(__file__).parents[2]
 RECIPES, SPACES = ROOT / "jobs" / "recipes", ROOT / "jobs" / "spaces"
@@ -28,6 +29,7 @@ def test_every_space_of_the_project_goes_with_its_recipe(name: str) -> None:
     space = load_space(name, SPACES)
     recipe = Experiment.model_validate(load_recipe(space.recipe, RECIPES))
     require_sound(space, recipe)
+    require_buildable(space, recipe)
     assert space.about and all(each.help and each.unit for each in space.parameters.values())
 
 
@@ -76,7 +78,6 @@ def test_a_point_changes_what_it_names_and_nothing_else(base: Experiment) -> Non
         ("training__learning_rate", RATE | {"high": 2.0}, "learning_rate cannot be 2.0: .*less than 1"),
         ("training__epochs", {"type": "int", "low": 0, "high": 3}, "training.epochs cannot be 0"),
         ("training__decay", {"type": "choice", "choices": ["linear", "cosine"]}, "cannot be 'cosine'"),
-        ("model__options__adapter_kernel", {"type": "choice", "choices": [3, 4]}, "adapter_kernel cannot be 4"),
         ("distillation__kd_lambda", {"type": "float", "low": 0, "high": 1}, "no difference without a teacher"),
         ("dataset__phantom_seed", {"type": "int", "low": 1, "high": 3}, "cannot be swept: .* same data"),
         ("compute__workers", {"type": "int", "low": 1, "high": 3}, "`compute` changes no result"),
@@ -87,6 +88,12 @@ def test_what_the_experiment_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(SpaceError, match=message):
         require_sound(_space(**{name: parameter}), base)
+
+
+def test_values_that_no_model_can_be_built_with_are_refused(base: Experiment) -> None:
+    space = _space(model__options__adapter_kernel={"type": "choice", "choices": [3, 4]})
+    with pytest.raises(SpaceError, match=r"adapter_kernel cannot be 4: .* has no centre"):
+        require_buildable(space, base)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from autosam_inference.bounds import SPACING_LIMITS_MM
 from autosam_inference.errors import UserError
 
 SUFFIXES = (".nii.gz", ".nii")
-SPACING_LIMITS_MM = (0.1, 20.0)
 MOST_VOXELS = 2**31
 
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError)

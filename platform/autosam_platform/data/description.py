@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from autosam_inference.bounds import Spacing
 from autosam_inference.card import LabelClass, Scaling
-from autosam_inference.errors import UserError
+from autosam_inference.errors import UserError, reasons
 
 Split = Literal["train", "val", "test"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -105,7 +106,7 @@ class DatasetDescription(_Frozen):
     layout: Literal["btcv", "decathlon", "ct_org", "pairs"]
     classes: tuple[LabelClass, ...]
     split: Annotated[InOrder | ByList | EveryCase, Field(discriminator="rule")]
-    spacing_xyz: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    spacing_xyz: tuple[Spacing, Spacing, Spacing]
     hu_window: tuple[int, int]
     scaling: Scaling
     augmentation: Augmentation
@@ -192,7 +193,7 @@ def load_description(name_or_path: str | Path) -> DatasetDescription:
     try:
         return DatasetDescription.model_validate(_read(path))
     except ValidationError as error:
-        problems = "; ".join(_in_words(dict(each)) for each in error.errors())
+        problems = "; ".join(reasons(error))
         raise DescriptionError(f"{path} is not a valid dataset description: {problems}") from None
 
 
@@ -224,9 +225,3 @@ def _read(path: Path) -> dict[str, Any]:
     if base not in description_names():
         raise DescriptionError(f"{path} extends '{base}', which is not one of {', '.join(description_names())}")
     return _read(_FOLDER / f"{base}.yaml") | fields
-
-
-def _in_words(problem: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

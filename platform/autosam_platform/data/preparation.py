@@ -7,15 +7,15 @@ case carries a hash of its own files too, so a changed file is prepared again an
 import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from autosam_inference.bounds import Spacing
 from autosam_inference.files import content_hash, remove_leftovers, write_text
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import to_window
-from autosam_inference.scans.nifti import SPACING_LIMITS_MM, ScanError, open_nifti
+from autosam_inference.scans.nifti import ScanError, open_nifti
 from autosam_inference.scans.resampling import Kind, resample
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
@@ -42,7 +42,6 @@ __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset
 
 VERSION = 1  # raise it whenever the same raw files would give other prepared ones
 
-_Spacing = Annotated[float, Field(ge=SPACING_LIMITS_MM[0], le=SPACING_LIMITS_MM[1])]
 _BYTES_A_VOXEL = 20  # measured: the image as float32, twice while it is resampled, and its label
 _BYTES_A_TASK = 500 * 2**20  # the process itself: interpreter and libraries
 
@@ -52,7 +51,7 @@ class Preparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    spacing_xyz: tuple[_Spacing, _Spacing, _Spacing] | None = None
+    spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
     """Voxel spacing in mm; the description's where none is given."""
 
 

@@ -10,7 +10,7 @@ from autosam_platform.pipeline.steps import evaluated, prepared_dataset
 from autosam_platform.tuning.report import write_report
 from autosam_platform.tuning.run import run_sweep
 from autosam_platform.tuning.space import Space
-from autosam_platform.tuning.sweep import Sweep
+from autosam_platform.tuning.sweep import Sweep, require_buildable
 from autosam_platform.workspace import workspace
 
 _TEACHER = "distillation.teacher"
@@ -36,7 +36,11 @@ def sweep(
         recipes: folder in which a teacher may be named by the recipe that trains it.
         trials, grid, seed: see ``tuning.sweep.Sweep``.
         concurrent, disk_gb: see ``tuning.run.run_sweep``.
+
+    Raises:
+        SpaceError: a model cannot be built with a value of the space; said before anything is made for it.
     """
+    require_buildable(space, base)
     if _TEACHER in space.parameters:  # the recipe's own is not asked
         base = space.experiment(base, {_TEACHER: space.parameters[_TEACHER].examples()[0]})
     dataset = prepared_dataset(base.dataset)

@@ -17,10 +17,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field, ValidationError, model_validator
 
+from autosam_inference.errors import reasons
 from autosam_models import find_model
-from autosam_platform.command_line import explain, load_recipe
+from autosam_platform.command_line import load_recipe
 from autosam_platform.experiment import ConfigError, Experiment, Section
-from autosam_platform.training.size import count_parameters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every trial, and so do we
 
@@ -202,7 +202,7 @@ class Space(Section):
                 try:
                     yield name, value, self.experiment(base, {name: value})
                 except ValidationError as error:
-                    raise SpaceError(f"{name} cannot be {value!r}: {explain(error)}") from error
+                    raise SpaceError(f"{name} cannot be {value!r}: {'; '.join(reasons(error))}") from error
 
 
 def load_space(name: str, folder: Path) -> Space:
@@ -214,7 +214,7 @@ def load_space(name: str, folder: Path) -> Space:
     try:
         return Space.model_validate(load_recipe(name, folder, kind="space"))
     except ValidationError as error:
-        problems = "\n".join(f"  {_place(each['loc'])}: {_message(each)}" for each in error.errors())
+        problems = "\n".join(f"  {each}" for each in reasons(error))
         raise SpaceError(f"the space {name} cannot be used:\n{problems}") from error
     except ConfigError as error:
         raise SpaceError(str(error)) from error
@@ -223,16 +223,13 @@ def load_space(name: str, folder: Path) -> Space:
 def require_sound(space: Space, base: Experiment) -> None:
     """Refuse a space with settings that ``base`` has not, that would make no difference, or with values it cannot have.
 
+    Whether the models can be built takes torch, and is seen when the sweep starts: ``sweep.require_buildable``.
+
     Raises:
         SpaceError: names the setting, and what it could be.
     """
     _require_known(space, base)
-    for name, value, experiment in space.examples(base):
-        try:
-            if name.startswith("model."):
-                count_parameters(experiment, num_classes=2)
-        except (ValueError, TypeError) as error:
-            raise SpaceError(f"{name} cannot be {value!r}: {error}") from error
+    list(space.examples(base))  # each is made, or refused
 
 
 def _require_known(space: Space, base: Experiment) -> None:
@@ -260,12 +257,3 @@ def _names(base: Experiment) -> list[str]:
 
 def _named(choice: Any) -> Scalar:
     return json.dumps(choice) if isinstance(choice, list) else choice
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
-
-
-def _message(problem: Any) -> str:
-    given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
-    return problem["msg"].removeprefix("Value error, ") + given

@@ -10,7 +10,8 @@ from autosam_inference.card import files_hash
 from autosam_inference.files import content_hash
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import ConfigError, Experiment
-from autosam_platform.tuning.space import Point, Space
+from autosam_platform.training.size import ModelSettingsError, count_parameters
+from autosam_platform.tuning.space import Point, Space, SpaceError
 
 _VERSION = 1  # raise it whenever the same sweep would make other trials
 
@@ -72,3 +73,17 @@ class Sweep:
     def folder(self) -> Path:
         """Where the sweep keeps what it knows."""
         return self.workspace / "sweeps" / self.name
+
+
+def require_buildable(space: Space, base: Experiment) -> None:
+    """Refuse a space with values that no model can be built with; nothing is allocated.
+
+    Raises:
+        SpaceError: names the setting, and the model's own reason.
+    """
+    for name, value, experiment in space.examples(base):
+        try:
+            if name.startswith("model."):
+                count_parameters(experiment, num_classes=2)
+        except (ModelSettingsError, TypeError) as error:
+            raise SpaceError(f"{name} cannot be {value!r}: {error}") from error

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ray.tune.experiment import Trial as TuneTrial
 
 from autosam_inference.card import CARD
-from autosam_platform.command_line import explain
+from autosam_inference.errors import reasons
 from autosam_platform.tracking.reading import PARENT, flatten
 from autosam_platform.tracking.writing import open_run, tag_run
 from autosam_platform.tuning.ledger import Ledger, Trial
@@ -157,6 +157,6 @@ def _cause(trial: TuneTrial) -> Exception:
 def _reason(error: Exception) -> str:
     """The first line of what went wrong; Ray's own reasons go on with a trace."""
     if isinstance(error, ValidationError):
-        return explain(error)[:_LONGEST_REASON]
+        return "; ".join(reasons(error))[:_LONGEST_REASON]
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text[:_LONGEST_REASON]

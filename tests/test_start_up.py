@@ -1,0 +1,61 @@
+"""What a job is asked before it works, it answers without what takes seconds to import."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "ray", "monai")
+
+# Every job in turn, in one fresh process: what any of them imports stays in sys.modules, and is blamed on the first.
+PROGRAM = """
+import contextlib, io, json, runpy, sys
+sys.path.insert(0, "jobs")
+questions, heavy = json.loads(sys.argv[1])
+answers = []
+for question in questions:
+    sys.argv = [f"jobs/{question[0]}.py", *question[1:]]
+    said, status = io.StringIO(), None
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    answers.append([status, said.getvalue(), [name for name in heavy if name in sys.modules]])
+print(json.dumps(answers))
+"""
+
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if not path.stem.startswith("_"))
+FURTHER = [("sweep", "--space", "adapter", "--trials", "3"), ("train_baseline", "--model", "unetr", "--recipe", "demo")]
+QUESTIONS = [
+    (*job, question)
+    for job in [*((name,) for name in JOBS), *FURTHER]
+    for question in ("--help", "--check", "--schema")
+]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], tuple[int, str, list[str]]]:
+    """Exit status, text and heavy modules of every question."""
+    environment = {"PATH": "/usr/bin:/bin", "AUTOSAM_WORKSPACE": str(tmp_path_factory.mktemp("workspace"))}
+    command = [sys.executable, "-c", PROGRAM, json.dumps([QUESTIONS, HEAVY])]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(QUESTIONS, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_a_job_answers_without_torch_ray_or_monai(
+    answers: dict[tuple[str, ...], tuple[int, str, list[str]]], question: tuple[str, ...]
+) -> None:
+    status, said, heavy = answers[question]
+    assert status == 0, said
+    assert not heavy
+    assert said.strip()
+
+
+def test_every_job_is_asked() -> None:
+    assert {"train_teacher", "train_baseline", "distill_student", "sweep", "evaluate", "predict"} <= set(JOBS)
