@@ -33,7 +33,7 @@ def stem(path: Path) -> str:
 def open_nifti(path: Path) -> nib.Nifti1Image:
     """Open the file and check its header; the voxels stay on disk.
 
-    The image has three axes, or a fourth one of length 1 (see ``frames``).
+    The image has three axes, or a fourth one of length 1.
 
     Raises:
         ScanError: no such file, not NIfTI, truncated in the header, not one 3D volume, voxel size zero,
@@ -75,11 +75,6 @@ def read_voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
         raise ScanError(f"{path} holds {array.dtype} voxels, not plain numbers: export one grey volume.")
     array = array.reshape(array.shape[:3])
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else np.asarray(array)
-
-
-def frames(image: nib.Nifti1Image) -> int:
-    """Length of the axes beyond the third."""
-    return math.prod(image.shape[3:])
 
 
 def _one_line(error: Exception) -> str:
