@@ -1,11 +1,12 @@
 """Measure ours against the plain way, in one process on the same input: seconds, peak memory, difference.
 
-python jobs/benchmark.py teacher                  the model as published, forward and a training step (128³, ViT-B)
-python jobs/benchmark.py window                   a whole scan, against MONAI's sliding window and torch's interpolation
-python jobs/benchmark.py metrics                  Dice, NSD and HD95, against DeepMind's surface-distance
-python jobs/benchmark.py loader                   training patches, against MONAI's transforms on arrays in memory
-python jobs/benchmark.py distillation [--run N]   a student's step with a stored teacher, with an online one, with none
-python jobs/benchmark.py overlap [--run NAME]     a run's test cases with overlaps from 0 to the paper's 0.75
+Examples:
+    python jobs/benchmark.py teacher              the model as published, forward and a training step (128³, ViT-B)
+    python jobs/benchmark.py window               a whole scan, against MONAI's sliding window and torch's interpolation
+    python jobs/benchmark.py metrics              Dice, NSD and HD95, against DeepMind's surface-distance
+    python jobs/benchmark.py loader               training patches, against MONAI's transforms on arrays in memory
+    python jobs/benchmark.py distillation --run N a student's step with a stored teacher, an online one, and none
+    python jobs/benchmark.py overlap --run NAME   a run's test cases with overlaps from 0 to the paper's 0.75
 
 The plain ways are those that the tests compare with (tests/reference). Figures that matter are in docs/benchmarks.md.
 """

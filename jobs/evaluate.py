@@ -1,7 +1,8 @@
 """Evaluate a finished run: Dice and NSD per case and organ on each scan's own grid, as tables, pictures and label maps.
 
-python jobs/evaluate.py                                       the newest run, its test cases; else the demo
-python jobs/evaluate.py --run btcv-1a2b3c4d --split val
+Examples:
+    python jobs/evaluate.py                                       the newest run, its test cases; else the demo
+    python jobs/evaluate.py --run btcv-1a2b3c4d --split val
 """
 
 import sys

@@ -1,8 +1,9 @@
 """Segment a scan: a label map on the scan's own grid, with names and colours, and a picture of it.
 
-python jobs/predict.py --input SCAN.nii.gz
-python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
-python jobs/predict.py                                        a phantom that the demo was not trained on
+Examples:
+    python jobs/predict.py --input SCAN.nii.gz
+    python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
+    python jobs/predict.py                                        a phantom that the demo was not trained on
 """
 
 import sys
