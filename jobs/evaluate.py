@@ -38,7 +38,7 @@ def main() -> None:
 def _evaluate(job: EvaluateJob) -> Outcome:
     from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
 
-    if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
+    if len(sys.argv) == 1 and not any((workspace().folder / "runs").glob("*/model/model.json")):
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)
     experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
