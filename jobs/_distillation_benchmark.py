@@ -36,7 +36,7 @@ def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
     teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
-    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
+    return _rows(experiment, prepared, teacher, workspace().folder, device, repeats)
 
 
 def of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:

@@ -1,11 +1,12 @@
 """Measure ours against the plain way, in one process on the same input: seconds, peak memory, difference.
 
-python jobs/benchmark.py teacher                  the model as published, forward and a training step (128³, ViT-B)
-python jobs/benchmark.py window                   a whole scan, against MONAI's sliding window and torch's interpolation
-python jobs/benchmark.py metrics                  Dice, NSD and HD95, against DeepMind's surface-distance
-python jobs/benchmark.py loader                   training patches, against MONAI's transforms on arrays in memory
-python jobs/benchmark.py distillation [--run N]   a student's step with a stored teacher, with an online one, with none
-python jobs/benchmark.py overlap [--run NAME]     a run's test cases with overlaps from 0 to the paper's 0.75
+Examples:
+    python jobs/benchmark.py teacher              the model as published, forward and a training step (128³, ViT-B)
+    python jobs/benchmark.py window               a whole scan, against MONAI's sliding window and torch's interpolation
+    python jobs/benchmark.py metrics              Dice, NSD and HD95, against DeepMind's surface-distance
+    python jobs/benchmark.py loader               training patches, against MONAI's transforms on arrays in memory
+    python jobs/benchmark.py distillation --run N a student's step with a stored teacher, an online one, and none
+    python jobs/benchmark.py overlap --run NAME   a run's test cases with overlaps from 0 to the paper's 0.75
 
 The plain ways are those that the tests compare with (tests/reference). Figures that matter are in docs/benchmarks.md.
 """
@@ -74,7 +75,7 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
     named = job.device or ("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device("cpu" if job.suite in ("metrics", "loader") else named)
     print(machine(device), flush=True)
-    place = workspace() / "benchmarks" / f"{job.suite}-{device.type}.json"
+    place = workspace().folder / "benchmarks" / f"{job.suite}-{device.type}.json"
     suites: dict[str, Callable[[], list[Row]]] = {
         "teacher": lambda: teacher(job.model, job.patch or 128, job.step_patch, device, job.repeats),
         "window": lambda: window(job.size_DHW, job.patch or 64, job.overlap, device, job.repeats),

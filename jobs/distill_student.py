@@ -1,27 +1,33 @@
 """Distil a teacher into a student: the teacher's probabilities once, the student, its twin without a teacher, a report.
 
-python jobs/distill_student.py                                the embedded demo: its teacher into SwinUNETR-Tiny
-python jobs/distill_student.py --recipe btcv --dataset.root FOLDER --teacher btcv-1a2b3c4d --student swin_unetr_small
-
---student NAME is a model of `python -m autosam_models`; it takes the place of the recipe's model and its options.
---teacher is a finished run by its name or folder, a model's folder, or the recipe that trains it.
---kd-lambda is the weight of the labels (Eq. 2 of the paper): 1 is training without a teacher, 0 the teacher alone.
+Examples:
+    python jobs/distill_student.py                                the embedded demo: its teacher into SwinUNETR-Tiny
+    python jobs/distill_student.py --teacher btcv-1a2b3c4d --student swin_unetr_small --recipe btcv --dataset.root DATA
 """
 
-import argparse
 import sys
+from typing import Annotated
 
+import tyro
 from _roots import RECIPES
+from pydantic import Field
 
-from autosam_platform.command_line import Job, parse_job
+from autosam_models import model_names
+from autosam_platform.command_line import Job, parse_kind_of_job
 from autosam_platform.pipeline.ending import Outcome, run_job
 
 
+class DistillJob(Job):
+    """An experiment whose student is chosen by its name."""
+
+    recipe: str = "distill"
+    """A recipe in jobs/recipes by its name (distill, demo, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
+    network: Annotated[str, tyro.conf.arg(name="student"), Field(examples=model_names())] = "swin_unetr_tiny"
+    """A model of `python -m autosam_models`; it takes the place of the recipe's model and its options."""
+
+
 def main() -> None:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--student", default="swin_unetr_tiny")
-    told, rest = first.parse_known_args(sys.argv[1:])
-    job = parse_job(rest, RECIPES, description=__doc__, recipe="distill", model=told.student)
+    job = parse_kind_of_job(DistillJob, sys.argv[1:], RECIPES, description=__doc__, network="--student")
     job.end_if_checked()
     run_job(lambda: _distil(job), job)
 

@@ -1,7 +1,8 @@
 """Check and prepare a data set: one verdict per case (ok, fixed, rejected, with the reason), then the patch store.
 
-python jobs/prepare.py                                        the phantoms of the demo
-python jobs/prepare.py --recipe btcv --dataset.root FOLDER
+Examples:
+    python jobs/prepare.py                                        the phantoms of the demo
+    python jobs/prepare.py --recipe btcv --dataset.root FOLDER
 """
 
 import sys

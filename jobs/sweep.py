@@ -1,13 +1,13 @@
 """Sweep settings of an experiment: make a run for each point of a space, compare them by their validation Dice.
 
-python jobs/sweep.py                                          the paper's grid over λ, at demo size
-python jobs/sweep.py --space adapter --trials 10              accuracy against the adapters' parameters
-python jobs/sweep.py --space FILE --recipe btcv --dataset.root FOLDER --training.epochs 50
+Examples:
+    python jobs/sweep.py                                          the paper's grid over λ, at demo size
+    python jobs/sweep.py --space adapter --trials 10              accuracy against the adapters' parameters
+    python jobs/sweep.py --space FILE --recipe btcv --dataset.root FOLDER --training.epochs 50
 
 A space is a YAML file: jobs/spaces has examples. Trials that have ended stay, interrupted ones continue.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from typing import Annotated
 from _roots import RECIPES, SPACES
 from pydantic import Field
 
-from autosam_platform.command_line import Job, parse_kind_of_job
+from autosam_platform.command_line import Job, parse_kind_of_job, told_first
 from autosam_platform.experiment import ConfigError, Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
@@ -42,9 +42,7 @@ class SweepJob(Job):
 
 def main() -> None:
     arguments = sys.argv[1:] or ["--grid"]
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--space", default=SweepJob.model_fields["space"].default)
-    name = first.parse_known_args(arguments)[0].space
+    name = told_first(arguments, "--space", SweepJob.model_fields["space"].default)
     try:
         space = load_space(name, SPACES)
         job = parse_kind_of_job(SweepJob, arguments, RECIPES, description=__doc__, recipe=space.recipe)

@@ -1,8 +1,9 @@
 """Train a teacher: prepare its data, fit it on Ray Train, evaluate it on the test cases.
 
-python jobs/train_teacher.py                                  the embedded demo
-python jobs/train_teacher.py --recipe btcv --dataset.root FOLDER --model.checkpoint sam_vit_b_01ec64.pth
-ray job submit -- python jobs/train_teacher.py                the same on a cluster
+Examples:
+    python jobs/train_teacher.py                                  the embedded demo
+    python jobs/train_teacher.py --recipe btcv --dataset.root FOLDER --model.checkpoint sam_vit_b_01ec64.pth
+    ray job submit -- python jobs/train_teacher.py                the same on a cluster
 """
 
 import sys

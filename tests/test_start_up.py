@@ -1,5 +1,6 @@
 """What a job is asked before it works, it answers without what takes seconds to import."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -55,6 +56,15 @@ def test_a_job_answers_without_torch_ray_or_monai(
     assert status == 0, said
     assert not heavy
     assert said.strip()
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_examples_in_help_keep_their_lines(
+    answers: dict[tuple[str, ...], tuple[int, str, list[str]]], name: str
+) -> None:
+    told = ast.get_docstring(ast.parse((ROOT / "jobs" / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    examples = [line for line in told.splitlines() if f"jobs/{name}.py" in line]
+    assert examples and set(examples) <= set(answers[name, "--help"][1].splitlines())
 
 
 def test_every_job_is_asked() -> None:

@@ -43,22 +43,21 @@ def _picks(kind: JobKind) -> list[str]:
         words += ["--recipe", str(allowed_path(file)) if file else recipe]
     if kind.network:
         with places[2]:
-            words += [kind.network, chosen("network", _networks())]
+            words += [kind.network, chosen("network", _networks(kind))]
     return words
 
 
-def _networks() -> list[str]:
-    """Every registered network, the smallest student first, as the jobs have it."""
-    known = asked_schema(KINDS["train_teacher"], [])["schema"]["$defs"]["ModelSection"]["properties"]["name"][
-        "examples"
-    ]
-    return sorted(known, key=lambda name: (name != "swin_unetr_tiny", name.startswith("autosam"), name))
+def _networks(kind: JobKind) -> list[str]:
+    """The networks that a job takes, its own choice first, teachers last."""
+    told = asked_schema(kind, [])
+    known, first = told["schema"]["properties"]["network"]["examples"], told["values"]["network"]
+    return sorted(known, key=lambda name: (name != first, name.startswith("autosam"), name))
 
 
 def _known(kind: JobKind, picks: list[str]) -> list[Setting]:
     """The settings that the form shows: what was chosen before it is not among them."""
     told = asked_schema(kind, picks)
-    before = {word.removeprefix("--") for word in picks[::2]} | ({"model.name"} if kind.network else set())
+    before = {word.removeprefix("--") for word in picks[::2]} | ({"model.name", "network"} if kind.network else set())
     return [
         _with_examples(setting)
         for setting in forms.settings(told["schema"], told["values"])

@@ -11,6 +11,7 @@ import tyro
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from autosam_inference.errors import reasons
 from autosam_platform.experiment import ConfigError, Experiment, Section
 
 T = TypeVar("T", bound=BaseModel)
@@ -73,19 +74,13 @@ def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]
     return content
 
 
-def parse_job(
-    arguments: Sequence[str], recipes: Path, *, description: str, recipe: str = "demo", model: str | None = None
-) -> Job:
+def parse_job(arguments: Sequence[str], recipes: Path, *, description: str) -> Job:
     """The recipe that ``--recipe`` names, with the command line over it.
-
-    Args:
-        recipe: the one that is taken where the command line names none.
-        model: a model in place of the recipe's own, whose options and checkpoint go with it.
 
     Raises:
         SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed.
     """
-    return parse_kind_of_job(Job, arguments, recipes, description=description, recipe=recipe, model=model)
+    return parse_kind_of_job(Job, arguments, recipes, description=description)
 
 
 def parse_kind_of_job(
@@ -94,29 +89,49 @@ def parse_kind_of_job(
     recipes: Path,
     *,
     description: str,
-    recipe: str = "demo",
-    model: str | None = None,
+    recipe: str | None = None,
+    network: str | None = None,
 ) -> J:
-    """The same for a job with settings of its own."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--recipe", default=recipe)
-    recipe = first.parse_known_args(arguments)[0].recipe
+    """The same for a job with settings of its own.
+
+    Args:
+        recipe: the one that is taken where the command line names none; the job's own where none is given.
+        network: the flag of the job's setting ``network``, where it has one: the name of a model that takes the place
+            of the recipe's, whose options and checkpoint go with it.
+    """
+    name = told_first(arguments, "--recipe", recipe or kind.model_fields["recipe"].default)
     try:
-        defaults = load_recipe(recipe, recipes) | {"recipe": recipe}
+        values = load_recipe(name, recipes) | {"recipe": name}
+        if network is not None:
+            own = values.get("network", kind.model_fields["network"].default)
+            values = _with_network(values, told_first(arguments, network, own))
+        job = parse(kind, arguments, description=description, defaults=values)
+        job.require_files()
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
-    if model is not None and isinstance(defaults.get("model", {}), dict):
-        defaults = _with_model(defaults, model)
-    return parse(kind, arguments, description=description, defaults=defaults)
+    return job
 
 
-def _with_model(recipe: dict[str, Any], name: str) -> dict[str, Any]:
-    section = dict(recipe.get("model", {}))
-    if section.get("name") == name:
-        return recipe
-    kept = {key: value for key, value in section.items() if key not in ("options", "checkpoint")}
-    return recipe | {"name": f"{recipe.get('name', 'autosam')}-{name}", "model": kept | {"name": name}}
+def told_first(arguments: Sequence[str], flag: str, otherwise: str) -> str:
+    """A setting that is read ahead of all the others, since their defaults depend on it; ``otherwise`` if not told."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument(flag, dest="told", default=otherwise)
+    try:
+        return str(first.parse_known_args(arguments)[0].told)
+    except argparse.ArgumentError:  # it has no value, which is refused when all the settings are read
+        return otherwise
+
+
+def _with_network(recipe: dict[str, Any], name: str) -> dict[str, Any]:
+    """The recipe with another model, which has neither the options of the recipe's own nor its checkpoint."""
+    section = recipe.get("model", {})
+    if not isinstance(section, dict):
+        return recipe  # which is refused for it when all of it is read
+    if section.get("name") != name:
+        kept = {key: value for key, value in section.items() if key not in ("options", "checkpoint")}
+        recipe = recipe | {"name": f"{recipe.get('name', 'autosam')}-{name}", "model": kept | {"name": name}}
+    return recipe | {"network": name}
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults: dict[str, Any] | None = None) -> T:
@@ -133,7 +148,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults
             raise SystemExit(0)
         return tyro.cli(kind, default=start, args=list(arguments), description=description)
     except ValidationError as error:
-        print(explain(error), file=sys.stderr)
+        print("\n".join(reasons(error, flags=True)), file=sys.stderr)
     except ConfigError as error:
         print(error, file=sys.stderr)
     raise SystemExit(2)
@@ -173,16 +188,3 @@ def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) ->
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ConfigError(f"{prefix}{name}: {reason} (given: {value!r})") from error
-
-
-def explain(error: ValidationError) -> str:
-    """One line per wrong setting: its name as on the command line, the reason, the value given."""
-    lines = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
-        given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message, given = "there is no such setting; --help lists them", ""
-        lines.append(f"--{name}: {message}{given}")
-    return "\n".join(lines)

@@ -4,19 +4,37 @@ Defaults are the paper's (PAPER.md Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of wh
 batch 1 per GPU, sliding window with overlap 0.75).
 """
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.card import MODEL_FILES
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_models import find_model, model_names
+from autosam_models.sam_file import require_sam_file
+
+IDENTITY = 2
+"""What a run's name is made by. Raise it when a default changes, or a setting goes or comes to mean something else:
+runs are named by what differs from the defaults. A new setting whose default is what was done before changes no name.
+"""
+
+
+def _absolute(path: Path) -> Path:
+    """Workers and later commands run in other folders."""
+    return path.expanduser().absolute()
+
+
+def _name_or_absolute(name: str) -> str:
+    return str(_absolute(Path(name))) if Path(name).suffix in (".yaml", ".yml") else name
+
 
 Positive = Annotated[int, Field(gt=0)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
@@ -35,9 +53,9 @@ class Section(BaseModel):
 class DatasetSection(Section):
     """What is trained on."""
 
-    name: str = "phantom"
+    name: Annotated[str, AfterValidator(_name_or_absolute)] = "phantom"
     """A description that comes with the project (phantom, btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
-    root: Path | None = None
+    root: AbsolutePath | None = None
     """Folder of the raw scans; the phantom is made where none is given."""
     phantom_seed: int = 1
     """Seed of the phantoms."""
@@ -58,7 +76,7 @@ class ModelSection(Section):
 
     name: str = Field(default="autosam_vit_b", examples=model_names())
     """A registered model: `python -m autosam_models` lists them."""
-    checkpoint: Path | None = None
+    checkpoint: AbsolutePath | None = None
     """SAM's own .pth file to start from; without one everything trains from random weights."""
     patch_DHW: tuple[Positive, Positive, Positive] = (128, 128, 128)
     """Voxels of a patch: depth, height, width."""
@@ -212,27 +230,67 @@ class Experiment(Section):
         given = self.distillation.teacher_overlap
         return self.inference.overlap if given is None else given
 
+    def require_files(self) -> None:
+        """Refuse a checkpoint that is not there: for who is about to train, since a run's record may outlive its files.
+
+        Raises:
+            ConfigError: names the file, and where to get one.
+        """
+        if self.model.checkpoint is not None:
+            try:
+                require_sam_file(self.model.checkpoint)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"--model.checkpoint: {error}") from error
+
     def run_id(self, data_fingerprint: str) -> str:
         """Name of the run: the experiment's name and a hash of all that decides its result.
 
-        The global batch decides it, and how many workers share it does not (beyond rounding). A teacher counts by its
-        files; where it has no influence, the run is the one without a teacher.
-        """
-        settings = self.model_dump(mode="json", exclude={"compute", "name"})
-        settings["dataset"].pop("root"), settings["dataset"].pop("allow_rejected")
-        settings["training"].pop("loader_workers")
-        settings["training"]["batch"] *= self.compute.workers
-        checkpoint = self.model.checkpoint if self.model.checkpoint else ""
-        return f"{self.name}-{content_hash(settings, checkpoint, data_fingerprint, *self._teacher(settings))[:8]}"
+        That is what differs from the defaults, ``IDENTITY``, the bytes of SAM's checkpoint and the data. The global
+        batch decides it, and how many workers share it does not (beyond rounding). A teacher counts by its files; where
+        it has no influence, the run is the one without a teacher.
 
-    def _teacher(self, settings: dict[str, Any]) -> list[Path]:
-        """The teacher's files; what is said of it and has no influence is taken out of ``settings``."""
-        section = settings.pop("distillation")
+        Args:
+            data_fingerprint: hash of the prepared cases, and of all in their description that decides a training.
+        """
+        start = _file_hash(self.model.checkpoint) if self.model.checkpoint else ""
+        teacher = [_file_hash(path) for path in self._files_of_teacher()]
+        return f"{self.name}-{content_hash(IDENTITY, self._decisive(), start, teacher, data_fingerprint)[:8]}"
+
+    def _decisive(self) -> dict[str, Any]:
+        """By dotted names, what decides the result beside data and files, as far as it differs from the defaults."""
+        sections = {name for name, value in self if isinstance(value, Section)} - {"dataset", "compute"}
+        changed = self.model_dump(mode="json", include=sections, exclude_defaults=True)
+        names = {f"{part}.{name}": value for part, values in changed.items() for name, value in values.items()}
+        for name in ("model.checkpoint", "training.loader_workers", *self._without_influence()):
+            names.pop(name, None)
+        built_in = find_model(self.model.name).defaults
+        options = names.pop("model.options", {})
+        names["model.options"] = {name: value for name, value in options.items() if built_in.get(name) != value}
+        names["training.batch"] = self.training.batch * self.compute.workers
+        if self.distils:
+            names["distillation.teacher_overlap"] = self.teacher_overlap
+        return names
+
+    def _without_influence(self) -> list[str]:
+        """What of the distillation makes no difference here."""
+        section = self.distillation
+        names = ["teacher"] if self.distils else list(type(section).model_fields)
+        if section.loss != "kl":
+            names.append("temperature")
+        return [f"distillation.{name}" for name in names]
+
+    def _files_of_teacher(self) -> list[Path]:
         if self.distillation.teacher is None or not self.distils:
             return []
-        section.pop("teacher")
-        section["teacher_overlap"] = self.teacher_overlap
-        if self.distillation.loss != "kl":
-            section.pop("temperature")
-        settings["distillation"] = section
         return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
+
+
+def _file_hash(path: Path) -> str:
+    status = path.stat()
+    return _known_hash(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def _known_hash(path: Path, *_: int) -> str:
+    """Hash of a file that has not changed since; a job asks for its run's name several times, and weights are large."""
+    return content_hash(path)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.sam_file import WHERE, require_sam_file
 from autosam_models.teacher.encoder import Block, ImageEncoder
 
 PREFIX = "image_encoder."
-WHERE = "Download sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or sam_vit_h_4b8939.pth from SAM's own release."
 DROPPED = {
     "image_encoder.neck.": "the necks are 3D convolutions trained from scratch (Sec. 3.2)",
     "prompt_encoder.": "the auto prompt generator takes its place (Sec. 3.3)",
@@ -77,8 +77,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError, ValueError: see ``load_sam``.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no SAM checkpoint here. {WHERE}")
+    require_sam_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -14,8 +14,8 @@ from nibabel.wrapstruct import WrapStructError
 
 from autosam_inference.bounds import SPACING_LIMITS_MM
 from autosam_inference.errors import UserError
+from autosam_inference.scans.names import SUFFIXES
 
-SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS = 2**31
 
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError)
@@ -23,11 +23,6 @@ _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFErr
 
 class ScanError(UserError):
     """A scan that cannot be used; the message names the file, what is wrong and what to do."""
-
-
-def stem(path: Path) -> str:
-    """The file's name without ``.nii`` or ``.nii.gz``."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autosam_inference.errors import UserError
-from autosam_inference.scans.nifti import SUFFIXES, stem
+from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.data.description import DatasetDescription, FilePattern, InOrder, Split
 
 # Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.

@@ -227,9 +227,11 @@ def require_sound(space: Space, base: Experiment) -> None:
 
     Raises:
         SpaceError: names the setting, and what it could be.
+        ConfigError: a checkpoint is not there.
     """
     _require_known(space, base)
-    list(space.examples(base))  # each is made, or refused
+    for _, _, experiment in space.examples(base):
+        experiment.require_files()
 
 
 def _require_known(space: Space, base: Experiment) -> None:

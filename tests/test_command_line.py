@@ -1,18 +1,37 @@
-"""The experiment description: what it refuses, how a recipe and a command line fill it, what names a run."""
+"""How recipes and command lines fill a description, and what they refuse."""
 
 import json
+import re
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import torch
+import tyro
 
-from autosam_platform.command_line import load_recipe, parse_job
-from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.command_line import Job, load_recipe, parse_job, parse_kind_of_job, told_first
+from autosam_platform.experiment import ConfigError
 
 RECIPES = Path(__file__).parent.parent / "jobs" / "recipes"
 
 
-def _job(*arguments: str):
+class _NetworkJob(Job):
+    network: Annotated[str, tyro.conf.arg(name="model")] = "swin_unetr_tiny"
+    """Which network."""
+
+
+def _job(*arguments: str) -> Job:
     return parse_job(arguments, RECIPES, description="test")
+
+
+def _network_job(*arguments: str) -> _NetworkJob:
+    return parse_kind_of_job(_NetworkJob, arguments, RECIPES, description="test", network="--model")
+
+
+def _said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without the frame and the line breaks of the terminal."""
+    captured = capsys.readouterr()
+    return " ".join((captured.err + captured.out).replace("│", " ").split())
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -58,10 +77,8 @@ def test_what_cannot_be_run_is_refused_with_a_remedy(
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         _job(*arguments)
-    captured = capsys.readouterr()
-    unwrapped = " ".join((captured.err + captured.out).replace("│", " ").split())
     assert stopped.value.code == 2
-    assert message in unwrapped
+    assert message in _said(capsys)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +97,6 @@ def test_a_wrong_recipe_is_refused_with_its_place(
     recipe.write_text(text)
     with pytest.raises(SystemExit):
         _job("--recipe", str(recipe))
-    import re
-
     assert re.search(message, capsys.readouterr().err)
 
 
@@ -90,32 +105,37 @@ def test_load_recipe_names_what_there_is() -> None:
         load_recipe("dem", RECIPES)
 
 
-def test_a_run_is_named_by_what_decides_its_result() -> None:
-    base = _job().experiment()
-    name = base.run_id("data")
-    assert name.startswith("demo-") and base.run_id("data") == name
-    assert base.run_id("other data") != name
-    assert _job("--training.seed", "1").experiment().run_id("data") != name
-    assert _job("--compute.max-failures", "9").experiment().run_id("data") == name
-    assert _job("--training.loader-workers", "3").experiment().run_id("data") == name
-
-
-def test_workers_that_share_the_same_global_batch_are_the_same_run() -> None:
-    one = _job("--training.batch", "4").experiment()
-    two = _job("--training.batch", "2", "--compute.workers", "2").experiment()
-    assert one.run_id("data") == two.run_id("data")
-
-
-def test_a_stored_description_is_read_back_whole() -> None:
-    experiment = _job().experiment()
-    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
-
-
 def test_another_model_takes_the_place_of_the_recipes_and_of_its_options() -> None:
-    job = parse_job((), RECIPES, description="test", model="swin_unetr_tiny")
-    assert (job.name, job.model.name, job.model.options) == ("demo-swin_unetr_tiny", "swin_unetr_tiny", {})
-    assert job.model.patch_DHW == _job().model.patch_DHW and job.training == _job().training
-    assert parse_job((), RECIPES, description="test", model="autosam_demo") == _job()
+    for job in (_network_job(), _network_job("--model", "swin_unetr_tiny")):
+        assert (job.name, job.model.name, job.model.options) == ("demo-swin_unetr_tiny", "swin_unetr_tiny", {})
+        assert job.model.patch_DHW == _job().model.patch_DHW and job.training == _job().training
+    assert _network_job("--model", "autosam_demo").experiment() == _job().experiment()  # the recipe's own
+
+
+def test_a_network_and_the_section_of_its_settings_go_together() -> None:
+    job = _network_job("--model=nnunet", "--model.patch-DHW", "64", "32", "32")
+    assert (job.network, job.model.name, job.model.patch_DHW) == ("nnunet", "nnunet", (64, 32, 32))
+
+
+def test_resolved_settings_are_a_recipe_for_the_same(tmp_path: Path) -> None:
+    """What --check prints; the network in it is not replaced by the job's usual one."""
+    job, recipe = _network_job("--model", "nnunet"), tmp_path / "mine.yaml"
+    recipe.write_text(json.dumps(job.settings()))
+    assert _network_job("--recipe", str(recipe)).experiment() == job.experiment()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--recipe", "btcv"), "btcv"),
+        (("--recipe=btcv", "--json"), "btcv"),
+        (("--training.epochs", "3"), "demo"),
+        (("--recipes", "btcv"), "demo"),
+        (("--recipe",), "demo"),
+    ],
+)
+def test_a_setting_may_be_read_before_the_others(arguments: tuple[str, ...], told: str) -> None:
+    assert told_first(arguments, "--recipe", "demo") == told
 
 
 def test_what_can_be_set_is_told_as_json_before_the_command_line_is_complete(
@@ -138,42 +158,37 @@ def test_what_a_job_can_be_asked_is_in_its_help(capsys: pytest.CaptureFixture[st
 
 def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_job(("--model.checkpoint", "sam.pth"), RECIPES, description="test", model="nnunet")
-    captured = capsys.readouterr()
-    assert "nnunet cannot start from SAM's checkpoint" in " ".join(
-        (captured.err + captured.out).replace("│", " ").split()
-    )
+        _network_job("--model", "nnunet", "--model.checkpoint", "sam.pth")
+    assert "nnunet cannot start from SAM's checkpoint" in _said(capsys)
 
 
-def _teacher(folder: Path, weights: str = "w") -> str:
-    folder.mkdir()
-    (folder / "model.json").write_text("{}")
-    (folder / "model.safetensors").write_text(weights)
-    return str(folder)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "there is no SAM checkpoint here"), (b"not a checkpoint", "is no file of torch weights")],
+)
+def test_a_checkpoint_that_is_none_is_refused_at_once_with_where_there_are_some(
+    content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sam.pth"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit) as stopped:
+        _job("--model.checkpoint", str(path), "--check")
+    said = _said(capsys)
+    assert stopped.value.code == 2
+    assert f"--model.checkpoint: {path}: {message}" in said and "sam_vit_b_01ec64.pth" in said
 
 
-def test_without_a_teachers_influence_a_run_is_the_one_without_a_teacher(tmp_path: Path) -> None:
-    plain = _job().experiment()
-    teacher = _teacher(tmp_path / "a")
-    for flags in (("--kd-lambda", "0.2"), ("--kd-lambda", "1", "--teacher", teacher)):
-        experiment = _job(*flags).experiment()
-        assert not experiment.distils and experiment.run_id("data") == plain.run_id("data")
-    assert _job("--teacher", teacher).experiment().run_id("data") != plain.run_id("data")
-
-
-def test_a_teacher_counts_by_its_files_and_only_what_is_used_of_it(tmp_path: Path) -> None:
-    one, copy, other = (_teacher(tmp_path / name, weights) for name, weights in (("a", "w"), ("b", "w"), ("c", "x")))
-
-    def run_id(teacher: str, *flags: str) -> str:
-        return _job("--teacher", teacher, *flags).experiment().run_id("data")
-
-    assert run_id(one) == run_id(copy) != run_id(other)
-    assert run_id(one) == run_id(one, "--distillation.temperature", "5")  # the mean squared error has none
-    kinds = [(), ("--kd-lambda", "0.4"), ("--distillation.loss", "kl"), ("--distillation.teacher-overlap", "0.25")]
-    assert run_id(one) == run_id(one, "--distillation.teacher-overlap", "0.5")  # the demo is evaluated so
-    assert len({run_id(one, *flags) for flags in kinds}) == 4
-    softened = ("--distillation.loss", "kl", "--distillation.temperature", "5")
-    assert run_id(one, *softened) != run_id(one, "--distillation.loss", "kl")
+def test_paths_are_absolute_before_they_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"image_encoder.pos_embed": torch.zeros(1)}, "sam.pth")
+    flags = ("--model.checkpoint", "sam.pth", "--dataset.root", "raw", "--dataset.name", "mine.yaml")
+    experiment = _job(*flags).experiment()
+    assert experiment.model.checkpoint == tmp_path / "sam.pth"
+    assert experiment.dataset.root == tmp_path / "raw"
+    assert experiment.dataset.name == str(tmp_path / "mine.yaml")
+    assert _job("--dataset.root", "~/raw").dataset.root == Path.home() / "raw"
+    assert _job("--dataset.name", "btcv", "--dataset.root", "raw").dataset.name == "btcv"
 
 
 @pytest.mark.parametrize("weight", ["-0.1", "1.5", "nan"])
