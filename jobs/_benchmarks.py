@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import nibabel as nib
 import numpy as np
 import torch
-import yaml
 from _roots import ROOT
 from monai import transforms
 from monai.inferers import sliding_window_inference
@@ -108,7 +107,7 @@ def loader(patch: int) -> list[Row]:
         connect()
         scans_in_btcvs_layout(Path(folder) / "raw", 2, (200, 300, 300))
         description = load_description("btcv")
-        prepared = prepare(description, Path(folder) / "raw", Preparation(), Path(folder))
+        prepared = prepare(description, Path(folder) / "raw", Preparation(), Workspace(Path(folder)))
         patches = PatchDataset(prepared, (patch,) * 3, patches_per_case=128)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in a worker of a loader
@@ -125,17 +124,16 @@ def loader(patch: int) -> list[Row]:
     ]
 
 
-def overlaps(run: Path, picture: Path) -> list[Row]:
+def overlaps(run: RunFolder, picture: Path) -> list[Row]:
     """What overlap costs and brings: the run's test cases with each, against the paper's 0.75."""
-    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
-    dataset = prepared_dataset(experiment.dataset)
+    dataset = prepared_dataset(run.experiment.dataset)
     cases = split_cases(dataset, "test")
     if not cases:
         raise ConfigError(f"{dataset.name} has no test cases: name a run whose data has with --run")
     found = {}
     for overlap in _OVERLAPS:
-        folder = picture.parent / f"overlap-{run.name}" / f"{overlap:g}"
-        found[overlap] = evaluate_cases(run / "model", cases, dataset.description, folder, overlap=overlap)
+        folder = EvaluationFolder(picture.parent / f"overlap-{run.name}" / f"{overlap:g}", workspace())
+        found[overlap] = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
     paper = found[_OVERLAPS[-1]]
     save_overlap_picture(picture, found, f"{run.name}: {paper.n_cases} test cases of {dataset.name}")
     return [

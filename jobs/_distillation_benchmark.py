@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 import torch
-import yaml
 from _benchmarks import Row, scans_in_btcvs_layout
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -26,17 +25,17 @@ from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.objectives import SegmentationObjective
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import RunFolder, Workspace, workspace
 
 
-def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:
+def of_run(run: RunFolder, device: torch.device, repeats: int) -> list[Row]:
     """With the data, student and teacher of a finished distillation."""
-    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    experiment = run.experiment
     if experiment.distillation.teacher is None:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
     teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
-    return _rows(experiment, prepared, teacher, workspace().folder, device, repeats)
+    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
 
 
 def of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
@@ -50,16 +49,16 @@ def of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[
         folder = Path(temporary)
         connect()
         scans_in_btcvs_layout(folder / "raw", 2, (patch,) * 3)
-        prepared = prepare(load_description("btcv"), folder / "raw", Preparation(), folder)
+        prepared = prepare(load_description("btcv"), folder / "raw", Preparation(), Workspace(folder))
         teacher = TrainedTeacher.of(_untrained(name, patch, prepared, folder / "run"), 0.5)
-        return _rows(Experiment.model_validate(settings), prepared, teacher, folder, device, repeats)
+        return _rows(Experiment.model_validate(settings), prepared, teacher, Workspace(folder), device, repeats)
 
 
 def _rows(
     experiment: Experiment,
     prepared: PreparedDataset,
     teacher: TrainedTeacher,
-    place: Path,
+    place: Workspace,
     device: torch.device,
     repeats: int,
 ) -> list[Row]:

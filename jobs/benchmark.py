@@ -75,7 +75,7 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
     named = job.device or ("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device("cpu" if job.suite in ("metrics", "loader") else named)
     print(machine(device), flush=True)
-    place = workspace().folder / "benchmarks" / f"{job.suite}-{device.type}.json"
+    place = workspace().benchmark(f"{job.suite}-{device.type}")
     suites: dict[str, Callable[[], list[Row]]] = {
         "teacher": lambda: teacher(job.model, job.patch or 128, job.step_patch, device, job.repeats),
         "window": lambda: window(job.size_DHW, job.patch or 64, job.overlap, device, job.repeats),

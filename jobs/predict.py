@@ -16,7 +16,7 @@ from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
 
 _PAUSE = 2.0  # seconds between lines of progress in a log file
 
@@ -46,7 +46,6 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
-    from autosam_inference.files import write_json
     from autosam_inference.predictor import Predictor, predict_scan
     from autosam_inference.scans.names import stem
     from autosam_platform.evaluation.pictures import save_case_picture
@@ -54,30 +53,29 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_platform.pipeline.steps import finished_run
 
     scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    target = job.output or workspace().folder / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
-    predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
+    place = workspace().new_prediction(f"{stem(scan)}-{run.name}", scan)
+    files = place if job.output is None else PredictionFolder(job.output, workspace())
+    predictor = Predictor.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
-    prediction = predict_scan(predictor, scan, target, progress=_Progress())
-    picture = target.with_name(f"{stem(target)}.png")
-    card = predictor.card
+    prediction = predict_scan(predictor, scan, files.label, progress=_Progress())
+    card, title = predictor.card, files.label.name
     save_case_picture(
-        picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
+        files.picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
     )
     seconds = with_total(prediction.watch.seconds)
-    write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(scan): seconds})
-    # What the dashboard's viewer needs to show the label map over its scan.
-    write_json(target.with_name(f"{stem(target)}.scan.json"), {"scan": str(scan.resolve()), "run": run.name})
-    print(f"Seconds: {as_line(seconds)}\nPicture: {picture}")
-    return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
+    write_seconds(files.seconds, {stem(scan): seconds})
+    files.write_record(scan.resolve(), run.name)
+    print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
+    return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
 
 
-def _demo() -> tuple[Path, Path]:
+def _demo() -> tuple[Path, RunFolder]:
     """The embedded demo's run, made if it is not there, and its first test case."""
     from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
 
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
-    run = train_and_evaluate(experiment).place
-    return Path(prepared_dataset(experiment.dataset).cases("test")[0].record.image), run
+    run = workspace().run_at(train_and_evaluate(experiment).place)
+    return prepared_dataset(experiment.dataset).cases("test")[0].image_file, run
 
 
 class _Progress:

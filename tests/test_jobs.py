@@ -19,6 +19,7 @@ from synthetic_scans import write_btcv
 from autosam_platform.command_line import CommandLine
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.tracking.writing import read_curves
+from autosam_platform.workspace import Workspace
 
 JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,7 +107,7 @@ def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(job: Run, 
     phases = ["read", "resample", "network", "write", "score", "picture", "total"]
     assert [each.split()[0] for each in line.partition(": ")[2].split(", ")] == phases
     folder = Path(str(trained["place"]))
-    recorded = {name: points[-1][1] for name, points in read_curves(folder.parents[1], folder.name).items()}
+    recorded = {name: points[-1][1] for name, points in read_curves(Workspace(folder.parents[1]), folder.name).items()}
     seconds = json.loads((folder / "evaluation" / "summary.json").read_text())["seconds_per_case"]
     assert list(seconds) == phases
     assert {name: recorded[f"test/seconds/{name}"] for name in phases} == seconds == trained["seconds_per_case"]
@@ -156,7 +157,7 @@ def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
     assert card["lineage"]["teacher"] == trained["run"] and card["lineage"]["kd_lambda"] == "0.5"
     assert card["split"]["train"] == ["img0001", "img0002"] and len(card["lineage"]["teacher_hash"]) == 16
     assert {path.name for path in (folder / "report").iterdir()} == {"report.csv", "report.json", "report.png"}
-    curves = read_curves(folder.parents[1], folder.name)
+    curves = read_curves(Workspace(folder.parents[1]), folder.name)
     total, labels, teacher = (
         [value for _, value in curves[f"train/{name}"]] for name in ("loss", "segmentation_loss", "distillation_loss")
     )

@@ -18,6 +18,7 @@ from autosam_platform.tracking.reading import (
     recorded_curves,
     recorded_runs,
 )
+from autosam_platform.workspace import Workspace
 from dashboard.components.places import ReadingError, is_name
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ def seconds(run: RunSummary) -> float | None:
     """How long a run took, or has been going on."""
     if run.state == RUNNING:
         return (datetime.now(UTC) - run.started).total_seconds()
-    return run.seconds
+    return run.elapsed if run.seconds is None else run.seconds
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")
@@ -83,12 +84,12 @@ def _runs(workspace: str) -> list[RunSummary]:
 
 
 def _listed(root: Path) -> list[RunSummary]:
-    file = database(root)
+    file = database(Workspace(root))
     if file is not None:
         return recorded_runs(file)
     from autosam_platform.tracking.writing import list_runs  # MLflow takes seconds to import: only a server needs it
 
-    return list_runs(root)
+    return list_runs(Workspace(root))
 
 
 def _is_interrupted(root: Path, run: RunSummary) -> bool:
@@ -105,13 +106,13 @@ def _is_interrupted(root: Path, run: RunSummary) -> bool:
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _curves(workspace: str, run_id: str) -> dict[str, Points]:
     root = Path(workspace)
-    file = database(root)
+    file = database(Workspace(root))
     try:
         if file is not None:
             return dict(recorded_curves(file, run_id))
         from autosam_platform.tracking.writing import read_curves
 
-        return dict(read_curves(root, run_id))
+        return dict(read_curves(Workspace(root), run_id))
     except KeyError:
         return {}
 

@@ -23,7 +23,7 @@ _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is
 _STOPPED = "This run stopped before its end."
 _CONTINUES = {
     "FAILED": f"{_STOPPED} The command below continues it from its last checkpoint.",
-    "KILLED": f"{_STOPPED} The command below continues it from its last checkpoint.",
+    "STOPPED": f"{_STOPPED} The command below continues it from its last checkpoint.",
     tracked.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
     "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
 }

@@ -20,6 +20,8 @@ Page = Callable[..., AppTest]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
 from autosam_platform.workspace import workspace
+from autosam_platform.workspace import Workspace
+from autosam_platform.workspace import Workspace
 from dashboard.components.job_panel import job_panel
 job_panel("{run}", workspace().folder / "runs" / "{run}")
 """
@@ -174,7 +176,7 @@ def test_without_a_cluster_a_run_says_what_continues_it(workspace: Path) -> None
 def test_a_run_finds_its_job_and_continues_where_it_stopped(workspace: Path, on_cluster: str) -> None:
     job_id = ray_jobs.submit(on_cluster, "evaluate", ["--check"])
     _wait(on_cluster, job_id, "SUCCEEDED")
-    tag_run(workspace, GOING, {RAY_JOB: job_id})
+    tag_run(Workspace(workspace), GOING, {RAY_JOB: job_id})
     (workspace / "runs" / GOING / "config.yaml").write_text("model: {name: autosam_demo}\ntraining: {epochs: 0}")
     app = _panel(GOING)
     assert "SUCCEEDED" in texts(app.markdown) and "split: test" in app.code[0].value

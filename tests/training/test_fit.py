@@ -23,6 +23,7 @@ from autosam_platform.experiment import Experiment
 from autosam_platform.tracking.writing import list_runs, read_curves
 from autosam_platform.training.launch import Lesson, TrainingStopped, fit
 from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 MODEL = {
@@ -96,12 +97,12 @@ def _same_bits(one: Path, other: Path) -> bool:
 
 def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """All that was recorded at each step, but how long it took."""
-    curves = read_curves(run.parents[1], run.name)
+    curves = read_curves(Workspace(run.parents[1]), run.name)
     return {name: points for name, points in curves.items() if name not in ("train/step_seconds", "train/wait_share")}
 
 
 def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted: dict[str, Path]) -> None:
-    curves = [read_curves(folder.parents[1], folder.name) for folder in uninterrupted.values()]
+    curves = [read_curves(Workspace(folder.parents[1]), folder.name) for folder in uninterrupted.values()]
     one, two = (dict(curve["train/loss"]) for curve in curves)
     assert sorted(one) == sorted(two) == list(range(1, 25))  # 3 epochs of 4 cases · 4 patches in batches of 2
     assert max(abs(one[step] - two[step]) for step in one) < 1e-3
@@ -117,7 +118,7 @@ def test_a_finished_run_is_found_not_repeated(
     result = fit(_experiment(scans, batch=2), prepared, folder.parents[1])
     assert result.found and result.folder == folder
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
-    (run,) = list_runs(folder.parents[1])
+    (run,) = list_runs(Workspace(folder.parents[1]))
     assert run.state == "FINISHED"
 
 
@@ -125,7 +126,7 @@ def test_a_finished_run_leaves_its_best_checkpoint_and_its_settings(uninterrupte
     card = json.loads((uninterrupted["1"] / "model" / "model.json").read_text())
     assert (card["dataset"], card["num_classes"], card["patch"]) == ("tiny", 14, [16, 16, 16])
     assert card["epoch"] in (2, 3) and 0 <= card["validation_dice"] <= 1
-    curves = read_curves(uninterrupted["1"].parents[1], uninterrupted["1"].name)
+    curves = read_curves(Workspace(uninterrupted["1"].parents[1]), uninterrupted["1"].name)
     assert card["validation_dice"] == pytest.approx(max(value for _, value in curves["val/dice/mean"]))
 
 
@@ -224,7 +225,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
         fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, Lesson(_NotANumber))
-    (run,) = list_runs(tmp_path)
+    (run,) = list_runs(Workspace(tmp_path))
     assert run.state == "FAILED"
     assert not (tmp_path / "runs" / run.run_id / "model").exists()
     weights = sorted((tmp_path / "runs" / run.run_id / "ray").glob("checkpoint_*/weights.safetensors"))

@@ -21,6 +21,7 @@ from autosam_platform.tracking.writing import list_runs
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.space import load_space
 from autosam_platform.tuning.sweep import Sweep
+from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 LEARNS, STILL = 3e-3, 1e-9
@@ -178,7 +179,7 @@ def test_files_and_table_name_every_trial(launcher: Launcher, done: tuple[subpro
 
 
 def test_trials_are_recorded_as_children_of_the_sweep(launcher: Launcher, done: object) -> None:
-    summaries = {summary.run_id: summary for summary in list_runs(launcher.workspace)}
+    summaries = {summary.run_id: summary for summary in list_runs(Workspace(launcher.workspace))}
     parent = next(summary for summary in summaries.values() if summary.role == "sweep")
     assert parent.state == "FINISHED" and len(summaries) == 4
     client = MlflowClient(f"sqlite:///{launcher.workspace / 'mlflow.db'}")

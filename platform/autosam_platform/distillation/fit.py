@@ -13,12 +13,13 @@ from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.launch import FitResult, Lesson, find_fit, fit
+from autosam_platform.workspace import Workspace
 
 
 def fit_student(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
+    workspace: Workspace,
     callbacks: Sequence[ray.train.UserCallback] = (),
     quiet: bool = False,
 ) -> FitResult:
@@ -39,7 +40,7 @@ def fit_student(
     return fit(experiment, prepared, workspace, lesson_of(experiment, prepared, workspace), callbacks, quiet)
 
 
-def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> Lesson:
+def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> Lesson:
     """What ``experiment`` teaches; a teacher's probabilities are computed now, where they are to be stored."""
     section = experiment.distillation
     if section.teacher is None or not experiment.distils:

@@ -11,24 +11,22 @@ import filelock
 import ray
 import ray.train
 import ray.train.torch
-import yaml
 
 import autosam_platform
-from autosam_inference.card import CARD
 from autosam_inference.errors import UserError
-from autosam_inference.files import write_text
 from autosam_models import find_model
 from autosam_platform.cluster import connect, submission_id
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
-from autosam_platform.locks import LOCK, LOOK_SECONDS
-from autosam_platform.tracking.reading import RAY_JOB, flatten
+from autosam_platform.locks import LOOK_SECONDS
+from autosam_platform.tracking.reading import RAY_JOB, STOPPED, flatten
 from autosam_platform.tracking.writing import Run, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask, fit_worker
 from autosam_platform.training.objectives import Objective, SegmentationObjective
+from autosam_platform.workspace import RunFolder, Workspace
 
 
 class TrainingStopped(UserError):
@@ -41,11 +39,18 @@ class RunBusyError(TrainingStopped):
 
 @dataclass(frozen=True)
 class FitResult:
-    """Where a fit ended: the run's folder and whether it had been finished before."""
+    """Where a fit ended, and whether the run had been finished before."""
 
-    run_id: str
-    folder: Path
+    run: RunFolder
     found: bool
+
+    @property
+    def run_id(self) -> str:
+        return self.run.name
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
 
 
 @dataclass(frozen=True)
@@ -63,17 +68,16 @@ class Lesson:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> FitResult | None:
+def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> FitResult | None:
     """The run of ``experiment`` if it is finished."""
-    run_id = experiment.run_id(prepared.fingerprint)
-    folder = workspace / "runs" / run_id
-    return FitResult(run_id, folder, found=True) if (folder / "model" / CARD).exists() else None
+    run = workspace.run(experiment.run_id(prepared.fingerprint))
+    return FitResult(run, found=True) if run.finished else None
 
 
 def fit(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
+    workspace: Workspace,
     lesson: Lesson = Lesson(),
     callbacks: Sequence[ray.train.UserCallback] = (),
     quiet: bool = False,
@@ -91,51 +95,50 @@ def fit(
     found = find_fit(experiment, prepared, workspace)
     if found is not None:
         return found
-    run_id = experiment.run_id(prepared.fingerprint)
-    folder = workspace / "runs" / run_id
-    folder.mkdir(parents=True, exist_ok=True)
+    run = workspace.run(experiment.run_id(prepared.fingerprint))
+    run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / LOCK, timeout=LOOK_SECONDS):
-            _fit(experiment, prepared, workspace, folder, lesson, callbacks, quiet)
+        with filelock.FileLock(run.lock, timeout=LOOK_SECONDS):
+            _fit(experiment, prepared, workspace, run, lesson, callbacks, quiet)
     except filelock.Timeout as error:
-        raise RunBusyError(f"{run_id} is being trained by another process: wait for it, or stop it.") from error
-    return FitResult(run_id, folder, found=False)
+        raise RunBusyError(f"{run.name} is being trained by another process: wait for it, or stop it.") from error
+    return FitResult(run, found=False)
 
 
 def _fit(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
-    folder: Path,
+    workspace: Workspace,
+    run: RunFolder,
     lesson: Lesson,
     callbacks: Sequence[ray.train.UserCallback],
     quiet: bool,
 ) -> None:
     connect()
     experiment = _with_resources(experiment)
-    write_text(folder / "config.yaml", yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
-    (folder / "failure.txt").unlink(missing_ok=True)
-    run = _open_record(experiment, prepared, workspace, folder, lesson.tags)
-    storage = folder / "ray"
+    settings = run.write_experiment(experiment)
+    run.failure.unlink(missing_ok=True)
+    record = _open_record(experiment, prepared, workspace, run, settings, lesson.tags)
+    storage = run.checkpoints
     lost = checkpoints.tidy(storage)
-    task = FitTask(experiment, prepared.folder, folder, lesson.objective, lesson.teacher, lost, quiet)
+    task = FitTask(experiment, prepared.folder, run.folder, lesson.objective, lesson.teacher, lost, quiet)
     state = "FAILED"
     try:
-        _run_on_ray(task, storage, [CurveRecorder(workspace, folder.name), *callbacks])
+        _run_on_ray(task, run, [CurveRecorder(workspace, run.name), *callbacks])
         best = checkpoints.best(storage)
         if best is None:
             raise TrainingStopped(f"the fit ended without a checkpoint in {storage}: see the messages above.")
-        export_model(best, experiment, prepared, folder, versions(), lesson.tags)
-        run.add_file(folder / "model", "model")
+        export_model(best, experiment, prepared, run, versions(), lesson.tags)
+        record.add_file(run.model, run.model.name)
         state = "FINISHED"
     except KeyboardInterrupt:
-        state = "KILLED"
+        state = STOPPED
         raise
     finally:
-        run.finish(state)
+        record.finish(state)
 
 
-def _run_on_ray(task: FitTask, storage: Path, callbacks: list[ray.train.UserCallback]) -> None:
+def _run_on_ray(task: FitTask, run: RunFolder, callbacks: list[ray.train.UserCallback]) -> None:
     compute = task.experiment.compute
     trainer = ray.train.torch.TorchTrainer(
         fit_worker,
@@ -146,8 +149,8 @@ def _run_on_ray(task: FitTask, storage: Path, callbacks: list[ray.train.UserCall
             resources_per_worker={"CPU": compute.cpus_per_worker, **({"GPU": 1} if compute.gpu else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=storage.name,
-            storage_path=str(storage.parent),
+            name=run.checkpoints.name,
+            storage_path=str(run.folder),
             failure_config=ray.train.FailureConfig(max_failures=compute.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
@@ -163,9 +166,8 @@ def _run_on_ray(task: FitTask, storage: Path, callbacks: list[ray.train.UserCall
             f"the workers failed more often than --compute.max-failures {compute.max_failures} allows ({error}). The "
             "same command continues from the last checkpoint."
         ) from error
-    failure = storage.parent / "failure.txt"
-    if failure.exists():
-        raise TrainingStopped(failure.read_text())
+    if run.failure.exists():
+        raise TrainingStopped(run.failure.read_text())
 
 
 class CurveRecorder(ray.train.UserCallback):
@@ -174,7 +176,7 @@ class CurveRecorder(ray.train.UserCallback):
     It runs in Ray's controller, on the machine of the driver, so that one process writes a run.
     """
 
-    def __init__(self, workspace: Path, run_id: str) -> None:
+    def __init__(self, workspace: Workspace, run_id: str) -> None:
         self._workspace, self._run_id = workspace, run_id
         self._run: Run | None = None
 
@@ -208,7 +210,12 @@ def _with_resources(experiment: Experiment) -> Experiment:
 
 
 def _open_record(
-    experiment: Experiment, prepared: PreparedDataset, workspace: Path, folder: Path, further: Mapping[str, str]
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    workspace: Workspace,
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    further: Mapping[str, str],
 ) -> Run:
     tags = {
         "name": experiment.name,
@@ -219,9 +226,9 @@ def _open_record(
         "command": " ".join(sys.argv),
     } | {f"version.{name}": version for name, version in versions().items()}
     tags |= further
-    run = open_run(workspace, folder.name, tags=tags, params=flatten(experiment.model_dump(mode="json")))
+    run = open_run(workspace, folder.name, tags=tags, params=flatten(settings))
     run.tag({RAY_JOB: submission_id()})  # a run that goes on may do so in another job
-    run.add_file(folder / "config.yaml")
+    run.add_file(folder.config)
     return run
 
 

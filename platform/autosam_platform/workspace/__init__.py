@@ -6,7 +6,7 @@ No other room joins names of this layout (docs/design.md, "The workspace"; ``tes
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
-from autosam_platform.workspace.root import Workspace, workspace
+from autosam_platform.workspace.root import Workspace, workspace, workspace_of
 from autosam_platform.workspace.runs import EvaluationFolder, RunFolder
 from autosam_platform.workspace.sweeps import SweepFolder
 
@@ -19,4 +19,5 @@ __all__ = [
     "Workspace",
     "WorkspacePaths",
     "workspace",
+    "workspace_of",
 ]
