@@ -25,8 +25,7 @@ OURS = {
     "dashboard",
     "jobs",
     "_roots",
-    "_benchmarks",
-    "_distillation_benchmark",
+    "benchmarks",
 }
 
 
