@@ -58,6 +58,17 @@ def test_every_requirement_is_pinned_within_its_range(requirement: Requirement) 
     assert requirement.specifier.contains(next(iter(pin.specifier)).version)
 
 
+def test_no_docstring_begins_with_the_same() -> None:
+    """Whoever jumps to a definition reads its docstring alone: "the same" as what?"""
+    for root in ("platform", "models", "jobs", "dashboard"):
+        for file in (ROOT / root).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                # An expression that is a string is a docstring, of a setting too.
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                    told = str(node.value.value).strip()
+                    assert not told.startswith("The same"), f"{file}:{node.lineno}: {told.splitlines()[0]}"
+
+
 def test_every_package_imported_is_required() -> None:
     """What comes along with another package today need not come along tomorrow."""
     required = {canonicalize_name(Requirement(line).name) for line in _project()["dependencies"]}

@@ -181,8 +181,8 @@ class InferenceSection(Section):
     overlap: Overlap = 0.75
     """Share that neighbouring windows have in common when the test cases are evaluated; 0.75 is the paper's."""
     validation_overlap: Overlap = 0.25
-    """The same for the validations of a training run, which only have to tell which checkpoint is better: 0.02 of Dice
-    less than 0.5, at a third of the time (docs/benchmarks.md)."""
+    """Share in common in the validations of a training run, which only have to tell which checkpoint is better: 0.02 of
+    Dice less than 0.5, at a third of the time (docs/benchmarks.md)."""
 
 
 class Experiment(Section):

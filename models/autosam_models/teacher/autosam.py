@@ -5,6 +5,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.sizes import Size, size_text
 from autosam_models.teacher.adapter import SpatialAdapter, blocks_with_adapter
 from autosam_models.teacher.encoder import STAGES, Block, ImageEncoder, neck
 from autosam_models.teacher.mask_decoder import FusionSize, MaskDecoder
@@ -53,7 +54,7 @@ class AutoSAM(nn.Module):
         *,
         in_channels: int,
         num_classes: int,
-        patch: tuple[int, int, int],
+        patch: Size,
         embed_dim: int,
         depth: int,
         heads: int,
@@ -139,8 +140,8 @@ class AutoSAM(nn.Module):
             image_BCDHW = F.pad(image_BCDHW, (0, missing[2], 0, missing[1], 0, missing[0]), mode="replicate")
         if max(image_BCDHW.shape[2:]) <= self.token_edge:
             raise ValueError(
-                f"An image of {depth} x {height} x {width} voxels is a single token of {self.token_edge} voxels of "
-                f"edge, and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
+                f"An image of {size_text((depth, height, width))} voxels is a single token of {self.token_edge} voxels "
+                f"of edge, and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
             )
         maps = self.encoder(image_BCDHW)
         if self.prompt_generator is not None:
@@ -154,7 +155,7 @@ def freeze(model: AutoSAM) -> None:
     freeze_sam(model.encoder)
 
 
-def token_grid(patch: tuple[int, int, int], edge: int) -> tuple[int, int, int]:
+def token_grid(patch: Size, edge: int) -> Size:
     """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be."""
     check_positive(patch=min(patch))
     depth, height, width = (-(-n // edge) for n in patch)
