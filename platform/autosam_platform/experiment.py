@@ -1,6 +1,6 @@
 """One validated description of an experiment. Recipes and the command line fill it; a run stores it.
 
-Defaults are the paper's (PAPER.md Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
+Defaults are the paper's (Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
 batch 1 per GPU, sliding window with overlap 0.75).
 """
 

@@ -44,7 +44,7 @@ def blocks_with_adapter(choice: str | int, depth: int) -> frozenset[int]:
 class SpatialAdapter(nn.Module):
     """``X + Act(Conv(X W_down)) W_up``, where Conv is a depth-wise 3D convolution over the token grid.
 
-    ``W_up`` starts at zero, so that training starts from SAM itself.
+    ``W_up`` starts at zero, so that at the start a block is what it is without an adapter.
 
     Args:
         dim: width of a token.

@@ -18,6 +18,9 @@ from autosam_models.teacher.sam_weights import SamWeights, freeze_sam, load_sam
 class AutoSAM(nn.Module):
     """SAM's encoder made 3D, with a prompt that it generates itself and a mask decoder of 3D convolutions.
 
+    Training starts from SAM's weights, not from SAM's features: windows, every second one shifted, take the place of
+    its larger windows and global blocks (docs/design.md, "How close to the paper, and to SAM").
+
     Args:
         in_channels: channels of the image.
         num_classes: K, background included.
