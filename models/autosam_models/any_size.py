@@ -71,7 +71,11 @@ class FixedSize(nn.Module):
 
 
 def up_to_multiple(size: Size, edge: int) -> Size:
-    """The next multiples of ``edge``."""
+    """The next multiples of ``edge``.
+
+    >>> up_to_multiple((30, 32, 33), 32)
+    (32, 32, 64)
+    """
     depth, height, width = (-(-n // edge) * edge for n in size)
     return depth, height, width
 

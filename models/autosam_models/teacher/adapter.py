@@ -29,6 +29,9 @@ def blocks_with_adapter(choice: str | int, depth: int) -> frozenset[int]:
 
     Raises:
         ValueError: it is neither, or names a block that is not there.
+
+    >>> sorted(blocks_with_adapter("odd", 6)), sorted(blocks_with_adapter("0,5", 6))
+    ([1, 3, 5], [0, 5])
     """
     if choice in CHOICES:
         return frozenset(block for block in range(depth) if CHOICES[str(choice)](block, depth))

@@ -159,13 +159,18 @@ def freeze(model: AutoSAM) -> None:
 
 
 def token_grid(patch: Size, edge: int) -> Size:
-    """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be."""
+    """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be.
+
+    >>> token_grid((128, 128, 126), edge=4)
+    (32, 32, 32)
+    """
     check_positive(patch=min(patch))
     depth, height, width = (-(-n // edge) for n in patch)
     return depth, height, width
 
 
 def check_positive(**values: int) -> None:
+    """Refuse what is less than 1 (``ValueError``), by its name."""
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name}={value} must be 1 or more.")

@@ -43,13 +43,11 @@ class CheckedCase:
     label_DHW: np.ndarray | None = None
 
 
-def check_case(case: Case, description: DatasetDescription) -> Verdict:
-    """Read the case's files and judge them; never raises for what is wrong with a file."""
-    return load_checked(case, description).verdict
-
-
 def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
-    """Read the case once: its verdict, with the repaired image and label where it is usable."""
+    """Read the case once: its verdict, with the repaired image and label where it is usable.
+
+    What is wrong with a file is in the verdict; nothing is raised for it.
+    """
     notes: list[str] = []
     try:
         image, grid = _load_image(case, description, notes)
