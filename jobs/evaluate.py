@@ -1,4 +1,4 @@
-"""Evaluate a finished run: Dice and NSD per case and organ on each scan's own grid, as tables, pictures and label maps.
+"""Evaluate a finished run on each scan's own grid: Dice, NSD and HD95 per case and organ, pictures, label maps.
 
 Examples:
     python jobs/evaluate.py                                       the newest run, its test cases; else the demo

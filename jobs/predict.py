@@ -75,7 +75,7 @@ def _demo() -> tuple[Path, RunFolder]:
 
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
     run = workspace().run_at(train_and_evaluate(experiment).place)
-    return prepared_dataset(experiment.dataset).cases("test")[0].image_file, run
+    return prepared_dataset(experiment.dataset).raw("test")[0].image, run
 
 
 class _Progress:

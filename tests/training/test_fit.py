@@ -47,7 +47,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> PreparedDataset:
     description = load_description(scans / "tiny.yaml")
-    return prepare(description, scans, Preparation(), tmp_path_factory.mktemp("prepared"))
+    return prepare(description, scans, Preparation(), Workspace(tmp_path_factory.mktemp("prepared")))
 
 
 def _experiment(scans: Path, **training: object) -> Experiment:
@@ -80,7 +80,7 @@ def uninterrupted(scans: Path, prepared: PreparedDataset, tmp_path_factory: pyte
     folders = {}
     for workers in (1, 2):
         workspace = tmp_path_factory.mktemp(f"workers{workers}")
-        result = fit(_experiment(scans, workers=workers, batch=2 // workers), prepared, workspace)
+        result = fit(_experiment(scans, workers=workers, batch=2 // workers), prepared, Workspace(workspace))
         assert not result.found
         folders[str(workers)] = result.folder
     return folders
@@ -115,7 +115,7 @@ def test_a_finished_run_is_found_not_repeated(
 ) -> None:
     folder = uninterrupted["1"]
     before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
-    result = fit(_experiment(scans, batch=2), prepared, folder.parents[1])
+    result = fit(_experiment(scans, batch=2), prepared, Workspace(folder.parents[1]))
     assert result.found and result.folder == folder
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
     (run,) = list_runs(Workspace(folder.parents[1]))
@@ -166,7 +166,7 @@ def killed_once(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest
         target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed)
     )
     killer.start()
-    result = fit(experiment, prepared, workspace)
+    result = fit(experiment, prepared, Workspace(workspace))
     killer.join()
     assert len(killed) == 1
     return result.folder
@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
-        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, Lesson(_NotANumber))
+        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, Workspace(tmp_path), Lesson(_NotANumber))
     (run,) = list_runs(Workspace(tmp_path))
     assert run.state == "FAILED"
     assert not (tmp_path / "runs" / run.run_id / "model").exists()
@@ -245,7 +245,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
-        fit(_experiment(scans, seed=6), prepared, tmp_path, Lesson(_Bottomless))
+        fit(_experiment(scans, seed=6), prepared, Workspace(tmp_path), Lesson(_Bottomless))
 
 
 def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
@@ -256,7 +256,7 @@ def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
     section = experiment.model.model_validate(huge)
     checked = experiment.compute.model_copy(update={"memory_check": True})
     with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--training.batch"):
-        fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, tmp_path)
+        fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, Workspace(tmp_path))
 
 
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
@@ -265,4 +265,4 @@ def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
     with pytest.raises(
         TrainingStopped, match=r"5 worker\(s\) want 5 CPUs and the cluster has 2: lower --compute.workers"
     ):
-        fit(_experiment(scans, workers=5), prepared, tmp_path)
+        fit(_experiment(scans, workers=5), prepared, Workspace(tmp_path))

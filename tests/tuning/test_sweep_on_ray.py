@@ -45,12 +45,12 @@ class Launcher:
 
     def suggest(self, points: list[tuple[float, float]]) -> None:
         """Leave the sweep as if these points had been suggested before it was interrupted."""
-        prepared = prepare(load_description(self.folder / "tiny.yaml"), self.folder, Preparation(), self.workspace)
-        space = load_space(str(self.folder / "space.yaml"), self.folder)
-        sweep = Sweep("space", space, self.base, prepared, self.workspace, trials=len(points))
-        ledger = Ledger(
-            sweep.folder / "trials.json", [dict(zip(space.parameters, each, strict=True)) for each in points]
+        prepared = prepare(
+            load_description(self.folder / "tiny.yaml"), self.folder, Preparation(), Workspace(self.workspace)
         )
+        space = load_space(str(self.folder / "space.yaml"), self.folder)
+        sweep = Sweep("space", space, self.base, prepared, Workspace(self.workspace), trials=len(points))
+        ledger = Ledger(sweep.folder.trials, [dict(zip(space.parameters, each, strict=True)) for each in points])
         ledger.save()
 
     def start(self, cores: int, *arguments: object) -> subprocess.Popen[str]:
@@ -183,7 +183,7 @@ def test_trials_are_recorded_as_children_of_the_sweep(launcher: Launcher, done: 
     parent = next(summary for summary in summaries.values() if summary.role == "sweep")
     assert parent.state == "FINISHED" and len(summaries) == 4
     client = MlflowClient(f"sqlite:///{launcher.workspace / 'mlflow.db'}")
-    expected = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+    expected = {"finished": "FINISHED", "stopped": "STOPPED", "failed": "FAILED"}
     for trial in launcher.ledger():
         run = client.get_run(summaries[trial["run"]].mlflow_id)
         assert run.data.tags["mlflow.parentRunId"] == parent.mlflow_id

@@ -48,7 +48,7 @@ def organ_colour(name: str) -> Colour:
 
 
 def organ_rgb(name: str) -> tuple[float, float, float]:
-    """The same colour as matplotlib takes it: red, green, blue, each 0 to 1.
+    """The colour of an organ as matplotlib takes it: red, green, blue, each 0 to 1.
 
     >>> organ_rgb("inferior vena cava")[2]
     1.0

@@ -15,6 +15,7 @@ from nibabel.wrapstruct import WrapStructError
 from autosam_inference.bounds import SPACING_LIMITS_MM
 from autosam_inference.errors import UserError
 from autosam_inference.scans.names import SUFFIXES
+from autosam_models.sizes import size_text
 
 MOST_VOXELS = 2**31
 
@@ -90,9 +91,8 @@ def _check_written_spacing(path: Path) -> None:
 def _check_spacing(path: Path, spacing: np.ndarray) -> None:
     low, high = SPACING_LIMITS_MM
     if not (np.isfinite(spacing).all() and (spacing >= low).all() and (spacing <= high).all()):
-        sizes = " × ".join(f"{value:g}" for value in spacing)
         raise ScanError(
-            f"{path} has a voxel size of {sizes} mm, outside {low:g} to {high:g} mm: export it again "
+            f"{path} has a voxel size of {size_text(spacing)} mm, outside {low:g} to {high:g} mm: export it again "
             "with the right voxel size."
         )
 

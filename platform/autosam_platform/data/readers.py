@@ -81,7 +81,11 @@ def find_cases(description: DatasetDescription, root: str | Path) -> list[Case]:
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
-    """Sort key by which ``volume-2`` comes before ``volume-10``."""
+    """Sort key by which a smaller number comes first, however many digits it has.
+
+    >>> sorted(["volume-10", "volume-2"], key=natural_key)
+    ['volume-2', 'volume-10']
+    """
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 

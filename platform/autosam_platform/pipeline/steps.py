@@ -2,6 +2,7 @@
 
 import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.launch import FitResult
 from autosam_platform.training.size import count_parameters
-from autosam_platform.workspace import EvaluationFolder, RunFolder, workspace
+from autosam_platform.workspace import EvaluationFolder, RunFolder, Workspace, workspace
 
 
 def train_and_evaluate(experiment: Experiment) -> Outcome:
@@ -78,10 +79,7 @@ def evaluated(run: RunFolder, dataset: PreparedDataset, split: Split, overlap: f
 
 def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
     """The scans and truths that the usable cases of a split were prepared from."""
-    return [
-        Case(each.case_id, Path(each.record.image), Path(each.record.label) if each.record.label else None, (split,))
-        for each in dataset.cases(split)
-    ]
+    return [replace(case, splits=(split,)) for case in dataset.raw(split)]
 
 
 def finished_run(name: str | None) -> RunFolder:
@@ -104,10 +102,15 @@ def finished_run(name: str | None) -> RunFolder:
 
 
 def prepared_dataset(section: DatasetSection) -> PreparedDataset:
-    """The dataset of an experiment, made and prepared where that is not done yet."""
+    """The dataset of an experiment, made and prepared where that is not done yet; looked at once in a job."""
+    return _prepared(section, workspace())
+
+
+@functools.lru_cache(maxsize=8)
+def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     description = load_description(section.name)
     root = section.root or _phantoms(description, section.phantom_seed)
-    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), workspace())
+    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
 
 
 def _phantoms(description: DatasetDescription, seed: int) -> Path:

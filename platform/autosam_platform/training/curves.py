@@ -18,7 +18,7 @@ _LOSSES = {"train/loss": "loss", "train/dice_loss": "Dice loss", "train/cross_en
 
 
 def save_curves(path: Path, curves: Curves, title: str) -> None:
-    """Draw the curves of ``tracking.read_curves`` into a PNG; steps are optimiser steps."""
+    """Draw the curves of ``tracking.writing.read_curves`` into a PNG; steps are optimiser steps."""
     figure, (losses, dice, rate) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
     figure.suptitle(title)
     for key, label in _LOSSES.items():

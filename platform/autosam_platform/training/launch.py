@@ -121,7 +121,7 @@ def _fit(
     record = _open_record(experiment, prepared, workspace, run, settings, lesson.tags)
     storage = run.checkpoints
     lost = checkpoints.tidy(storage)
-    task = FitTask(experiment, prepared.folder, run.folder, lesson.objective, lesson.teacher, lost, quiet)
+    task = FitTask(experiment, prepared.manifest, run, lesson.objective, lesson.teacher, lost, quiet)
     state = "FAILED"
     try:
         _run_on_ray(task, run, [CurveRecorder(workspace, run.name), *callbacks])

@@ -29,6 +29,7 @@ from autosam_platform.training.objectives import Objective
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 from autosam_platform.training.schedule import learning_rate
 from autosam_platform.training.validation import validate
+from autosam_platform.workspace import RunFolder
 
 T = TypeVar("T")
 
@@ -41,8 +42,8 @@ class FitTask:
     """All that a worker is told; everything in it survives the way to another process."""
 
     experiment: Experiment
-    dataset_folder: Path
-    run_folder: Path
+    dataset: Path
+    run: RunFolder
     objective: Callable[[], Objective]
     teacher: Teacher | None = None
     continue_from: Path | None = None
@@ -88,7 +89,7 @@ class Fit:
         self.rank, self.world = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
         _configure_torch(self.settings.deterministic, task.experiment.compute.cpus_per_worker)
-        self.prepared = PreparedDataset.load(task.dataset_folder)
+        self.prepared = PreparedDataset.load(task.dataset)
         self._check_memory(context.get_local_world_size())
         self.model = _build(self.experiment, self.prepared.num_classes).to(self.device)
         self.optimizer = _optimizer(self.model, self.settings.learning_rate, self.settings.weight_decay)
@@ -329,7 +330,7 @@ def fit_worker(config: dict[str, Any]) -> None:
         # Raised on every rank at the same place. Starting again would meet it again, so the workers end in order,
         # and the driver, which finds the message, fails the run.
         if ray.train.get_context().get_world_rank() == 0:
-            write_text(task.run_folder / "failure.txt", str(error))
+            write_text(task.run.failure, str(error))
 
 
 def _build(experiment: Experiment, num_classes: int) -> nn.Module:

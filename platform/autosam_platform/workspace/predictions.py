@@ -46,7 +46,7 @@ class PredictionFolder:
 
     @property
     def itk_snap_labels(self) -> Path:
-        """The same for ITK-SNAP and 3D Slicer."""
+        """Names and colours of the organs as ITK-SNAP and 3D Slicer read them."""
         return self._beside(".label.txt")
 
     @property
