@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 from _roots import RECIPES
+from pydantic import field_validator
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
@@ -38,6 +40,13 @@ class PredictJob(CommandLine):
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one."""
 
+    @field_validator("output")
+    @classmethod
+    def _is_nifti(cls, output: Path | None) -> Path | None:
+        if output is not None and not output.name.endswith(SUFFIXES):
+            raise ValueError(f"{output} must end in .nii.gz or .nii: a label map is written as NIfTI")
+        return output
+
 
 def main() -> None:
     job = parse(PredictJob, sys.argv[1:], description=__doc__)
@@ -46,27 +55,31 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
+    from autosam_inference import TrainedModel, predict, read_scan, write_nifti
     from autosam_inference.files import write_json
-    from autosam_inference.predictor import Predictor, predict_scan
-    from autosam_inference.scans.names import stem
+    from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
-    scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    target = job.output or workspace().folder / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
-    predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
-    print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
-    prediction = predict_scan(predictor, scan, target, progress=_Progress())
-    picture = target.with_name(f"{stem(target)}.png")
-    card = predictor.card
+    source, run = (job.input, finished_run(job.run)) if job.input else _demo()
+    target = job.output or workspace().folder / "predictions" / f"{stem(source)}-{run.name}" / f"{stem(source)}.nii.gz"
+    model = TrainedModel.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
+    print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
+    watch = Stopwatch(model.runtime.synchronize)
+    with watch.phase("read"):
+        scan = read_scan(source)
+    result = predict(model, scan, progress=_Progress(), watch=watch)
+    with watch.phase("write"):
+        write_nifti(result, target)
+    picture, card = target.with_name(f"{stem(target)}.png"), model.card
     save_case_picture(
-        picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
+        picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
     )
-    seconds = with_total(prediction.watch.seconds)
-    write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(scan): seconds})
+    seconds = with_total(watch.seconds)
+    write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(source): seconds})
     # What the dashboard's viewer needs to show the label map over its scan.
-    write_json(target.with_name(f"{stem(target)}.scan.json"), {"scan": str(scan.resolve()), "run": run.name})
+    write_json(target.with_name(f"{stem(target)}.scan.json"), {"scan": str(source.resolve()), "run": run.name})
     print(f"Seconds: {as_line(seconds)}\nPicture: {picture}")
     return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
 

@@ -124,13 +124,13 @@ def _prepare_case(case: Case, plan: CasePlan, content: str) -> CaseRecord:
         label=None if case.label is None else str(case.label.absolute()),
         **asdict(checked.verdict),
     )
-    if checked.image is None:
+    if checked.scan is None:
         write_record(plan.folder, record)
         return record
-    hu_DHW, spacing_DHW = _prepare_image(checked.image, plan)
+    hu_DHW, spacing_DHW = _prepare_image(checked.scan.volume, plan)
     label_DHW, contents = None, None
     if checked.label_DHW is not None:
-        label_DHW = _at_spacing(Volume(checked.label_DHW, checked.image.spacing_DHW), plan, "label").array_DHW
+        label_DHW = _at_spacing(Volume(checked.label_DHW, checked.scan.volume.spacing_DHW), plan, "label").array_DHW
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
     record = record.model_copy(update=update)

@@ -6,7 +6,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from autosam_inference.windows import predict_labels
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.sliding_window import predict_labels
 from autosam_platform.data.preparation import PreparedDataset
 
 
@@ -27,10 +28,11 @@ def validate(
     """
     sums_2K = torch.zeros(2, prepared.num_classes, dtype=torch.float64, device=device)
     model.eval()
+    logits = TorchRuntime(model, device).logits
     for case in prepared.cases("val")[rank::world]:
         image_DHW, truth_DHW = case.image(), case.label()
         with torch.inference_mode(), autocast():
-            found_DHW = predict_labels(model, image_DHW.to(device), patch_DHW, overlap, prepared.num_classes)
+            found_DHW = predict_labels(logits, image_DHW.to(device), patch_DHW, overlap, prepared.num_classes)
         dice_K = _dice(found_DHW.cpu(), truth_DHW, prepared.num_classes)
         known_K = ~dice_K.isnan()
         sums_2K[0] += dice_K.nan_to_num().to(device)
