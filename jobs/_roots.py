@@ -1,7 +1,7 @@
 """Make the project importable from its source tree, installed or not: imported first by every job.
 
 `ray job submit` runs a job in the folder of the cluster's head or in an uploaded working directory, where nothing
-may be installed. Workers of other nodes get the two packages from `autosam_platform.cluster.connect`.
+may be installed. Workers of other nodes get our packages from `autosam_platform.cluster.connect`.
 """
 
 import sys

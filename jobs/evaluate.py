@@ -1,4 +1,4 @@
-"""Evaluate a finished run: Dice and NSD per case and organ on each scan's own grid, as tables, pictures and label maps.
+"""Evaluate a finished run on each scan's own grid: Dice, NSD and HD95 per case and organ, pictures, label maps.
 
 Examples:
     python jobs/evaluate.py                                       the newest run, its test cases; else the demo
@@ -38,7 +38,7 @@ def main() -> None:
 def _evaluate(job: EvaluateJob) -> Outcome:
     from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
 
-    if len(sys.argv) == 1 and not any((workspace() / "runs").glob("*/model/model.json")):
+    if len(sys.argv) == 1 and not any((workspace().folder / "runs").glob("*/model/model.json")):
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)
     experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))

@@ -48,13 +48,13 @@ def main() -> None:
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference.files import write_json
     from autosam_inference.predictor import Predictor, predict_scan
-    from autosam_inference.scans.nifti import stem
+    from autosam_inference.scans.names import stem
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
     scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    target = job.output or workspace() / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
+    target = job.output or workspace().folder / "predictions" / f"{stem(scan)}-{run.name}" / f"{stem(scan)}.nii.gz"
     predictor = Predictor.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
     prediction = predict_scan(predictor, scan, target, progress=_Progress())

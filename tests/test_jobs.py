@@ -243,7 +243,7 @@ def test_a_full_disk_is_said_without_a_traceback(capsys: pytest.CaptureFixture[s
     [
         ("teacher", ("--model", "autosam_demo", "--patch", 32, "--step-patch", 32), 1e-4),
         ("window", ("--size-DHW", 48, 64, 64, "--patch", 32), 1e-3),
-        ("metrics", (), 1e-6),
+        ("metrics", ("--size-DHW", 50, 128, 128), 1e-6),
     ],
 )
 def test_a_benchmark_compares_ours_with_the_plain_way(

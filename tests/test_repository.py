@@ -25,8 +25,7 @@ OURS = {
     "dashboard",
     "jobs",
     "_roots",
-    "_benchmarks",
-    "_distillation_benchmark",
+    "benchmarks",
 }
 
 
@@ -57,6 +56,17 @@ def test_every_pin_is_one_exact_public_version() -> None:
 def test_every_requirement_is_pinned_within_its_range(requirement: Requirement) -> None:
     pin = _pins()[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(next(iter(pin.specifier)).version)
+
+
+def test_no_docstring_begins_with_the_same() -> None:
+    """Whoever jumps to a definition reads its docstring alone: "the same" as what?"""
+    for root in ("platform", "models", "jobs", "dashboard"):
+        for file in (ROOT / root).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                # An expression that is a string is a docstring, of a setting too.
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                    told = str(node.value.value).strip()
+                    assert not told.startswith("The same"), f"{file}:{node.lineno}: {told.splitlines()[0]}"
 
 
 def test_every_package_imported_is_required() -> None:

@@ -26,7 +26,7 @@ class FinishedRun:
 
 def finished_runs() -> list[FinishedRun]:
     """The workspace's finished runs, newest first; one whose files cannot be read is left out."""
-    cards = sorted((workspace() / "runs").glob("*/model/model.json"), key=_age, reverse=True)
+    cards = sorted((workspace().folder / "runs").glob("*/model/model.json"), key=_age, reverse=True)
     found = (_read(card.parent.parent.name) for card in cards)
     return [run for run in found if run is not None]
 
@@ -37,7 +37,7 @@ def _age(path: Path) -> float:
 
 def _read(name: str) -> FinishedRun | None:
     try:
-        folder = run_folder(workspace(), name)
+        folder = run_folder(workspace().folder, name)
         card, dice = read_card(folder), read_summary(folder).get("mean_dice")
         size = (folder / "model" / "model.safetensors").stat().st_size
         return FinishedRun(name, str(card["model"]["name"]), str(card["dataset"]), dice, size)

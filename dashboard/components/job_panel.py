@@ -32,7 +32,7 @@ def job_panel(run_id: str, folder: Path) -> None:
             st.info(plain(f"No Ray cluster runs: {error}. A run that stopped continues in a terminal:"))
             st.code(terminal(*command), language="bash")
             return
-        job_id = tracked.ray_job(workspace(), run_id)
+        job_id = tracked.ray_job(workspace().folder, run_id)
         job = ray_jobs.find_job(address, job_id) if job_id else None
         if job:
             follow(address, job.job_id)
@@ -87,7 +87,7 @@ def _continuing(run_id: str, folder: Path) -> tuple[str, list[str]]:
     Raises:
         ReadingError: the run has not written its settings, or nothing records what it trains.
     """
-    config, run = read_config(folder), tracked.find(workspace(), run_id)
+    config, run = read_config(folder), tracked.find(workspace().folder, run_id)
     if not config or run is None:
         raise ReadingError(
             f"{folder / 'config.yaml'} or the record of {run_id} is missing: it cannot be continued here."

@@ -49,7 +49,7 @@ def allowed_roots() -> list[Path]:
     That variable lists folders as ``PATH`` lists them, with ``:`` between them.
     """
     further = os.environ.get("AUTOSAM_ALLOWED_FOLDERS", "").split(os.pathsep)
-    return [workspace(), PROJECT, *(Path(folder).expanduser() for folder in further if folder)]
+    return [workspace().folder, PROJECT, *(Path(folder).expanduser() for folder in further if folder)]
 
 
 def allowed_path(text: str) -> Path:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autosam_inference.files import content_hash, write_json
-from autosam_inference.scans.nifti import stem
+from autosam_inference.scans.names import stem
 from autosam_platform.workspace import workspace
 from dashboard.components import ray_jobs
 from dashboard.components.places import PROJECT, ReadingError, checked_id
@@ -47,7 +47,7 @@ class Prediction:
     @property
     def label(self) -> Path:
         """The label map, which is there when the prediction is done."""
-        return workspace() / "predictions" / self.name / f"{stem(Path(self.scan))}.nii.gz"
+        return workspace().folder / "predictions" / self.name / f"{stem(Path(self.scan))}.nii.gz"
 
     @property
     def log(self) -> Path:
@@ -56,7 +56,7 @@ class Prediction:
 
 
 def _place() -> Path:
-    return workspace() / "predicting"
+    return workspace().folder / "predicting"
 
 
 def start(scan: Path, run: str, address: str | None) -> Prediction:
@@ -87,7 +87,7 @@ def _recorded(new: Prediction, job_id: str, process: int) -> Prediction:
 def _start_process(log: Path, words: list[str]) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(PROJECT / "jobs" / "predict.py"), *words]
-    settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace())}
+    settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace().folder)}
     with log.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # goes to the process with its output, and is free when that ends
         process = subprocess.Popen(

@@ -24,5 +24,5 @@ def repeating(folder: Path, config: Mapping[str, Any], role: str) -> tuple[str, 
 
 
 def terminal(job: str, arguments: Sequence[str]) -> str:
-    """The same for a shell in the project's folder."""
+    """A job and its arguments as one types them in a shell, in the project's folder."""
     return shlex.join(["python", f"jobs/{job}.py", *arguments])

@@ -9,6 +9,7 @@ import streamlit as st
 
 from autosam_inference.scans.grid import Volume, read_scan
 from autosam_inference.scans.nifti import ScanError
+from autosam_models.sizes import size_text
 from dashboard.components.places import ReadingError
 from dashboard.components.volume_viewer.encoding import Encoded, encode_labels, encode_scan
 
@@ -86,11 +87,7 @@ def _on_grid(path: Path, read: Future[Encoded], scan: Encoded) -> Encoded:
     labels = read.result()
     if labels.shape_DHW != scan.shape_DHW:
         raise ReadingError(
-            f"{path} has {_size(labels)} voxels and its scan {_size(scan)} "
+            f"{path} has {size_text(labels.shape_DHW)} voxels and its scan {size_text(scan.shape_DHW)} "
             "(depth × height × width): evaluate the run again, it writes label maps on the scan's own grid."
         )
     return labels
-
-
-def _size(volume: Encoded) -> str:
-    return " × ".join(str(length) for length in volume.shape_DHW)

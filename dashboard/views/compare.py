@@ -112,7 +112,7 @@ def _settings(root: Path, runs: list[str]) -> None:
 
 def _page() -> None:
     st.title("Compare")
-    root = workspace()
+    root = workspace().folder
     evaluated = [name for name in records.run_folders(root) if (root / "runs" / name / records.METRICS).exists()]
     if not evaluated:
         nothing("No run of this workspace is evaluated yet.", "make demo")

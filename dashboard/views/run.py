@@ -164,7 +164,7 @@ def _settings(folder: Path, run: RunSummary | None) -> None:
 
 def _page() -> None:
     st.title("Run")
-    root = workspace()
+    root = workspace().folder
     recorded = _recorded(root)
     runs = {run.run_id: run for run in recorded or []}
     known = list(dict.fromkeys([*runs, *records.run_folders(root)]))

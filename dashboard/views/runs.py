@@ -156,7 +156,7 @@ def _paper(table: pd.DataFrame, dataset: str) -> None:
 
 def _page() -> None:
     with explained():
-        root = workspace()
+        root = workspace().folder
         runs = tracked.runs(root)
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
@@ -179,7 +179,7 @@ def _page() -> None:
 def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
-        states = {run.state for run in tracked.runs(workspace())}
+        states = {run.state for run in tracked.runs(workspace().folder)}
         return 10 if not states or tracked.RUNNING in states else None
     return None
 

@@ -145,7 +145,7 @@ def _sweep(folder: Path, drawn_ended: bool) -> None:
 
 def _page() -> None:
     st.title("Sweeps")
-    root = workspace()
+    root = workspace().folder
     names = sweep_names(root)
     if not names:
         nothing("There is no sweep in this workspace yet.", "python jobs/sweep.py --space kd_lambda --grid")

@@ -145,7 +145,7 @@ def _metrics(rows: pd.DataFrame, run_id: str) -> None:
 
 def _page() -> None:
     st.title("Viewer")
-    root = workspace()
+    root = workspace().folder
     prediction = st.query_params.get("prediction")
     if prediction is None:
         _evaluated(root)

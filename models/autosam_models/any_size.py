@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autosam_models.convolution import with_our_layers
-
-Size = tuple[int, int, int]
+from autosam_models.sizes import Size, size_text
 
 
 class AnySize(nn.Module):
@@ -38,8 +37,8 @@ class AnySize(nn.Module):
         fitting = up_to_multiple(size, self.edge)
         if max(fitting) <= self.edge:
             raise ValueError(
-                f"A patch of {_text(size)} voxels is a single voxel of the coarsest map, and there is nothing to "
-                f"normalise over: take {2 * self.edge} x {self.edge} x {self.edge} or more."
+                f"A patch of {size_text(size)} voxels is a single voxel of the coarsest map, and there is nothing to "
+                f"normalise over: take {size_text((2 * self.edge, self.edge, self.edge))} or more."
             )
         return fitting
 
@@ -65,14 +64,18 @@ class FixedSize(nn.Module):
         size = _size(image_BCDHW)
         if any(n > most for n, most in zip(size, self.size, strict=True)):
             raise ValueError(
-                f"An image of {_text(size)} voxels is larger than {_text(self.size)}, which this network was built "
-                f"for: give it windows of at most that size, or build it with patch={size}."
+                f"An image of {size_text(size)} voxels is larger than {size_text(self.size)}, which this network was "
+                f"built for: give it windows of at most that size, or build it with patch={size}."
             )
         return _padded_and_cropped(self.network, image_BCDHW, self.size)
 
 
 def up_to_multiple(size: Size, edge: int) -> Size:
-    """The next multiples of ``edge``."""
+    """The next multiples of ``edge``.
+
+    >>> up_to_multiple((30, 32, 33), 32)
+    (32, 32, 64)
+    """
     depth, height, width = (-(-n // edge) * edge for n in size)
     return depth, height, width
 
@@ -90,7 +93,3 @@ def _padded_and_cropped(network: nn.Module, image_BCDHW: Tensor, size: Size) -> 
 def _size(image_BCDHW: Tensor) -> Size:
     depth, height, width = image_BCDHW.shape[2:]
     return depth, height, width
-
-
-def _text(size: Size) -> str:
-    return " x ".join(str(n) for n in size)

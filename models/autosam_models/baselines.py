@@ -5,7 +5,8 @@ Both are built as published and trained through our loop, so what differs betwee
 
 from torch import nn
 
-from autosam_models.any_size import AnySize, FixedSize, Size, up_to_multiple
+from autosam_models.any_size import AnySize, FixedSize, up_to_multiple
+from autosam_models.sizes import Size
 
 _UNETR_TOKEN = 16
 _NNUNET_EDGE = 32  # five halvings

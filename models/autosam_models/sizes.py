@@ -7,5 +7,9 @@ Size = tuple[int, int, int]
 
 
 def size_text(size: Iterable[float]) -> str:
-    """``128 × 128 × 128``: the lengths along the axes, as they are given."""
+    """The lengths along the axes, in the order in which they are given.
+
+    >>> size_text((32, 64, 64)), size_text([0.8, 0.8, 1.5])
+    ('32 × 64 × 64', '0.8 × 0.8 × 1.5')
+    """
     return " × ".join(f"{length:g}" for length in size)

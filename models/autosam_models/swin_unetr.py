@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from autosam_models.any_size import AnySize, Size
+from autosam_models.any_size import AnySize
+from autosam_models.sizes import Size
 
 _EDGE = 32  # patch embedding of 2 and four mergings
 

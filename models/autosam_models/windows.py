@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Grid = tuple[int, int, int]
+from autosam_models.sizes import Size
 
 FOREIGN = -1e4
 """Logit between tokens of different regions: in fp32 and bf16, its exponential is exactly 0."""
@@ -23,23 +23,23 @@ class Windows:
     ``size`` is the window's edge, ``shift`` how far the grid is rolled, ``count`` the number of windows.
     """
 
-    grid: Grid
-    size: Grid
-    shift: Grid
+    grid: Size
+    size: Size
+    shift: Size
 
     @classmethod
-    def cut(cls, grid: Grid, window: int, shifted: bool) -> "Windows":
+    def cut(cls, grid: Size, window: int, shifted: bool) -> "Windows":
         """Windows of edge ``window``; an axis that fits into one window is neither padded nor shifted."""
         size = tuple(min(window, n) for n in grid)
         shift = tuple(window // 2 if shifted and n > window else 0 for n in grid)
         return cls(grid, size, shift)  # type: ignore[arg-type]
 
     @property
-    def count(self) -> Grid:
+    def count(self) -> Size:
         return tuple(-(-n // w) for n, w in zip(self.grid, self.size, strict=True))  # type: ignore[return-value]
 
     @property
-    def padded(self) -> Grid:
+    def padded(self) -> Size:
         return tuple(c * w for c, w in zip(self.count, self.size, strict=True))  # type: ignore[return-value]
 
     @property
@@ -90,7 +90,7 @@ def region_codes(windows: Windows, device: torch.device) -> Tensor | None:
     return torch.stack([queries_WNR, keys_WNR], dim=2)
 
 
-def _pad(x_BDHWC: Tensor, padded: Grid) -> Tensor:
+def _pad(x_BDHWC: Tensor, padded: Size) -> Tensor:
     (_, depth, height, width, _) = x_BDHWC.shape
     if padded == (depth, height, width):
         return x_BDHWC

@@ -20,6 +20,8 @@ class ModelFolderError(UserError):
 
 
 class Frozen(BaseModel):
+    """A description that nothing changes once it is read, and in which an unknown name is refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -47,10 +49,8 @@ class Scaling(Frozen):
         return self
 
 
-class Architecture(BaseModel):
+class Architecture(Frozen):
     """Name in the registry of models, and the options it was built with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     options: dict[str, bool | int | float | str] = {}

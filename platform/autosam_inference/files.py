@@ -37,7 +37,10 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder that does not exist yet: it appears whole, or not at all."""
+    """Give a temporary folder that becomes ``path`` on success: a folder that appears whole, or not at all.
+
+    ``path`` must not exist yet.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
     temporary.mkdir()

@@ -23,7 +23,8 @@ from autosam_inference.runtimes.pytorch import load_model
 from autosam_inference.scans.grid import Volume, read_scan, to_grid
 from autosam_inference.scans.intensity import fill_non_finite, normalise
 from autosam_inference.scans.label_files import save_label
-from autosam_inference.scans.nifti import SUFFIXES, ScanError
+from autosam_inference.scans.names import SUFFIXES
+from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.resampling import resample
 from autosam_inference.stopwatch import Stopwatch
 from autosam_inference.windows import Progress, Slab, Window, sliding_window, sweep_order

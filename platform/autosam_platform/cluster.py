@@ -205,7 +205,7 @@ def _use_own_token() -> None:
     """
     if "RAY_AUTH_MODE" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return
-    token = workspace() / "ray" / "auth_token"
+    token = workspace().ray_token
     if not token.exists():
         previous = os.umask(0o077)
         try:

@@ -92,7 +92,7 @@ def parse_kind_of_job(
     recipe: str | None = None,
     network: str | None = None,
 ) -> J:
-    """The same for a job with settings of its own.
+    """The recipe that ``--recipe`` names, with the command line over it, for a job with settings of its own.
 
     Args:
         recipe: the one that is taken where the command line names none; the job's own where none is given.

@@ -1,6 +1,6 @@
 """One validated description of an experiment. Recipes and the command line fill it; a run stores it.
 
-Defaults are the paper's (PAPER.md Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
+Defaults are the paper's (Sec. 4 and 7.3: AdamW, 5e-4, 200 epochs of which 5 warm up, patches of 128³,
 batch 1 per GPU, sliding window with overlap 0.75).
 """
 
@@ -183,8 +183,8 @@ class InferenceSection(Section):
     overlap: Overlap = 0.75
     """Share that neighbouring windows have in common when the test cases are evaluated; 0.75 is the paper's."""
     validation_overlap: Overlap = 0.25
-    """The same for the validations of a training run, which only have to tell which checkpoint is better: 0.02 of Dice
-    less than 0.5, at a third of the time (docs/benchmarks.md)."""
+    """Share in common in the validations of a training run, which only have to tell which checkpoint is better: 0.02 of
+    Dice less than 0.5, at a third of the time (docs/benchmarks.md)."""
 
 
 class Experiment(Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from autosam_inference.scans.nifti import stem
+from autosam_inference.scans.names import stem
 from autosam_platform.evaluation.table import Row
 
 FIRST, SECOND, CASE = "first-0000000a", "second-0000000b", "corner"

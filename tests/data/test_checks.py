@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from synthetic_scans import Scan, make_scan, write_nifti
 
-from autosam_platform.data.checks import check_case, load_checked
+from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.readers import Case
 
@@ -165,7 +165,7 @@ FIXED: dict[str, tuple[Change, str]] = {
 
 
 def test_good_case_is_ok(case: Case) -> None:
-    verdict = check_case(case, BTCV)
+    verdict = load_checked(case, BTCV).verdict
     assert (verdict.case_id, verdict.status, verdict.reasons) == ("img0001", "ok", ())
 
 
@@ -196,7 +196,7 @@ def test_fixed(case: Case, problem: str) -> None:
 def test_affine_noise_is_not_worth_a_word(case: Case) -> None:
     assert case.label is not None
     _affine("label", lambda a: _shift(a, 3e-6))(case.image, case.label, make_scan())
-    assert check_case(case, BTCV).status == "ok"
+    assert load_checked(case, BTCV).verdict.status == "ok"
 
 
 def test_whole_numbers_stored_as_float_are_ids(case: Case) -> None:
@@ -217,7 +217,7 @@ def test_ignored_ids_become_background(case: Case) -> None:
 
 
 def test_only_test_cases_may_have_no_label(case: Case) -> None:
-    verdict = check_case(Case("img0001", case.image, None, ("train",)), BTCV)
+    verdict = load_checked(Case("img0001", case.image, None, ("train",)), BTCV).verdict
     assert verdict.status == "rejected" and "no label, which training" in verdict.reasons[0]
     checked = load_checked(Case("img0001", case.image, None, ("test",)), BTCV)
     assert checked.verdict.status == "ok" and checked.label_DHW is None
@@ -226,5 +226,5 @@ def test_only_test_cases_may_have_no_label(case: Case) -> None:
 def test_other_file_types_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scan.dcm"
     path.write_bytes(b"DICM")
-    verdict = check_case(Case("scan", path, None, ("test",)), BTCV)
+    verdict = load_checked(Case("scan", path, None, ("test",)), BTCV).verdict
     assert "is not named .nii or .nii.gz: convert" in verdict.reasons[0]

@@ -18,7 +18,7 @@ from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.table import Row, summarise
 
 NAN = math.nan
-COST = ModelCost(4_000_000, 44.79, (96, 96, 96), 2.5, 812.4, "one scan of 9×9×9 voxels, overlap 0.5; a CPU")
+COST = ModelCost(4_000_000, 44.79, (96, 96, 96), 2.5, 812.4, "one scan of 9 × 9 × 9 voxels, overlap 0.5; a CPU")
 # Dice of liver and spleen in case 0; the student gains 0.0004 from case to case, so its means are 0.001 higher.
 DICE: dict[Label, tuple[float, float]] = {TEACHER: (0.9, 0.7), TWIN: (0.8, 0.4), STUDENT: (0.85, 0.55)}
 GAIN: dict[Label, float] = {TEACHER: 0.0, TWIN: 0.0, STUDENT: 0.0004}
@@ -110,7 +110,7 @@ def test_the_table_shows_percent_costs_and_tests(made: tuple[Path, Report]) -> N
     assert "parameters, million 20.00 4.00 4.00" in found
     assert "peak memory, MB – 812 812" in found
     assert "student vs student without distillation, Dice: +10.10 points, n = 6, p = 0.0312" in found
-    assert "CPU: one scan of 9×9×9 voxels, overlap 0.5; a CPU." in found
+    assert "CPU: one scan of 9 × 9 × 9 voxels, overlap 0.5; a CPU." in found
 
 
 def test_the_picture_is_there_and_shows_the_organs_colours(made: tuple[Path, Report]) -> None:

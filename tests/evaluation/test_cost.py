@@ -68,7 +68,7 @@ def test_what_a_model_costs(folder: Path) -> None:
     assert cost.patch == PATCH
     assert cost.seconds_per_scan > 0
     assert math.isnan(cost.peak_mb) or cost.peak_mb > 4 * sum(sizes) / 1e6
-    assert cost.conditions.startswith("one scan of 20×18×24 voxels, overlap 0.25; ")
+    assert cost.conditions.startswith("one scan of 20 × 18 × 24 voxels, overlap 0.25; ")
     assert f"{torch.get_num_threads()} threads" in cost.conditions
     assert json.loads(json.dumps(cost.as_json(), allow_nan=False))["patch"] == list(PATCH)
 
@@ -77,5 +77,5 @@ def test_a_scan_may_be_a_file(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros(SHAPE[::-1], np.int16), np.diag([4.0, 4.0, 4.0, 1.0])), path)
     cost = cost_of(folder, path, 0.0)
-    assert cost.conditions.startswith("one scan of 20×18×24 voxels, overlap 0; ")
+    assert cost.conditions.startswith("one scan of 20 × 18 × 24 voxels, overlap 0; ")
     assert cost.gflop_per_patch > 0

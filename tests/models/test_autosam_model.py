@@ -34,7 +34,7 @@ def test_padding_to_whole_tokens_is_replication():
 
 
 def test_single_token_is_refused():
-    with pytest.raises(ValueError, match="4 x 4 x 4 voxels is a single token"):
+    with pytest.raises(ValueError, match="4 × 4 × 4 voxels is a single token"):
         small_model()(torch.rand(1, 1, 4, 4, 4))
 
 

@@ -80,14 +80,14 @@ def test_an_odd_size_comes_back_as_it_went_in(built: tuple[str, nn.Module]) -> N
 
 @pytest.mark.parametrize("name", ["swin_unetr_tiny", "nnunet"])
 def test_a_patch_of_one_coarse_voxel_is_refused_with_one_that_works(name: str) -> None:
-    with pytest.raises(ValueError, match="64 x 32 x 32 or more"):
+    with pytest.raises(ValueError, match="64 × 32 × 32 or more"):
         build_model(name, in_channels=1, num_classes=K, patch=(32, 20, 32))
 
 
 def test_unetr_refuses_an_image_larger_than_its_patch() -> None:
     with torch.device("meta"):
         model = build_model("unetr", in_channels=1, num_classes=K, patch=(30, 32, 32))
-        with pytest.raises(ValueError, match=r"larger than 32 x 32 x 32.*patch=\(33, 32, 32\)"):
+        with pytest.raises(ValueError, match=r"larger than 32 × 32 × 32.*patch=\(33, 32, 32\)"):
             model(torch.empty(1, 1, 33, 32, 32))
 
 

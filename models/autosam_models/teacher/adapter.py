@@ -29,6 +29,9 @@ def blocks_with_adapter(choice: str | int, depth: int) -> frozenset[int]:
 
     Raises:
         ValueError: it is neither, or names a block that is not there.
+
+    >>> sorted(blocks_with_adapter("odd", 6)), sorted(blocks_with_adapter("0,5", 6))
+    ([1, 3, 5], [0, 5])
     """
     if choice in CHOICES:
         return frozenset(block for block in range(depth) if CHOICES[str(choice)](block, depth))
@@ -44,7 +47,7 @@ def blocks_with_adapter(choice: str | int, depth: int) -> frozenset[int]:
 class SpatialAdapter(nn.Module):
     """``X + Act(Conv(X W_down)) W_up``, where Conv is a depth-wise 3D convolution over the token grid.
 
-    ``W_up`` starts at zero, so that training starts from SAM itself.
+    ``W_up`` starts at zero, so that at the start a block is what it is without an adapter.
 
     Args:
         dim: width of a token.

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autosam_models.windows import Grid
+from autosam_models.windows import Size
 
 SMALL_WINDOW = 128
 """Tokens of a window up to which attention on a CPU is written out in training too."""
 
 
-def one_hot_coordinates(size: Grid, dtype: torch.dtype, device: torch.device) -> Tensor:
+def one_hot_coordinates(size: Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``(tokens, d + h + w)``: for each token of a window the one-hot codes of its three coordinates, side by side."""
     d, h, w = (torch.eye(n, dtype=dtype, device=device) for n in size)
     codes = (d[:, None, None], h[None, :, None], w[None, None, :])
@@ -61,7 +61,7 @@ class WindowAttention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * window - 1, dim // heads))
 
-    def forward(self, x_WNC: Tensor, size: Grid, codes_WN2R: Tensor | None = None) -> Tensor:
+    def forward(self, x_WNC: Tensor, size: Size, codes_WN2R: Tensor | None = None) -> Tensor:
         """Attend within each window; the shape stays.
 
         Args:
@@ -83,7 +83,7 @@ class WindowAttention(nn.Module):
         out_WMNC = softmax_attention(torch.cat(queries, dim=-1), torch.cat(keys, dim=-1), v_WMNC)
         return self.proj(out_WMNC.transpose(1, 2).reshape(count, tokens, dim))
 
-    def _position_terms(self, q_WMNC: Tensor, size: Grid) -> Tensor:
+    def _position_terms(self, q_WMNC: Tensor, size: Size) -> Tensor:
         """``q . R[own - other]`` for every other coordinate of each axis: ``(W, heads, N, d + h + w)``."""
         q = q_WMNC.unflatten(2, size)
         terms = (

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.sizes import Size, size_text
 from autosam_models.teacher.adapter import SpatialAdapter, blocks_with_adapter
 from autosam_models.teacher.encoder import STAGES, Block, ImageEncoder, neck
 from autosam_models.teacher.mask_decoder import FusionSize, MaskDecoder
@@ -16,6 +17,9 @@ from autosam_models.teacher.sam_weights import SamWeights, freeze_sam, load_sam
 
 class AutoSAM(nn.Module):
     """SAM's encoder made 3D, with a prompt that it generates itself and a mask decoder of 3D convolutions.
+
+    Training starts from SAM's weights, not from SAM's features: windows, every second one shifted, take the place of
+    its larger windows and global blocks (docs/design.md, "How close to the paper, and to SAM").
 
     Args:
         in_channels: channels of the image.
@@ -53,7 +57,7 @@ class AutoSAM(nn.Module):
         *,
         in_channels: int,
         num_classes: int,
-        patch: tuple[int, int, int],
+        patch: Size,
         embed_dim: int,
         depth: int,
         heads: int,
@@ -139,8 +143,8 @@ class AutoSAM(nn.Module):
             image_BCDHW = F.pad(image_BCDHW, (0, missing[2], 0, missing[1], 0, missing[0]), mode="replicate")
         if max(image_BCDHW.shape[2:]) <= self.token_edge:
             raise ValueError(
-                f"An image of {depth} x {height} x {width} voxels is a single token of {self.token_edge} voxels of "
-                f"edge, and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
+                f"An image of {size_text((depth, height, width))} voxels is a single token of {self.token_edge} voxels "
+                f"of edge, and there is nothing to normalise over: pad it to more than {self.token_edge} along an axis."
             )
         maps = self.encoder(image_BCDHW)
         if self.prompt_generator is not None:
@@ -154,14 +158,19 @@ def freeze(model: AutoSAM) -> None:
     freeze_sam(model.encoder)
 
 
-def token_grid(patch: tuple[int, int, int], edge: int) -> tuple[int, int, int]:
-    """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be."""
+def token_grid(patch: Size, edge: int) -> Size:
+    """Tokens of ``edge`` voxels that a patch needs per axis, the last one partly filled if need be.
+
+    >>> token_grid((128, 128, 126), edge=4)
+    (32, 32, 32)
+    """
     check_positive(patch=min(patch))
     depth, height, width = (-(-n // edge) for n in patch)
     return depth, height, width
 
 
 def check_positive(**values: int) -> None:
+    """Refuse what is less than 1 (``ValueError``), by its name."""
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name}={value} must be 1 or more.")

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_models.sizes import Size
+
 
 class PositionTables(nn.Module):
     """What is added to the token at ``(d, h, w)``: ``plane[h, w] + depth[d]``.
@@ -18,7 +20,7 @@ class PositionTables(nn.Module):
         patch_grid: tokens of the training patch along D, H, W.
     """
 
-    def __init__(self, embed_dim: int, plane_grid: tuple[int, int], patch_grid: tuple[int, int, int]) -> None:
+    def __init__(self, embed_dim: int, plane_grid: tuple[int, int], patch_grid: Size) -> None:
         super().__init__()
         self.patch_grid = patch_grid
         self.plane_HWC = nn.Parameter(torch.empty(*plane_grid, embed_dim))

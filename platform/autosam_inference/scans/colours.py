@@ -36,9 +36,22 @@ _COLOURS: dict[str, Colour] = {
 def organ_colour(name: str) -> Colour:
     """Red, green, blue, each 0 to 255. Case, ``_`` and ``-`` do not matter; an unknown organ gets a fixed
     colour of its own, made from its name.
+
+    >>> organ_colour("liver"), organ_colour("Left_Kidney")
+    ((160, 32, 32), (224, 224, 96))
     """
     key = re.sub(r"[\s_-]+", " ", name).strip().lower()
     if key in _COLOURS:
         return _COLOURS[key]
     red, green, blue = hashlib.sha256(key.encode()).digest()[:3]
     return 64 + red * 3 // 4, 64 + green * 3 // 4, 64 + blue * 3 // 4  # light enough to be seen on dark grey
+
+
+def organ_rgb(name: str) -> tuple[float, float, float]:
+    """The colour of an organ as matplotlib takes it: red, green, blue, each 0 to 1.
+
+    >>> organ_rgb("inferior vena cava")[2]
+    1.0
+    """
+    red, green, blue = organ_colour(name)
+    return red / 255, green / 255, blue / 255

@@ -10,7 +10,7 @@ from autosam_inference.card import LabelClass
 from autosam_inference.files import atomic_write, write_json, write_text
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Grid
-from autosam_inference.scans.nifti import SUFFIXES, stem
+from autosam_inference.scans.names import SUFFIXES, stem
 
 
 def save_label(path: Path, label_xyz: np.ndarray, grid: Grid, classes: Sequence[LabelClass]) -> None:

@@ -14,8 +14,9 @@ from nibabel.wrapstruct import WrapStructError
 
 from autosam_inference.bounds import SPACING_LIMITS_MM
 from autosam_inference.errors import UserError
+from autosam_inference.scans.names import SUFFIXES
+from autosam_models.sizes import size_text
 
-SUFFIXES = (".nii.gz", ".nii")
 MOST_VOXELS = 2**31
 
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError)
@@ -25,15 +26,10 @@ class ScanError(UserError):
     """A scan that cannot be used; the message names the file, what is wrong and what to do."""
 
 
-def stem(path: Path) -> str:
-    """The file's name without ``.nii`` or ``.nii.gz``."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
 def open_nifti(path: Path) -> nib.Nifti1Image:
     """Open the file and check its header; the voxels stay on disk.
 
-    The image has three axes, or a fourth one of length 1 (see ``frames``).
+    The image has three axes, or a fourth one of length 1.
 
     Raises:
         ScanError: no such file, not NIfTI, truncated in the header, not one 3D volume, voxel size zero,
@@ -77,11 +73,6 @@ def read_voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else np.asarray(array)
 
 
-def frames(image: nib.Nifti1Image) -> int:
-    """Length of the axes beyond the third."""
-    return math.prod(image.shape[3:])
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
@@ -100,9 +91,8 @@ def _check_written_spacing(path: Path) -> None:
 def _check_spacing(path: Path, spacing: np.ndarray) -> None:
     low, high = SPACING_LIMITS_MM
     if not (np.isfinite(spacing).all() and (spacing >= low).all() and (spacing <= high).all()):
-        sizes = " × ".join(f"{value:g}" for value in spacing)
         raise ScanError(
-            f"{path} has a voxel size of {sizes} mm, outside {low:g} to {high:g} mm: export it again "
+            f"{path} has a voxel size of {size_text(spacing)} mm, outside {low:g} to {high:g} mm: export it again "
             "with the right voxel size."
         )
 

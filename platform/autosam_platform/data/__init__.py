@@ -1,1 +1,1 @@
-"""Dataset descriptions, readers and checks, geometry, preparation, the patch store and training patches."""
+"""Dataset descriptions, the phantom, readers and checks, preparation, the patch store and training patches."""

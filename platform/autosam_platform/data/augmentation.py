@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from autosam_inference.scans.resampling import Kind
+from autosam_models.sizes import Size
 from autosam_platform.data.description import Augmentation
 
 LARGEST_ANGLE = math.radians(15)
@@ -48,7 +49,7 @@ class SpatialTransform:
         flipped = rng.random(3) < settings.flip
         return cls(float(angle) if turned else 0.0, tuple(int(axis) for axis in np.flatnonzero(flipped)))
 
-    def margin(self, size_DHW: tuple[int, int, int], spacing_DHW: tuple[float, float, float]) -> tuple[int, int, int]:
+    def margin(self, size_DHW: Size, spacing_DHW: tuple[float, float, float]) -> Size:
         """Size of the patch to start from, so that the turned one has no empty corners."""
         if not self.angle:
             return size_DHW
@@ -62,7 +63,7 @@ class SpatialTransform:
     def apply(
         self,
         arrays: Sequence[tuple[Tensor, PatchKind]],
-        size_DHW: tuple[int, int, int],
+        size_DHW: Size,
         spacing_DHW: tuple[float, float, float],
         mirrored_ids: Mapping[int, int],
     ) -> list[Tensor]:
@@ -81,7 +82,7 @@ class SpatialTransform:
         self,
         array_CDHW: Tensor,
         kind: PatchKind,
-        size_DHW: tuple[int, int, int],
+        size_DHW: Size,
         spacing_DHW: tuple[float, float, float],
         mirrored_ids: Mapping[int, int],
     ) -> Tensor:
@@ -110,7 +111,7 @@ def _turn(
     array_CDHW: Tensor,
     angle: float,
     kind: PatchKind,
-    size_DHW: tuple[int, int, int],
+    size_DHW: Size,
     spacing_DHW: tuple[float, float, float],
 ) -> Tensor:
     """Turn about the D axis through the centre, by an angle in millimetre space, and cut out the middle."""

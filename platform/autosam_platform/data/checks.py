@@ -9,6 +9,7 @@ import numpy as np
 from autosam_inference.scans.grid import Grid, Volume, read_scan
 from autosam_inference.scans.intensity import fill_non_finite
 from autosam_inference.scans.nifti import ScanError
+from autosam_models.sizes import size_text
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
 
@@ -42,13 +43,11 @@ class CheckedCase:
     label_DHW: np.ndarray | None = None
 
 
-def check_case(case: Case, description: DatasetDescription) -> Verdict:
-    """Read the case's files and judge them; never raises for what is wrong with a file."""
-    return load_checked(case, description).verdict
-
-
 def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
-    """Read the case once: its verdict, with the repaired image and label where it is usable."""
+    """Read the case once: its verdict, with the repaired image and label where it is usable.
+
+    What is wrong with a file is in the verdict; nothing is raised for it.
+    """
     notes: list[str] = []
     try:
         image, grid = _load_image(case, description, notes)
@@ -112,8 +111,8 @@ def _check_same_grid(case: Case, image: Grid, label: Grid, notes: list[str]) -> 
     """Both must cover the same voxels; a label stored with other axis directions does so after reordering."""
     if image.shape_DHW != label.shape_DHW:
         raise ScanError(
-            f"{case.label} has {_times(label.shape_DHW)} voxels (depth, height, width), its image "
-            f"{case.image} has {_times(image.shape_DHW)}: they are not of one scan; export the pair again."
+            f"{case.label} has {size_text(label.shape_DHW)} voxels (depth, height, width), its image "
+            f"{case.image} has {size_text(image.shape_DHW)}: they are not of one scan; export the pair again."
         )
     difference = float(np.abs(image.canonical_affine - label.canonical_affine).max())
     if difference > AFFINE_TOLERANCE_MM:
@@ -125,10 +124,6 @@ def _check_same_grid(case: Case, image: Grid, label: Grid, notes: list[str]) -> 
         notes.append(f"{case.label}: affine differs from its image's by {difference:.1g}; the image's is used.")
     if image.orientation != label.orientation:
         notes.append(f"{case.label} is stored {label.orientation}, its image {image.orientation}: reordered.")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape))
 
 
 def _label_ids(path: Path, array: np.ndarray, description: DatasetDescription) -> np.ndarray:

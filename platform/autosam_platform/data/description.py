@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -19,7 +17,7 @@ from pydantic import (
 )
 
 from autosam_inference.bounds import Spacing
-from autosam_inference.card import LabelClass, Scaling
+from autosam_inference.card import Frozen, LabelClass, Scaling
 from autosam_inference.errors import UserError, reasons
 
 Split = Literal["train", "val", "test"]
@@ -28,18 +26,14 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 _FOLDER = Path(__file__).parent / "descriptions"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SplitPart(_Frozen):
+class SplitPart(Frozen):
     """So many of the cases, in the order of their ids, belong to ``split``."""
 
     split: Split
     cases: PositiveInt
 
 
-class InOrder(_Frozen):
+class InOrder(Frozen):
     """Cases sorted by id, cut into consecutive parts.
 
     Of more cases than the parts name the surplus is for training; with fewer the parts shrink in proportion.
@@ -56,21 +50,21 @@ class InOrder(_Frozen):
         return self
 
 
-class ByList(_Frozen):
+class ByList(Frozen):
     """The dataset's own lists (of ``dataset.json``, or its folders imagesTr, imagesVa, imagesTs)."""
 
     rule: Literal["by_list"]
     lists: dict[Literal["training", "validation", "test"], Split]
 
 
-class EveryCase(_Frozen):
+class EveryCase(Frozen):
     """Every case is in all of ``splits``: for proofs on a single scan, whose figures are no test results."""
 
     rule: Literal["every_case"]
     splits: tuple[Split, ...]
 
 
-class Augmentation(_Frozen):
+class Augmentation(Frozen):
     """Probability of each augmentation of a training patch (paper, Sec. 7.2); ``flip`` holds per axis."""
 
     flip: Probability
@@ -79,14 +73,14 @@ class Augmentation(_Frozen):
     intensity_shift: Probability
 
 
-class FilePattern(_Frozen):
+class FilePattern(Frozen):
     """Where a case's files lie in the dataset's folder, without ``.nii.gz``; ``{id}`` is any name."""
 
     image: str
     label: str
 
 
-class DatasetDescription(_Frozen):
+class DatasetDescription(Frozen):
     """Everything the platform knows about a dataset.
 
     Attributes:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from autosam_models.sizes import Size
 from autosam_platform.data.augmentation import PatchKind, SpatialTransform, augment_intensity
 from autosam_platform.data.prepared import PreparedDataset
 from autosam_platform.data.store import StoredCase
@@ -32,9 +33,7 @@ class Patch(TypedDict):
 class Teacher(Protocol):
     """What is known of a case beside its label."""
 
-    def probabilities(
-        self, case: StoredCase, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]
-    ) -> np.ndarray:
+    def probabilities(self, case: StoredCase, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """Probability of each class in the part of a case, in 255ths: K, D, H, W, uint8 where they are rounded, else
         float32; background outside the case.
         """
@@ -62,7 +61,7 @@ class PatchDataset(Dataset[Patch]):
     def __init__(
         self,
         prepared: PreparedDataset,
-        patch_DHW: tuple[int, int, int],
+        patch_DHW: Size,
         patches_per_case: int = 1,
         seed: int = 0,
         teacher: Teacher | None = None,
@@ -127,7 +126,7 @@ def _points(case: StoredCase) -> dict[int, np.ndarray]:
 def _draw_centre(
     rng: np.random.Generator,
     points: dict[int, np.ndarray],
-    shape_DHW: tuple[int, int, int],
+    shape_DHW: Size,
     foreground_fraction: float,
 ) -> tuple[int, ...]:
     organs = [value for value in points if value != 0]
@@ -140,10 +139,10 @@ def _draw_centre(
 
 def _corner(
     centre_DHW: tuple[int, ...],
-    patch_DHW: tuple[int, int, int],
-    shape_DHW: tuple[int, int, int],
-    size_DHW: tuple[int, int, int],
-) -> tuple[int, int, int]:
+    patch_DHW: Size,
+    shape_DHW: Size,
+    size_DHW: Size,
+) -> Size:
     """First voxel of the part to read: the patch around the centre, moved inside the volume where it fits,
     centred on the volume where it does not; then the margin on both sides of it.
     """

@@ -13,12 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from autosam_inference.files import write_text
+from autosam_models.sizes import Size
 from autosam_platform.data.store import crop, open_array, write_array
 
 WHOLE = 255
 """What a probability of 1 is stored as; the largest error of one is half of its inverse."""
-
-_Place = tuple[int, int, int]
 
 
 class ProbabilityRecord(BaseModel):
@@ -34,8 +33,8 @@ class ProbabilityRecord(BaseModel):
 
     content: str
     num_classes: int
-    shape_DHW: _Place
-    corner_DHW: _Place | None
+    shape_DHW: Size
+    corner_DHW: Size | None
     stored_bytes: int
 
 
@@ -79,7 +78,7 @@ def read_probability_record(folder: Path, case_id: str) -> ProbabilityRecord | N
 
 
 def read_probabilities(
-    folder: Path, case_id: str, record: ProbabilityRecord, corner_DHW: _Place, size_DHW: _Place
+    folder: Path, case_id: str, record: ProbabilityRecord, corner_DHW: Size, size_DHW: Size
 ) -> np.ndarray:
     """Probabilities of a part of the case in 255ths: K, D, H, W, uint8; outside the volume all is background."""
     size_KDHW = (record.num_classes, *size_DHW)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autosam_inference.errors import UserError
-from autosam_inference.scans.nifti import SUFFIXES, stem
+from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.data.description import DatasetDescription, FilePattern, InOrder, Split
 
 # Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.
@@ -81,7 +81,11 @@ def find_cases(description: DatasetDescription, root: str | Path) -> list[Case]:
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
-    """Sort key by which ``volume-2`` comes before ``volume-10``."""
+    """Sort key by which a smaller number comes first, however many digits it has.
+
+    >>> sorted(["volume-10", "volume-2"], key=natural_key)
+    ['volume-2', 'volume-10']
+    """
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 

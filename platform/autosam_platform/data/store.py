@@ -21,6 +21,7 @@ from torch import Tensor
 
 from autosam_inference.files import atomic_write, write_text
 from autosam_inference.scans.intensity import normalise
+from autosam_models.sizes import Size
 from autosam_platform.data.checks import Status, Verdict
 from autosam_platform.data.description import DatasetDescription
 
@@ -67,7 +68,7 @@ class CaseRecord(BaseModel):
     reasons: tuple[str, ...]
     image: str
     label: str | None
-    shape_DHW: tuple[int, int, int] | None = None
+    shape_DHW: Size | None = None
     spacing_DHW: tuple[float, float, float] | None = None
     contents: LabelContents | None = None
 
@@ -90,7 +91,7 @@ class StoredCase:
         return self.record.case_id
 
     @property
-    def shape_DHW(self) -> tuple[int, int, int]:
+    def shape_DHW(self) -> Size:
         """Voxels after resampling."""
         assert self.record.shape_DHW is not None  # only cases that were not rejected are stored
         return self.record.shape_DHW
@@ -109,13 +110,13 @@ class StoredCase:
         """The whole label map: D, H, W, uint8."""
         return torch.from_numpy(self.label_patch((0, 0, 0), self.shape_DHW))
 
-    def image_patch(self, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]) -> np.ndarray:
+    def image_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""
         window = self.description.hu_window
         hu = crop(open_array(self._path(".b2nd")), corner_DHW, size_DHW, window[0])
         return normalise(hu, window, self.description.scaling)
 
-    def label_patch(self, corner_DHW: tuple[int, int, int], size_DHW: tuple[int, int, int]) -> np.ndarray:
+    def label_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """Class ids of the patch, uint8; outside the volume it is background.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What a student minimises: the labels' loss and its distance to the teacher, weighted (PAPER.md Sec. 2, Eq. 2)."""
+"""What a student minimises: the labels' loss and its distance to the teacher, weighted (Sec. 3.6, Eq. 2)."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

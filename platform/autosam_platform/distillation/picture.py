@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.colours import organ_rgb
 from autosam_platform.distillation.compared import (
     STUDENT,
     TEACHER,
@@ -76,7 +76,7 @@ def _draw_cases(panel: Axes, models: Models) -> None:
 def _draw_organs(panel: Axes, models: Models, names: Sequence[str]) -> None:
     """A line per organ: the students' means as circles, the teacher's as a bar."""
     for place, organ in enumerate(names):
-        colour = tuple(channel / 255 for channel in organ_colour(organ))
+        colour = organ_rgb(organ)
         dice = {label: 100 * model.overlap(organ).dice for label, model in models.items()}
         panel.plot(list(dice.values()), [place] * len(dice), color="0.75", linewidth=0.8, zorder=1)
         for label, value in dice.items():

@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from autosam_inference.files import atomic_write, write_json
+from autosam_models.sizes import size_text
 from autosam_platform.distillation.compared import (
     MEAN,
     STUDENT,
@@ -104,7 +105,7 @@ class Report:
             ("% of the teacher's Dice", [_number(retention(self.models, label), 1) for label in self.models]),
             ("parameters, million", [_number(cost.parameters / 1e6, 2) for cost in costs]),
             ("GFLOP per patch", [_number(cost.gflop_per_patch, 1) for cost in costs]),
-            ("patch, voxels", ["×".join(str(n) for n in cost.patch) for cost in costs]),
+            ("patch, voxels", [size_text(cost.patch) for cost in costs]),
             ("CPU seconds per scan", [_number(cost.seconds_per_scan, 2) for cost in costs]),
             ("peak memory, MB", [_number(cost.peak_mb, 0) for cost in costs]),
         ]

@@ -15,6 +15,7 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, remove_leftovers
 from autosam_inference.predictor import bytes_of_prediction, loaded
 from autosam_inference.windows import Window, sweep_order
+from autosam_models.sizes import Size
 from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.probabilities import (
@@ -29,8 +30,6 @@ from autosam_platform.data.store import StoredCase
 from autosam_platform.locks import locked
 
 VERSION = 1  # raise it whenever the same teacher and case would give other numbers
-
-_Place = tuple[int, int, int]
 
 
 class MismatchError(UserError):
@@ -79,7 +78,7 @@ class OnlineTeacher:
 
     teacher: TrainedTeacher
 
-    def probabilities(self, case: StoredCase, corner_DHW: _Place, size_DHW: _Place) -> np.ndarray:
+    def probabilities(self, case: StoredCase, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """See ``data.patches.Teacher``; float32."""
         starts = [max(first, 0) for first in corner_DHW]
         stops = [min(first + n, end) for first, n, end in zip(corner_DHW, size_DHW, case.shape_DHW, strict=True)]
@@ -107,7 +106,7 @@ class StoredTeacher:
     folder: Path
     records: dict[str, ProbabilityRecord]
 
-    def probabilities(self, case: StoredCase, corner_DHW: _Place, size_DHW: _Place) -> np.ndarray:
+    def probabilities(self, case: StoredCase, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """See ``data.patches.Teacher``."""
         return read_probabilities(self.folder, case.case_id, self.records[case.case_id], corner_DHW, size_DHW)
 

@@ -16,11 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop
 from autosam_inference.predictor import Predictor, predict_volume
 from autosam_inference.scans.grid import Volume, read_scan
 from autosam_inference.windows import Progress
+from autosam_models.sizes import Size, size_text
 from autosam_platform.measure import machine, measure
 
 _CPU = torch.device("cpu")
-
-Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,13 @@ def cost_of(model_folder: Path, scan: Path | Volume, overlap: float, progress: P
     flop = flop_of_pass(model, card.patch, predictor.amp)
     measured = measure(lambda: predict_volume(predictor, volume, progress=progress), _CPU)
     held_mb = sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers())) / 1e6
-    size = "×".join(str(n) for n in volume.array_DHW.shape)
     return ModelCost(
         parameters=sum(weight.numel() for weight in model.parameters()),
         gflop_per_patch=flop / 1e9,
         patch=card.patch,
         seconds_per_scan=measured.seconds,
         peak_mb=math.nan if measured.peak_mb is None else held_mb + measured.peak_mb,
-        conditions=f"one scan of {size} voxels, overlap {overlap:g}; {machine(_CPU)}",
+        conditions=f"one scan of {size_text(volume.array_DHW.shape)} voxels, overlap {overlap:g}; {machine(_CPU)}",
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from autosam_inference.card import LabelClass
 from autosam_inference.files import atomic_write
-from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.colours import organ_rgb
 from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.table import Row, Summary, mean
@@ -201,7 +201,7 @@ def _draw_labels(
     predicted = plane.cut(prediction_DHW, index)
     fill = np.zeros((*predicted.shape, 4))
     for organ in organs:
-        fill[predicted == organ.id] = (*_rgb(organ), _FILL)
+        fill[predicted == organ.id] = (*organ_rgb(organ.name), _FILL)
     panel.imshow(fill, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
     if truth_DHW is None:
         return
@@ -214,13 +214,13 @@ def _draw_labels(
     for organ in organs:
         mask = np.pad(true == organ.id, 1)
         if mask.any():
-            panel.contour(x, y, mask, levels=[0.5], colors=[_rgb(organ)], linewidths=1.6)
+            panel.contour(x, y, mask, levels=[0.5], colors=[organ_rgb(organ.name)], linewidths=1.6)
 
 
 def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence[ClassMetrics]) -> None:
     dice = {each.class_id: each.dice for each in metrics}
     labels = [f"{each.name}  {dice[each.id]:.2f}" if each.id in dice else each.name for each in organs]
-    handles = [Patch(color=_rgb(each), label=label) for each, label in zip(organs, labels, strict=True)]
+    handles = [Patch(color=organ_rgb(each.name), label=label) for each, label in zip(organs, labels, strict=True)]
     figure.legend(
         handles=handles,
         title="organ  Dice" if dice else "organ",
@@ -237,7 +237,7 @@ def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence
 def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> None:
     known = [[value for value in each if not np.isnan(value)] for each in values]
     for place, (name, scores) in enumerate(zip(names, known, strict=True)):
-        colour = tuple(channel / 255 for channel in organ_colour(name))
+        colour = organ_rgb(name)
         if len(scores) >= _BOX_FROM:
             box = {"facecolor": (*colour, 0.25), "edgecolor": "0.3"}
             panel.boxplot(
@@ -259,11 +259,6 @@ def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence
     panel.set_xlabel(f"{label} (a point is a case, the black bar their mean)")
     panel.grid(axis="x", color="0.9")
     panel.set_axisbelow(True)
-
-
-def _rgb(organ: LabelClass) -> tuple[float, float, float]:
-    red, green, blue = organ_colour(organ.name)
-    return red / 255, green / 255, blue / 255
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -45,7 +45,7 @@ class PairedComparison:
         return f"{found}p = {self.p_value:.3g}{few}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same with None for NaN, which JSON lacks."""
+        """All fields, with None for NaN, which JSON lacks."""
         return without_nan(asdict(self))
 
 

@@ -95,7 +95,7 @@ class Summary:
     seconds_per_case: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The same with None for NaN, which JSON lacks."""
+        """All fields, with None for NaN, which JSON lacks."""
         return without_nan(asdict(self))
 
 
@@ -187,7 +187,7 @@ def _millimetres(value: float) -> str:
 
 
 def without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    """The same, at any depth of dictionaries, with None for NaN, which JSON lacks."""
+    """``values`` with None for NaN, which JSON lacks, at any depth of dictionaries."""
     return {key: without_nan(each) if isinstance(each, dict) else _finite(each) for key, each in values.items()}
 
 

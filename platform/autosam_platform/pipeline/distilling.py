@@ -90,14 +90,14 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     for label, model in parts.items():
         card = read_card(model)
         # A run's own evaluation stays what it is; ours of it may have other cases or windows.
-        own = model.parent.parent == workspace() / "runs" and card.data_fingerprint == dataset.fingerprint
+        own = model.parent.parent == workspace().folder / "runs" and card.data_fingerprint == dataset.fingerprint
         folder = (model.parent if own and card.overlap == overlap else student.folder / label) / "evaluation"
         summary = _scored(model, dataset, folder, overlap)
         cost, rows = _cost(model, scan, overlap), read_rows(folder / "metrics.csv")
         models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
     place = student.folder / "report"
     report = matched_report(place, models)
-    run = open_run(workspace(), student.run_id, tags={}, params={})
+    run = open_run(workspace().folder, student.run_id, tags={}, params={})
     run.add_file(place, place.name)
     run.finish()
     return report
@@ -113,7 +113,7 @@ def _scored(model: Path, dataset: PreparedDataset, folder: Path, overlap: float)
 def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
     """What the model costs on this machine's CPU; measured once."""
     made_of = content_hash(files_hash(model), scan, overlap, machine(torch.device("cpu")))
-    kept = workspace() / "costs" / f"{made_of}.json"
+    kept = workspace().folder / "costs" / f"{made_of}.json"
     if kept.exists():
         return ModelCost.from_json(json.loads(kept.read_text(encoding="utf-8")))
     print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)

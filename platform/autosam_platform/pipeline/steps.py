@@ -58,7 +58,7 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
     dataset = prepared_dataset(experiment.dataset)
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
-    result = fit_student(experiment, dataset, workspace())
+    result = fit_student(experiment, dataset, workspace().folder)
     state = "was trained before and is found" if result.found else "is trained"
     print(f"{result.run_id} {state}: {result.folder / 'model'}", flush=True)
     return dataset, result
@@ -90,7 +90,7 @@ def finished_run(name: str | None) -> Path:
     Raises:
         ConfigError: there is none; the message says which there are.
     """
-    runs = workspace() / "runs"
+    runs = workspace().folder / "runs"
     done = sorted(runs.glob("*/model/model.json"), key=lambda path: path.stat().st_mtime)
     if name is None:
         if not done:
@@ -107,14 +107,14 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
     """The dataset of an experiment, made and prepared where that is not done yet."""
     description = load_description(section.name)
     root = section.root or _phantoms(description, section.phantom_seed)
-    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), workspace())
+    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), workspace().folder)
 
 
 def _phantoms(description: DatasetDescription, seed: int) -> Path:
     """Folder of the phantoms, as many as the description's split names; those that are there are kept."""
     assert description.split.rule == "in_order"  # the phantom's own description says so
     count = sum(part.cases for part in description.split.parts)
-    folder = workspace() / "datasets" / f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}"
+    folder = workspace().folder / "datasets" / f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}"
     map_tasks(functools.partial(_phantom, folder, seed), range(1, count + 1), label="making phantoms")
     return folder
 
@@ -125,7 +125,7 @@ def _phantom(folder: Path, seed: int, number: int) -> None:
 
 def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> None:
     """Put the evaluation into the run's record, unless it is there."""
-    run = open_run(workspace(), run_folder.name, tags={}, params={})
+    run = open_run(workspace().folder, run_folder.name, tags={}, params={})
     made_of = content_hash(folder / "metrics.csv", folder / "seconds.csv")
     if run.tags().get(f"autosam.evaluation.{split}") != made_of:
         prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
@@ -136,7 +136,7 @@ def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> N
             numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
         numbers |= {f"{prefix}/seconds/{name}": value for name, value in summary.seconds_per_case.items()}
         run.log(numbers, step=0)
-        save_curves(run_folder / "curves.png", read_curves(workspace(), run_folder.name), run_folder.name)
+        save_curves(run_folder / "curves.png", read_curves(workspace().folder, run_folder.name), run_folder.name)
         run.add_file(run_folder / "curves.png")
         run.add_file(folder, folder.name)
         run.tag({f"autosam.evaluation.{split}": made_of})

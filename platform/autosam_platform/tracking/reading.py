@@ -1,6 +1,6 @@
 """What the workspace's database says of runs, read without MLflow, which takes seconds to import and to ask.
 
-``tracking.py`` writes the record, through MLflow, and reads it there where a server keeps it. The tables are MLflow's
+``writing.py`` writes the record, through MLflow, and reads it there where a server keeps it. The tables are MLflow's
 own; a test holds that both ways give the same.
 """
 

@@ -67,7 +67,7 @@ class Run:
 
     @_explained
     def log_many(self, points: Iterable[tuple[Mapping[str, float], int]]) -> None:
-        """The same for many steps, in few calls."""
+        """Record numbers of many steps in few calls; those that are not finite are left out."""
         now = int(time.time() * 1000)
         rows = [
             Metric(key, float(value), now, step)

@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from autosam_inference.files import atomic_write
-from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.colours import organ_rgb
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 _LOSSES = {"train/loss": "loss", "train/dice_loss": "Dice loss", "train/cross_entropy": "cross entropy"}
 
 
 def save_curves(path: Path, curves: Curves, title: str) -> None:
-    """Draw the curves of ``tracking.read_curves`` into a PNG; steps are optimiser steps."""
+    """Draw the curves of ``tracking.writing.read_curves`` into a PNG; steps are optimiser steps."""
     figure, (losses, dice, rate) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
     figure.suptitle(title)
     for key, label in _LOSSES.items():
@@ -27,7 +27,7 @@ def save_curves(path: Path, curves: Curves, title: str) -> None:
         if key.startswith("val/dice/"):
             organ = key.removeprefix("val/dice/")
             mean = organ == "mean"
-            colour = "black" if mean else np.divide(organ_colour(organ), 255)
+            colour = "black" if mean else organ_rgb(organ)
             marks = {"marker": "o", "ms": 4, "mec": "dimgrey", "mew": 0.5}  # the edge shows a pale organ on white
             dice.plot(*_xy(points), lw=2.5 if mean else 1, color=colour, label=organ, **marks)
     rate.plot(*_xy(curves.get("train/learning_rate", ())))

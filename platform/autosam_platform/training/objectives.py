@@ -20,7 +20,7 @@ class Objective(Protocol):
 
 
 class SegmentationObjective(nn.Module):
-    """Soft Dice plus cross entropy over the softmax of all classes (PAPER.md Sec. 2, Eq. 1).
+    """Soft Dice plus cross entropy over the softmax of all classes (Sec. 3.6, Eq. 1).
 
     The paper does not say which classes its Dice counts. Here: the organs that are in the sample's label. A class
     that a patch does not show has no Dice; cross entropy still punishes it where it is predicted. A class that the

@@ -6,6 +6,7 @@ import torch
 
 from autosam_models import build_model, find_model
 from autosam_models.numerics import format_of
+from autosam_models.sizes import size_text
 from autosam_platform.experiment import CHECKPOINTING, Experiment
 from autosam_platform.measure import free_memory
 from autosam_platform.training.estimate import bytes_of_step
@@ -39,7 +40,7 @@ def check_memory(experiment: Experiment, num_classes: int, device: torch.device,
     if needed <= free // sharing:
         return f"Memory: {found}."
     settings = experiment.training
-    patch = " × ".join(str(n) for n in experiment.model.patch_DHW)
+    patch = size_text(experiment.model.patch_DHW)
     raise TooLittleMemoryError(
         f"{experiment.model.name} with patches of {patch} voxels and batch {settings.batch} does not fit: {found}. "
         f"{_remedy(experiment, num_classes, device)}lower --training.batch or --model.patch-DHW, or take a smaller "

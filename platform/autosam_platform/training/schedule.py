@@ -8,7 +8,7 @@ Decay = Literal["exponential", "linear"]
 def learning_rate(
     step: int, *, peak: float, final: float, decay: Decay, steps_per_epoch: int, epochs: int, warmup_epochs: float
 ) -> float:
-    """Linear warm-up, then decay to ``final · peak`` at the last epoch: exponential in the paper (PAPER.md Sec. 4).
+    """Linear warm-up, then decay to ``final · peak`` at the last epoch: exponential in the paper (Sec. 4).
 
     Args:
         step: steps done before this one, counted over all epochs from 0.

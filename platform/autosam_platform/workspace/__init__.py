@@ -1,25 +1,22 @@
-"""The one folder everything lives in."""
+"""The one folder everything lives in: what lies where, asked by name, and paths that outlive a move.
 
-import os
-from pathlib import Path
+No other room joins names of this layout (docs/design.md, "The workspace"; ``tests/workspace`` holds it).
+"""
 
+from autosam_platform.workspace.paths import WorkspacePaths
+from autosam_platform.workspace.predictions import PredictionFolder
+from autosam_platform.workspace.prepared import PreparedFolder
+from autosam_platform.workspace.root import Workspace, workspace
+from autosam_platform.workspace.runs import EvaluationFolder, RunFolder
+from autosam_platform.workspace.sweeps import SweepFolder
 
-def workspace() -> Path:
-    """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
-
-    Raises:
-        NotADirectoryError: the path exists and is no folder.
-    """
-    folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_workspace()).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is a file, but the workspace is a folder: remove it or set AUTOSAM_WORKSPACE to another path."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _default_workspace() -> Path:
-    """`ray job submit --working-dir` runs a job in a copy of the folder that Ray deletes: nothing may be kept there."""
-    uploaded = "runtime_resources" in Path.cwd().parts
-    return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
+__all__ = [
+    "EvaluationFolder",
+    "PredictionFolder",
+    "PreparedFolder",
+    "RunFolder",
+    "SweepFolder",
+    "Workspace",
+    "WorkspacePaths",
+    "workspace",
+]

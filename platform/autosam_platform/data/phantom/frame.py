@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from autosam_models.sizes import Size
 from autosam_platform.data.phantom.shapes import Bounds, Field, Points, turn
 
 BOTTOM_MM, TOP_MM = -112.0, 122.0  # along z of the template: from below the kidneys to above the diaphragm
@@ -38,7 +39,7 @@ class Frame:
     grain: Field
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Size:
         """Voxels along x, y and z."""
         x, y, z = (len(axis) for axis in self.axes)
         return x, y, z

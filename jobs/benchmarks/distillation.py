@@ -8,13 +8,12 @@ from statistics import median
 from typing import Any
 
 import torch
-import yaml
-from _benchmarks import Row, scans_in_btcvs_layout
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from autosam_models import build_model, trained_parameters
 from autosam_models.numerics import autocast
+from autosam_models.sizes import Size, size_text
 from autosam_platform.cluster import connect
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset, Teacher
@@ -22,24 +21,35 @@ from autosam_platform.data.preparation import Preparation, PreparedDataset, prep
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, StoredTeacher, TrainedTeacher, stored_teacher
 from autosam_platform.experiment import ConfigError, Experiment
-from autosam_platform.pipeline.steps import prepared_dataset
+from autosam_platform.pipeline.steps import finished_run, prepared_dataset
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.objectives import SegmentationObjective
 from autosam_platform.workspace import workspace
+from benchmarks.comparison import Row
+from benchmarks.job import BenchmarkJob
+from benchmarks.synthetic import scans_in_btcvs_layout
 
 
-def of_run(run: Path, device: torch.device, repeats: int) -> list[Row]:
+def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
+    """Steps with a stored teacher against none and against an online one; what the stored one takes on disk."""
+    if job.run is not None:
+        return _of_run(job.run, device, job.repeats)
+    return _of_model(job.model, job.patch or 128, device, job.repeats)
+
+
+def _of_run(name: str, device: torch.device, repeats: int) -> list[Row]:
     """With the data, student and teacher of a finished distillation."""
-    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    run = workspace().run_at(finished_run(name))
+    experiment = run.experiment
     if experiment.distillation.teacher is None:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
     teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
-    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
+    return _rows(experiment, prepared, teacher, workspace().folder, device, repeats)
 
 
-def of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
+def _of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
     """With a teacher of random weights, and scans as large as its patch: a single window, the least to ask it for."""
     settings = {
         "name": "benchmark",
@@ -73,8 +83,7 @@ def _rows(
         for name, step in steps.items():
             seconds[name].append(_seconds(lambda step=step, index=index: step(index)))  # type: ignore[misc]
     plain, cached, online = (median(each[1:]) for each in seconds.values())  # the first step tunes kernels
-    size = "×".join(str(n) for n in experiment.model.patch_DHW)
-    student = f"{experiment.model.name}, {size}"
+    student = f"{experiment.model.name}, {size_text(experiment.model.patch_DHW)}"
     difference = _largest_difference(prepared, stored, OnlineTeacher(teacher), experiment.model.patch_DHW)
     return [
         Row(f"step with stored teacher against plain step; {student}", cached, plain, None, None, None),
@@ -119,7 +128,7 @@ def _seconds(work: Callable[[], Tensor]) -> float:
 
 
 def _largest_difference(
-    prepared: PreparedDataset, stored: StoredTeacher, online: OnlineTeacher, patch_DHW: tuple[int, int, int]
+    prepared: PreparedDataset, stored: StoredTeacher, online: OnlineTeacher, patch_DHW: Size
 ) -> float:
     """Of probabilities, in a patch of the first case."""
     case = prepared.cases("train")[0]

@@ -1,0 +1,45 @@
+"""What a benchmark can be told; needs no torch, so that jobs/benchmark.py answers about itself at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from autosam_inference.bounds import Overlap
+from autosam_platform.command_line import CommandLine
+from autosam_platform.experiment import Positive
+from autosam_platform.workspace import workspace
+
+if TYPE_CHECKING:
+    import torch
+
+Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
+"""Names of the modules beside this one that have a function ``rows``."""
+
+
+class BenchmarkJob(CommandLine):
+    """What is measured, on what."""
+
+    suite: Annotated[Suite, tyro.conf.Positional] = "metrics"
+    """Which part of the platform."""
+    device: str | None = None
+    """Such as cpu or cuda:1; a GPU where there is one. Metrics and loader run on the CPU."""
+    model: str = "autosam_vit_b"
+    """Model of the suites teacher and, without --run, distillation; `python -m autosam_models` lists them."""
+    patch: Positive | None = None
+    """Edge of the patch in voxels: of the teacher's forward pass (128), of a window (64), of a training patch (128)."""
+    step_patch: Positive | None = None
+    """Edge of the patch of the teacher's training step; 128 on a GPU, 64 on a CPU, whose memory is too small for it."""
+    size_DHW: tuple[Positive, Positive, Positive] | None = None
+    """Voxels of the scan of the suites window (300 512 512) and metrics (150 512 512)."""
+    overlap: Overlap = 0.25
+    """Share that windows have in common, in the window suite."""
+    run: str | None = None
+    """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
+    repeats: Positive = 1
+    """How often each is measured in the suites teacher, window and metrics (the fastest counts), and distillation
+    (the median does)."""
+
+    def result(self, device: "torch.device") -> Path:
+        """Where the figures are kept."""
+        return workspace().benchmark(f"{self.suite}-{device.type}")

@@ -1,0 +1,85 @@
+"""What jobs/predict.py leaves of a scan: a label map, and beside it files that share its name."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from autosam_inference.errors import UserError
+from autosam_inference.files import write_json
+from autosam_inference.scans.names import stem
+from autosam_platform.workspace.paths import WorkspacePaths
+
+_RECORD = ".scan.json"
+
+
+class PredictionFolderError(UserError):
+    """A prediction that cannot be read back; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class PredictionFolder:
+    """A segmented scan; nothing need be there yet.
+
+    Attributes:
+        label: the label map, on the scan's own grid.
+        paths: the workspace that the record's paths start from.
+    """
+
+    label: Path
+    paths: WorkspacePaths
+
+    @classmethod
+    def find(cls, folder: Path, paths: WorkspacePaths) -> Self | None:
+        """The prediction that was recorded in ``folder``, the first of several."""
+        record = next(iter(sorted(folder.glob(f"*{_RECORD}"))), None)
+        return cls(folder / f"{record.name.removesuffix(_RECORD)}.nii.gz", paths) if record else None
+
+    @property
+    def folder(self) -> Path:
+        return self.label.parent
+
+    @property
+    def organs(self) -> Path:
+        """Names and colours of the organs by their ids in the label map (JSON)."""
+        return self._beside(".label.json")
+
+    @property
+    def itk_snap_labels(self) -> Path:
+        """Names and colours of the organs as ITK-SNAP and 3D Slicer read them."""
+        return self._beside(".label.txt")
+
+    @property
+    def picture(self) -> Path:
+        return self._beside(".png")
+
+    @property
+    def seconds(self) -> Path:
+        """Where the time went."""
+        return self._beside(".seconds.csv")
+
+    @property
+    def record(self) -> Path:
+        """Where the scan lies, and which run's model segmented it."""
+        return self._beside(_RECORD)
+
+    def write_record(self, scan: Path, run: str) -> None:
+        """Note the scan and the run, by which the prediction is found and shown over its scan."""
+        write_json(self.record, {"scan": self.paths.relative(scan), "run": run})
+
+    def scan_and_run(self) -> tuple[Path, str]:
+        """The scan, wherever the workspace lies now, and the name of the run.
+
+        Raises:
+            PredictionFolderError: the record is missing or damaged.
+        """
+        try:
+            told = json.loads(self.record.read_text(encoding="utf-8"))
+            return self.paths.resolve(str(told["scan"])), str(told["run"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PredictionFolderError(
+                f"{self.record} is no record of a prediction ({error!r}): predict the scan again."
+            ) from error
+
+    def _beside(self, ending: str) -> Path:
+        return self.label.with_name(f"{stem(self.label)}{ending}")

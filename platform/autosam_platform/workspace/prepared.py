@@ -1,0 +1,32 @@
+"""The folder of prepared cases."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autosam_platform.locks import LOCK
+from autosam_platform.workspace.paths import WorkspacePaths
+
+
+@dataclass(frozen=True)
+class PreparedFolder:
+    """Cases prepared alike: their voxels once, and the datasets that are made of them.
+
+    Attributes:
+        paths: the workspace that the paths in its records start from.
+    """
+
+    folder: Path
+    paths: WorkspacePaths
+
+    def case(self, case_id: str, content: str) -> Path:
+        """Folder of a case that was made from files of this content."""
+        return self.folder / "cases" / f"{case_id}-{content[:8]}"
+
+    def manifest(self, fingerprint: str) -> Path:
+        """The file that says which cases a dataset has, and what each is for."""
+        return self.folder / f"dataset-{fingerprint[:8]}.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that prepares."""
+        return self.folder / LOCK

@@ -1,0 +1,137 @@
+"""The workspace itself: where it is, and what lies in it."""
+
+import os
+from pathlib import Path
+
+from autosam_inference.scans.names import stem
+from autosam_platform.workspace.paths import WorkspacePaths
+from autosam_platform.workspace.predictions import PredictionFolder
+from autosam_platform.workspace.prepared import PreparedFolder
+from autosam_platform.workspace.runs import RunFolder
+from autosam_platform.workspace.sweeps import SweepFolder
+
+
+def workspace() -> "Workspace":
+    """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
+
+    Raises:
+        NotADirectoryError: the path exists and is no folder.
+    """
+    folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_folder()).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file, but the workspace is a folder: remove it or set AUTOSAM_WORKSPACE to another path."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(folder)
+
+
+def _default_folder() -> Path:
+    """`ray job submit --working-dir` runs a job in a copy of the folder that Ray deletes: nothing may be kept there."""
+    uploaded = "runtime_resources" in Path.cwd().parts
+    return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
+
+
+class Workspace(WorkspacePaths):
+    """What lies where; the only one who joins these names.
+
+    Attributes:
+        folder: absolute.
+    """
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def run_folders(self) -> list[RunFolder]:
+        """All runs, finished or not, in the order of their names."""
+        return [self.run(path.name) for path in sorted(self._runs.glob("*")) if path.is_dir()]
+
+    @property
+    def finished_runs(self) -> list[RunFolder]:
+        """Runs that have a model, the newest first."""
+        finished = [run for run in self.run_folders if run.finished]
+        return sorted(finished, key=lambda run: run.model_card.stat().st_mtime, reverse=True)
+
+    def run(self, name: str) -> RunFolder:
+        """A run, made or not."""
+        return RunFolder(self._runs / name, self)
+
+    def run_at(self, folder: Path) -> RunFolder:
+        """The run in ``folder``, which may be one of another workspace."""
+        folder = folder.absolute()
+        own = folder.parent.name != self._runs.name or folder.parent == self._runs
+        return RunFolder(folder, self if own else Workspace(folder.parent.parent))
+
+    @property
+    def _runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def sweeps(self) -> list[SweepFolder]:
+        """All sweeps, the one last written first."""
+        found = [self.sweep(path.name) for path in (self.folder / "sweeps").glob("*") if path.is_dir()]
+        begun = [sweep for sweep in found if sweep.trials.exists()]
+        return sorted(begun, key=lambda sweep: sweep.trials.stat().st_mtime, reverse=True)
+
+    def sweep(self, name: str) -> SweepFolder:
+        """A sweep, made or not."""
+        return SweepFolder(self.folder / "sweeps" / name)
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of what jobs/predict.py wrote, a folder in it for each scan and run."""
+        return self.folder / "predictions"
+
+    def prediction(self, name: str) -> PredictionFolder | None:
+        """What was predicted into the folder of that name; ``None`` where nothing was."""
+        return PredictionFolder.find(self.predictions / name, self)
+
+    def new_prediction(self, name: str, scan: Path) -> PredictionFolder:
+        """Where a prediction of ``scan`` goes."""
+        return PredictionFolder(self.predictions / name / f"{stem(scan)}.nii.gz", self)
+
+    @property
+    def predicting(self) -> Path:
+        """Folder of the records and logs of predictions that the dashboard started."""
+        return self.folder / "predicting"
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of the scans sent to the dashboard."""
+        return self.folder / "uploads"
+
+    def prepared(self, name: str) -> PreparedFolder:
+        """Cases that were prepared alike, or are going to be."""
+        return PreparedFolder(self.folder / "prepared" / name, self)
+
+    def dataset(self, name: str) -> Path:
+        """Folder of raw data that was generated."""
+        return self.folder / "datasets" / name
+
+    def teacher(self, name: str) -> Path:
+        """Folder of a teacher's stored probabilities."""
+        return self.folder / "teachers" / name
+
+    def cost(self, name: str) -> Path:
+        """What a model costs on a CPU."""
+        return self.folder / "costs" / f"{name}.json"
+
+    def benchmark(self, name: str) -> Path:
+        """What a benchmark measured."""
+        return self.folder / "benchmarks" / f"{name}.json"
+
+    @property
+    def database(self) -> Path:
+        """The record of runs, where no server keeps it."""
+        return self.folder / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Copies of files that the record of runs keeps."""
+        return self.folder / "mlartifacts"
+
+    @property
+    def ray_token(self) -> Path:
+        """Token of the Ray that a job starts by itself."""
+        return self.folder / "ray" / "auth_token"

@@ -1,0 +1,186 @@
+"""The folder of a run, and of an evaluation of its model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autosam_inference.card import CARD, WEIGHTS, ModelCard, read_card
+from autosam_inference.errors import UserError
+from autosam_inference.files import write_text
+from autosam_platform.experiment import Experiment
+from autosam_platform.locks import LOCK
+from autosam_platform.workspace.paths import WorkspacePaths
+
+
+class RunFolderError(UserError):
+    """A run whose folder lacks what it is asked for; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class EvaluationFolder:
+    """What an evaluation wrote; nothing need be there yet."""
+
+    folder: Path
+    paths: WorkspacePaths
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def seconds(self) -> Path:
+        return self.folder / "seconds.csv"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "summary.json"
+
+    @property
+    def organs(self) -> Path:
+        """The picture of Dice and NSD by organ."""
+        return self.folder / "organs.png"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    @property
+    def records(self) -> Path:
+        """Folder of what was recorded of each case."""
+        return self.folder / "cases"
+
+    @property
+    def case_ids(self) -> list[str]:
+        """Cases that were evaluated, sorted."""
+        return sorted(path.stem for path in self.records.glob("*.json"))
+
+    def prediction(self, case_id: str) -> Path:
+        return self.predictions / f"{case_id}.nii.gz"
+
+    def picture(self, case_id: str) -> Path:
+        return self.pictures / f"{case_id}.png"
+
+    def record(self, case_id: str) -> Path:
+        return self.records / f"{case_id}.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder, made or not.
+
+    Attributes:
+        paths: the workspace that the paths in its records start from.
+    """
+
+    folder: Path
+    paths: WorkspacePaths
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved experiment, as YAML."""
+        return self.folder / "config.yaml"
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that the run was started with.
+
+        Raises:
+            RunFolderError: the file is missing or damaged.
+        """
+        try:
+            recorded = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            return Experiment.model_validate(self.paths.settings_here(recorded))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, AttributeError) as error:
+            raise RunFolderError(
+                f"{self.config} holds no experiment of this version ({str(error).splitlines()[0]}): start the run "
+                "again with the command that made it, which writes the file anew"
+            ) from error
+
+    def write_experiment(self, experiment: Experiment) -> dict[str, Any]:
+        """Write ``config.yaml``, and return what it says."""
+        recorded = self.paths.recorded_settings(experiment)
+        write_text(self.config, yaml.safe_dump(recorded, sort_keys=False))
+        return recorded
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.folder / "model"
+
+    @property
+    def model_card(self) -> Path:
+        """The file that says what the model is; written with the weights, so that it stands for them."""
+        return self.model / CARD
+
+    @property
+    def weights(self) -> Path:
+        return self.model / WEIGHTS
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself.
+
+        Raises:
+            ModelFolderError: the run is not finished, or its model is damaged.
+        """
+        return read_card(self.model)
+
+    @property
+    def finished(self) -> bool:
+        """Has it a model?"""
+        return self.model_card.is_file()
+
+    def evaluation(self, split: str = "test") -> EvaluationFolder:
+        """Where the run's own evaluation on a split lies."""
+        return EvaluationFolder(self.folder / ("evaluation" if split == "test" else f"evaluation-{split}"), self.paths)
+
+    def evaluation_of(self, label: str) -> EvaluationFolder:
+        """Where another model was evaluated for this run's report."""
+        return EvaluationFolder(self.folder / label / "evaluation", self.paths)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Ray Train's own storage."""
+        return self.folder / "ray"
+
+    @property
+    def failure(self) -> Path:
+        """Why the workers ended, for the driver to read."""
+        return self.folder / "failure.txt"
+
+    @property
+    def curves(self) -> Path:
+        return self.folder / "curves.png"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the matched report of a distillation."""
+        return self.folder / "report"
+
+    @property
+    def report_table(self) -> Path:
+        return self.report / "report.csv"
+
+    @property
+    def report_json(self) -> Path:
+        return self.report / "report.json"
+
+    @property
+    def report_picture(self) -> Path:
+        return self.report / "report.png"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that makes the run."""
+        return self.folder / LOCK
