@@ -161,9 +161,7 @@ def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
     tyro builds the final object.
     """
     if not isinstance(values, dict):
-        raise ConfigError(
-            f"{prefix.rstrip('.')} is a section of settings and cannot be {values!r}: give names and values"
-        )
+        raise ConfigError(f"{prefix.rstrip('.')} is a section, not {values!r}: give its settings")
     unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:
         known = ", ".join(kind.model_fields)
