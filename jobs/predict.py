@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from _roots import RECIPES
-from pydantic import field_validator
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.errors import UserError
 from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
@@ -40,13 +40,6 @@ class PredictJob(CommandLine):
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one."""
 
-    @field_validator("output")
-    @classmethod
-    def _is_nifti(cls, output: Path | None) -> Path | None:
-        if output is not None and not output.name.endswith(SUFFIXES):
-            raise ValueError(f"{output} must end in .nii.gz or .nii: a label map is written as NIfTI")
-        return output
-
 
 def main() -> None:
     job = parse(PredictJob, sys.argv[1:], description=__doc__)
@@ -62,6 +55,8 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
+    if job.output and not job.output.name.endswith(SUFFIXES):  # said before the work
+        raise UserError(f"{job.output} must end in .nii.gz or .nii: a label map is written as NIfTI")
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
     target = job.output or workspace().folder / "predictions" / f"{stem(source)}-{run.name}" / f"{stem(source)}.nii.gz"
     model = TrainedModel.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)

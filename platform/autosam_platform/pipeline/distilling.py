@@ -24,7 +24,7 @@ from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, split_cases, trained
 from autosam_platform.tracking.writing import open_run
-from autosam_platform.training.launch import FitResult
+from autosam_platform.training.fitting import FitResult
 from autosam_platform.workspace import workspace
 
 

@@ -21,7 +21,7 @@ from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
-from autosam_platform.training.launch import FitResult
+from autosam_platform.training.fitting import FitResult
 from autosam_platform.training.size import count_parameters
 from autosam_platform.workspace import workspace
 
