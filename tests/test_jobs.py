@@ -188,7 +188,7 @@ def test_a_teacher_is_no_baseline(job_here: Run) -> None:
         ("train_teacher", ["--recipe", "one_scan", "--dataset.root", "/nowhere"], "/nowhere"),
         ("distill_student", ["--teacher", "no-such-run"], "'no-such-run' is no finished run"),
         ("train_baseline", ["--recipe", "distill"], "start jobs/distill_student.py, or add --kd-lambda 1"),
-        ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 x 32 x 32 or more"),
+        ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 × 32 × 32 or more"),
         ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
         ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
         ("predict", ["--output", "labels.png"], "labels.png must end in .nii.gz"),

@@ -4,7 +4,8 @@ import errno
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
     Raises:
         SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        outcome = work()
+        with _told_to_end():
+            outcome = work()
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -59,8 +60,18 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
         print(f"Result: {outcome.place}")
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Inside the block SIGTERM interrupts, as Ctrl-C does, in place of ending the process with nothing said."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end_ray() -> None:
