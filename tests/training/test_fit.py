@@ -1,5 +1,6 @@
 """Fits on a real Ray with real data and a tiny teacher: killed, continued, spread over workers, stopped by a NaN."""
 
+import functools
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,45 @@ def test_a_job_killed_and_started_again_ends_with_the_same_weights(
     assert "of 24" in again.stdout  # "from step 8 of 24": it continued
     assert last["n_cases"] == 1 and len(last["per_class"]) == 13
     assert _same_bits(Path(last["place"]), uninterrupted["1"])
+
+
+def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stopped(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    """Ctrl-C first; then SIGTERM, which `ray job stop` sends, to the same command as it goes on."""
+    recipe = tmp_path / "tiny.json"
+    recipe.write_text(json.dumps(_experiment(scans, epochs=200).model_dump(mode="json")))
+    command = [sys.executable, str(ROOT / "jobs" / "train_teacher.py"), "--recipe", str(recipe)]
+    workspace = tmp_path / "workspace"
+    address = ray.get_runtime_context().gcs_address
+    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = _checkpoints(workspace)
+        job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        _wait_until(functools.partial(_has_new_checkpoint, workspace, before))
+        job.send_signal(number)
+        said, _ = job.communicate(timeout=60)
+        assert job.returncode == status, said
+        assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
+        assert "Traceback" not in said
+        (run,) = list_runs(workspace)
+        assert run.state == "KILLED"  # MLflow's word for stopped
+        _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
+
+
+def _checkpoints(workspace: Path) -> set[Path]:
+    return set(workspace.glob("runs/*/ray/checkpoint_*/position.json"))
+
+
+def _has_new_checkpoint(workspace: Path, before: set[Path]) -> bool:
+    return bool(_checkpoints(workspace) - before)
+
+
+def _wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class _NotANumber(SegmentationObjective):
