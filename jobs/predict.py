@@ -13,6 +13,8 @@ from pathlib import Path
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.errors import UserError
+from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
@@ -46,25 +48,32 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
-    from autosam_inference.predictor import Predictor, predict_scan
-    from autosam_inference.scans.names import stem
+    from autosam_inference import TrainedModel, predict, read_scan, write_nifti
+    from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
-    scan, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    place = workspace().new_prediction(f"{stem(scan)}-{run.name}", scan)
+    if job.output and not job.output.name.endswith(SUFFIXES):  # said before the work
+        raise UserError(f"{job.output} must end in .nii.gz or .nii: a label map is written as NIfTI")
+    source, run = (job.input, finished_run(job.run)) if job.input else _demo()
+    place = workspace().new_prediction(f"{stem(source)}-{run.name}", source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
-    predictor = Predictor.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
-    print(f"Predicting {scan} with {run.name} on {predictor.device}", flush=True)
-    prediction = predict_scan(predictor, scan, files.label, progress=_Progress())
-    card, title = predictor.card, files.label.name
+    model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
+    print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
+    watch = Stopwatch(model.runtime.synchronize)
+    with watch.phase("read"):
+        scan = read_scan(source)
+    result = predict(model, scan, progress=_Progress(), watch=watch)
+    with watch.phase("write"):
+        write_nifti(result, files.label)
+    card, title = model.card, files.label.name
     save_case_picture(
-        files.picture, prediction.scan, prediction.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
+        files.picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
     )
-    seconds = with_total(prediction.watch.seconds)
-    write_seconds(files.seconds, {stem(scan): seconds})
-    files.write_record(scan.resolve(), run.name)
+    seconds = with_total(watch.seconds)
+    write_seconds(files.seconds, {stem(source): seconds})
+    files.write_record(source.resolve(), run.name)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,7 +29,8 @@ def ray_head(**environment: str) -> Iterator[str]:
         head = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{ports[1]}"
-        _wait_for(head, address, folder / "start.log")
+        token = environment.get("RAY_AUTH_TOKEN_PATH")
+        _wait_for(head, address, folder / "start.log", Path(token).read_text() if token else "")
         yield address
     finally:
         head.terminate()  # takes all processes of the cluster along
@@ -46,20 +46,21 @@ def _free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
     for _ in range(300):
         assert head.poll() is None, log.read_text()
-        if _has_nodes(address):
+        if _has_nodes(address, token):
             return
         time.sleep(0.2)
     raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")
 
 
-def _has_nodes(address: str) -> bool:
+def _has_nodes(address: str, token: str) -> bool:
+    question = urllib.request.Request(f"{address}/api/v0/nodes")
+    if token:
+        question.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(f"{address}/api/v0/nodes", timeout=5) as answer:
+        with urllib.request.urlopen(question, timeout=5) as answer:
             return bool(json.load(answer)["data"]["result"]["result"])
-    except urllib.error.HTTPError as error:
-        return error.code == 401  # it asks for a token, so it is there
-    except OSError:
+    except OSError:  # it does not answer yet, or not with nodes
         return False

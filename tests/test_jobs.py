@@ -189,9 +189,10 @@ def test_a_teacher_is_no_baseline(job_here: Run) -> None:
         ("train_teacher", ["--recipe", "one_scan", "--dataset.root", "/nowhere"], "/nowhere"),
         ("distill_student", ["--teacher", "no-such-run"], "'no-such-run' is no finished run"),
         ("train_baseline", ["--recipe", "distill"], "start jobs/distill_student.py, or add --kd-lambda 1"),
-        ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 x 32 x 32 or more"),
+        ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 × 32 × 32 or more"),
         ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
         ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
+        ("predict", ["--output", "labels.png"], "labels.png must end in .nii.gz"),
     ],
 )
 def test_what_a_person_can_put_right_is_said_without_a_traceback(

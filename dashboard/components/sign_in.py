@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -27,6 +28,10 @@ def admit() -> None:
                 "This app would be open to everybody who reaches this machine, and it can start jobs. Start it with "
                 "--server.address 127.0.0.1, or set up sign-in: the README says how under *For a team*."
             )
+        host = st.context.headers.get("Host")
+        if host is not None and not is_loopback(urlsplit(f"//{host}").hostname):
+            # Started with other settings than ours, it may have no server.allowedHosts.
+            _refuse(plain(f"This app was asked for as {host}. On this machine open it as http://localhost."))
         return
     if not st.user.is_logged_in:
         _ask()

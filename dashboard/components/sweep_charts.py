@@ -142,10 +142,10 @@ def importances(record: SweepRecord) -> go.Figure:
 
 
 def courses(record: SweepRecord) -> go.Figure:
-    """Validation Dice of each trial as it was heard; a trial that was stopped early ends in a cross."""
+    """Validation Dice of each trial as it was reported; a trial that was stopped early ends in a cross."""
     figure = go.Figure()
     for row in record.trials.itertuples():
-        points = [(epoch, 100 * dice) for epoch, dice in row.heard]
+        points = [(epoch, 100 * dice) for epoch, dice in row.validations]
         if points:
             epochs, dice = zip(*points, strict=True)
             last = "x" if row.state == "stopped" else "circle"

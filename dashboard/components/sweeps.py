@@ -14,7 +14,7 @@ from dashboard.components.records import read_json
 ENDED = ("finished", "stopped", "failed")
 _REMEDY = "the command that made the sweep writes it anew"
 DICE, SIZE = "dice", "trained_parameters"
-_COLUMNS = ("trial", DICE, SIZE, "state", "run", "reason", "heard")
+_COLUMNS = ("trial", DICE, SIZE, "state", "run", "reason", "validations")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SweepRecord:
         asked: trials that the sweep is to have.
         objectives: "max" or "min" by "dice", "trained_parameters".
         trials: a row per trial: its number, a column per parameter, ``dice`` (0 to 1), ``trained_parameters``,
-            ``state``, ``run``, ``reason``, and ``heard``: pairs of epoch and Dice.
+            ``state``, ``run``, ``reason``, and ``validations``: pairs of epoch and Dice.
         importances: share of the variance of Dice by parameter; where there are none, ``note`` says why.
     """
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from autosam_inference.scans.grid import Volume, read_scan
+from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import read_scan
 from autosam_models.sizes import size_text
 from dashboard.components.places import ReadingError
 from dashboard.components.volume_viewer.encoding import Encoded, encode_labels, encode_scan
@@ -64,7 +65,7 @@ def read_volume(path: Path) -> Volume:
         ReadingError: missing, not a 3D NIfTI file, or damaged.
     """
     try:
-        return read_scan(path)[0]
+        return read_scan(path).volume
     except ScanError as error:
         raise ReadingError(str(error)) from error
 

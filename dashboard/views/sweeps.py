@@ -56,7 +56,7 @@ def _pictures(record: SweepRecord) -> None:
         show(sweep_charts.front(record), f"front-{name}")
     if len(record.parameters) > 1:
         _of_several(record)
-    if record.trials["heard"].map(bool).any():
+    if record.trials["validations"].map(bool).any():
         st.subheader("How the trials went", help="Their validations; a cross is where a trial was stopped early.")
         show(sweep_charts.courses(record), f"courses-{name}")
 
@@ -94,7 +94,7 @@ def _of_several(record: SweepRecord) -> None:
 def _trials(record: SweepRecord) -> None:
     st.subheader("Trials")
     columns = {parameter.name: parameter.label for parameter in record.parameters}
-    table = record.trials.drop(columns="heard").assign(**{DICE: 100 * record.trials[DICE]})
+    table = record.trials.drop(columns="validations").assign(**{DICE: 100 * record.trials[DICE]})
     picked = st.dataframe(
         table.rename(columns=columns),
         hide_index=True,

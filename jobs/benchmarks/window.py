@@ -8,7 +8,9 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from autosam_inference.native_grid import labels_on_grid
-from autosam_inference.windows import Slab, predict_labels, sliding_window, sweep_order
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.sliding_window import Slab, predict_labels, sliding_window
+from autosam_inference.windows import sweep_order
 from autosam_models import build_model
 from autosam_models.sizes import Size, size_text
 from benchmarks.comparison import CLASSES, Row, best, compared, plain_module
@@ -48,9 +50,9 @@ class _Free(nn.Module):
 
 def _windows_alone_row(size_DHW: Size, patch: int, overlap: float, device: torch.device, repeats: int) -> Row:
     image_DHW = _scan(size_DHW, "around").to(device)
-    edges = (patch,) * 3
+    edges, logits = (patch,) * 3, TorchRuntime(_Free(), device).logits
     with torch.inference_mode():
-        ours = best(lambda: predict_labels(_Free(), image_DHW, edges, overlap, CLASSES).cpu(), device, repeats)
+        ours = best(lambda: predict_labels(logits, image_DHW, edges, overlap, CLASSES).cpu(), device, repeats)
         theirs = best(
             lambda: _monai_logits(_Free(), image_DHW, edges, overlap).argmax(0).to(torch.uint8).cpu(), device, repeats
         )
@@ -65,9 +67,10 @@ def _scan_row(
     order = sweep_order(tuple(image_DHW.shape), edges)  # type: ignore[arg-type]
 
     def own() -> Tensor:
-        slabs = sliding_window(model, image_DHW, edges, overlap, num_classes=CLASSES, order=order, device=device)
+        logits = TorchRuntime(model, device).logits
+        slabs = sliding_window(logits, image_DHW, edges, overlap, num_classes=CLASSES, order=order)
         native = (size_DHW[order[0]], size_DHW[order[1]], size_DHW[order[2]])
-        swept = labels_on_grid(slabs, image_DHW.shape[order[0]], native)
+        swept = torch.from_numpy(labels_on_grid(slabs, image_DHW.shape[order[0]], native))
         return swept.permute([order.index(axis) for axis in range(3)])
 
     def plain() -> Tensor:
@@ -103,7 +106,7 @@ def _grid_row(size_DHW: Size, device: torch.device, repeats: int) -> Row:
     logits_KDHW = nn.functional.avg_pool3d(logits_KDHW[None], 5, stride=1, padding=2)[0].to(device)
     slabs = [Slab(at, min(at + 16, half[0]), logits_KDHW[:, at : at + 16]) for at in range(0, half[0], 16)]
     with torch.inference_mode():
-        ours = best(lambda: labels_on_grid(slabs, half[0], size_DHW), device, repeats)
+        ours = best(lambda: torch.from_numpy(labels_on_grid(slabs, half[0], size_DHW)), device, repeats)
         theirs = best(lambda: _plain_labels(logits_KDHW, size_DHW), device, repeats)
     name = f"logits of {size_text(half)} to labels of {size_text(size_DHW)}"
     return compared(name, ours, theirs, (ours.result != theirs.result).float().mean().item())

@@ -86,7 +86,7 @@ class _WindowsAttention(torch.autograd.Function):
         ctx.save_for_backward(q_WMNC, k_WMNC, v_WMNC, bias_MNN)
         ctx.windows = windows
         out_WMNC = torch.zeros_like(q_WMNC)
-        for kind in _ready(windows, bias_MNN, len(q_WMNC)):
+        for kind in _by_kind(windows, bias_MNN, len(q_WMNC)):
             q, k, v = q_WMNC[kind.queries], k_WMNC[kind.numbers], v_WMNC[kind.numbers]
             out = torch.empty_like(q)
             space = _Space(kind, q.dtype)
@@ -100,7 +100,7 @@ class _WindowsAttention(torch.autograd.Function):
     def backward(ctx: Any, d_out_WMNC: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         q_WMNC, k_WMNC, v_WMNC, bias_MNN = ctx.saved_tensors
         d_q_WMNC, d_k_WMNC, d_v_WMNC, d_bias_MNN = (torch.zeros_like(t) for t in ctx.saved_tensors)
-        for kind in _ready(ctx.windows, bias_MNN, len(q_WMNC)):
+        for kind in _by_kind(ctx.windows, bias_MNN, len(q_WMNC)):
             q, d_out = q_WMNC[kind.queries], d_out_WMNC[kind.queries]
             k, v = k_WMNC[kind.numbers], v_WMNC[kind.numbers]
             d_q, d_k, d_v, d_bias_MQN = (torch.empty_like(t) for t in (q, k, v, kind.bias_MQN))
@@ -118,7 +118,7 @@ class _WindowsAttention(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class _Ready:
+class _WindowsOfAKind:
     """A kind of windows to work on: ``queries`` index its real queries in ``(W, M, N)``, ``bias`` includes the cut."""
 
     numbers: Tensor
@@ -131,7 +131,7 @@ class _Ready:
         return (slice(first, first + self.at_once) for first in range(0, len(self.numbers), self.at_once))
 
 
-def _ready(windows: Windows, bias_MNN: Tensor, total: int) -> Iterator[_Ready]:
+def _by_kind(windows: Windows, bias_MNN: Tensor, total: int) -> Iterator[_WindowsOfAKind]:
     """The kinds of all ``total`` windows of some images."""
     device = bias_MNN.device
     heads_M1 = torch.arange(len(bias_MNN), device=device)[:, None]
@@ -142,13 +142,13 @@ def _ready(windows: Windows, bias_MNN: Tensor, total: int) -> Iterator[_Ready]:
         numbers = [first + number for first in range(0, total, in_image) for number in kind.numbers]
         numbers_W = torch.tensor(numbers, device=device)
         at_once = min(max(PART // bias_MQN.numel(), 1), len(numbers)) if device.type == "cpu" else len(numbers)
-        yield _Ready(numbers_W, (numbers_W[:, None, None], heads_M1, real_Q), bias_MQN, at_once)
+        yield _WindowsOfAKind(numbers_W, (numbers_W[:, None, None], heads_M1, real_Q), bias_MQN, at_once)
 
 
 class _Space:
     """Room for one part's logits, used again for each: fresh memory would cost more than what is written into it."""
 
-    def __init__(self, kind: _Ready, dtype: torch.dtype) -> None:
+    def __init__(self, kind: _WindowsOfAKind, dtype: torch.dtype) -> None:
         self.bias_MQN = kind.bias_MQN
         shape = (kind.at_once, *kind.bias_MQN.shape)
         self.product = kind.bias_MQN.new_empty(shape, dtype=dtype)

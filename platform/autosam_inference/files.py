@@ -13,19 +13,24 @@ from typing import Any
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it is synced to disk and takes its name in one step.
 
     The temporary name keeps the suffixes (``.nii.gz``), since writers choose a format by them. After an error
     or an interruption ``path`` is what it was before.
+
+    Args:
+        durable: wait for the disk; a file that means nothing after a crash need not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
     try:
         yield temporary
-        _sync(temporary)
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        if durable:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

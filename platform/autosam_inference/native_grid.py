@@ -9,12 +9,16 @@ cell has the largest one everywhere inside. So only the cells at the organs' bor
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import array_api_compat.numpy as numpy_namespace
+import numpy as np
+from array_api_compat import array_namespace, device
+from numpy.typing import NDArray
 
-from autosam_inference.windows import Size, Slab, most_probable
+from autosam_inference.arrays import Array, lerp, most_probable, to_numpy
+from autosam_inference.sliding_window import Slab
+from autosam_models.sizes import Size
 
 _MIXED = 255  # no class: a cell whose corners differ
 
@@ -22,20 +26,20 @@ _MIXED = 255  # no class: a cell whose corners differ
 class _Slice(NamedTuple):
     """One prepared slice: its logits, and for each cell the class of all its four corners, or ``_MIXED``."""
 
-    logits_KHW: Tensor
-    cell_HW: Tensor
+    logits_KHW: Array
+    cell_HW: Array
 
 
 class _Axis(NamedTuple):
     """For each native place along an axis the prepared ones below and above it, and the share of the upper."""
 
-    lower_N: Tensor
-    upper_N: Tensor
-    share_N: Tensor
+    lower_N: Array
+    upper_N: Array
+    share_N: Array
 
 
-def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> Tensor:
-    """Label map of ``size``, uint8 on the CPU, from slabs that follow one another.
+def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> NDArray[np.uint8]:
+    """Label map of ``size`` from slabs that follow one another; they may lie on any device.
 
     Args:
         slabs: logits on the prepared grid, from the lowest slice to the highest.
@@ -46,8 +50,8 @@ def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> Tensor:
     Raises:
         ValueError: the slabs do not cover the depth without gaps.
     """
-    label_DHW = torch.empty(size, dtype=torch.uint8)
-    along_depth = _axis(depth, size[0], torch.device("cpu"))
+    label_DHW = np.empty(size, np.uint8)
+    along_depth = _axis(depth, size[0], numpy_namespace, "cpu")
     below: _Slice | None = None  # the last slice of the slab before
     reached, native = 0, 0
     for slab in slabs:
@@ -57,52 +61,56 @@ def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> Tensor:
         slices = _slices(slab)
         if below is not None:
             slices[slab.start - 1] = below
-        axes = [_axis(n, m, slab.logits_KDHW.device) for n, m in zip(slab.logits_KDHW.shape[2:], size[1:], strict=True)]
+        xp, place = array_namespace(slab.logits_KDHW), device(slab.logits_KDHW)
+        h, w = (_axis(n, m, xp, place) for n, m in zip(slab.logits_KDHW.shape[2:], size[1:], strict=True))
         while native < size[0] and (upper := int(along_depth.upper_N[native])) < reached:
             lower = slices[int(along_depth.lower_N[native])]
-            label_DHW[native] = _labels(lower, slices[upper], float(along_depth.share_N[native]), *axes).cpu()
+            label_DHW[native] = to_numpy(_labels(lower, slices[upper], float(along_depth.share_N[native]), h, w))
             native += 1
         last = slices[slab.stop - 1]
-        below = _Slice(last.logits_KHW.clone(), last.cell_HW)
+        below = _Slice(xp.asarray(last.logits_KHW, copy=True), last.cell_HW)
     if reached != depth:
         raise ValueError(f"the slabs end at slice {reached} of {depth}")
     return label_DHW
 
 
-def _axis(prepared: int, native: int, device: torch.device) -> _Axis:
-    place_N = torch.arange(native, dtype=torch.float64, device=device)
-    position_N = ((place_N + 0.5) * prepared / native - 0.5).clamp(min=0)
-    lower_N = position_N.long().clamp(max=prepared - 1)
-    return _Axis(lower_N, (lower_N + 1).clamp(max=prepared - 1), (position_N - lower_N).float())
+def _axis(prepared: int, native: int, xp: Any, place: Any) -> _Axis:
+    place_N = xp.arange(native, dtype=xp.float64, device=place)
+    position_N = xp.clip((place_N + 0.5) * prepared / native - 0.5, min=0)
+    lower_N = xp.clip(xp.astype(position_N, xp.int64), max=prepared - 1)
+    return _Axis(lower_N, xp.clip(lower_N + 1, max=prepared - 1), xp.astype(position_N - lower_N, xp.float32))
 
 
 def _slices(slab: Slab) -> dict[int, _Slice]:
+    xp = array_namespace(slab.logits_KDHW)
     label_DHW = most_probable(slab.logits_KDHW)
-    following_h = torch.cat([label_DHW[:, 1:], label_DHW[:, -1:]], dim=1)
+    following_h = xp.concat([label_DHW[:, 1:], label_DHW[:, -1:]], axis=1)
     mixed = label_DHW != following_h
     for label in (label_DHW, following_h):
-        mixed |= label_DHW != torch.cat([label[..., 1:], label[..., -1:]], dim=2)
-    cell_DHW = label_DHW.masked_fill_(mixed, _MIXED)
-    return {slab.start + place: _Slice(slab.logits_KDHW[:, place], cell_DHW[place]) for place in range(len(cell_DHW))}
+        mixed |= label_DHW != xp.concat([label[..., 1:], label[..., -1:]], axis=2)
+    label_DHW[mixed] = _MIXED
+    return {slab.start + place: _Slice(slab.logits_KDHW[:, place], label_DHW[place]) for place in range(len(label_DHW))}
 
 
-def _labels(lower: _Slice, upper: _Slice, share: float, h: _Axis, w: _Axis) -> Tensor:
+def _labels(lower: _Slice, upper: _Slice, share: float, h: _Axis, w: _Axis) -> Array:
     """Label map of one native slice, ``share`` of the way from one prepared slice to the next."""
-    cell_HW = lower.cell_HW.masked_fill(lower.cell_HW != upper.cell_HW, _MIXED)
+    xp = array_namespace(lower.cell_HW)
+    cell_HW = xp.asarray(lower.cell_HW, copy=True)
+    cell_HW[lower.cell_HW != upper.cell_HW] = _MIXED
     label_HW = cell_HW[h.lower_N][:, w.lower_N]
-    rows_N, columns_N = torch.nonzero(label_HW == _MIXED, as_tuple=True)
-    logits_KHW = torch.lerp(lower.logits_KHW, upper.logits_KHW, share)
+    rows_N, columns_N = xp.nonzero(label_HW == _MIXED)
+    logits_KHW = lerp(lower.logits_KHW, upper.logits_KHW, share)
     label_HW[rows_N, columns_N] = most_probable(_bilinear(logits_KHW, h, w, rows_N, columns_N))
     return label_HW
 
 
-def _bilinear(logits_KHW: Tensor, h: _Axis, w: _Axis, rows_N: Tensor, columns_N: Tensor) -> Tensor:
+def _bilinear(logits_KHW: Array, h: _Axis, w: _Axis, rows_N: Array, columns_N: Array) -> Array:
     """Logits at some native places of a slice: ``(K, N)``."""
-    logits_KP = logits_KHW.flatten(1)
-    width = logits_KHW.shape[2]
+    classes, _, width = logits_KHW.shape
+    logits_KP = logits_KHW.reshape(classes, -1)
     left_N, right_N, across_N = (values[columns_N] for values in w)
     above_KN, below_KN = (
-        torch.lerp(logits_KP[:, row_N * width + left_N], logits_KP[:, row_N * width + right_N], across_N)
+        lerp(logits_KP[:, row_N * width + left_N], logits_KP[:, row_N * width + right_N], across_N)
         for row_N in (h.lower_N[rows_N], h.upper_N[rows_N])
     )
-    return torch.lerp(above_KN, below_KN, h.share_N[rows_N])
+    return lerp(above_KN, below_KN, h.share_N[rows_N])

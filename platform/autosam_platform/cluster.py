@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +26,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
+
+
+MOST_CORES = 8
+"""A worker or task computes with no more: beyond, cores bring one patch or scan little."""
 
 
 class ClusterError(UserError):
@@ -56,9 +62,9 @@ def connect(**own_ray: Any) -> None:
     # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
     # the environment, so they have the job's values.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
-    known: AbstractContextManager[dict[str, str]] = nullcontext({}) if joins else _known_address()
+    known: AbstractContextManager[dict[str, str]] = nullcontext(_joined_address()) if joins else _known_address()
     try:
-        with known as address:
+        with known as address, _own_end_signal():
             ray.init(
                 address=None if joins else "local",  # "local" passes by what a crashed cluster left behind
                 runtime_env={
@@ -80,8 +86,8 @@ def connect(**own_ray: Any) -> None:
 
 def submission_id() -> str:
     """Ray's id of the submitted job that this process, or the driver of this worker, is; empty where it is none."""
-    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))  # from `ray job submit`, for drivers only
-    return told.get("metadata", {}).get("job_submission_id", os.environ.get(_SUBMISSION, ""))
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))  # from `ray job submit`, for drivers only
+    return job.get("metadata", {}).get("job_submission_id", os.environ.get(_SUBMISSION, ""))
 
 
 def map_tasks(
@@ -134,12 +140,12 @@ def map_tasks(
 
 
 def cores_per_task(tasks: int) -> int:
-    """Cores that each of so many tasks may compute with, so that they share the largest node: 1 to 8."""
+    """Cores that each of so many tasks may compute with, so that they share the largest node: 1 to ``MOST_CORES``."""
     import ray
 
     connect()
     cores = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=1)
-    return int(max(1, min(8, cores // max(tasks, 1))))
+    return int(max(1, min(MOST_CORES, cores // max(tasks, 1))))
 
 
 def _run_item(function: Callable[[T], R], item: T) -> R:
@@ -163,12 +169,21 @@ def _runs_here() -> bool:
     return False
 
 
+def _joined_address() -> dict[str, str]:
+    """The address of the cluster that is joined, for its processes; see ``_known_address``."""
+    from ray._private import services
+
+    by_client = "://" in os.environ.get("RAY_ADDRESS", "")  # then it is not this process that joins
+    address = None if by_client else services.canonicalize_bootstrap_address("auto")
+    return {"RAY_ADDRESS": address} if address else {}
+
+
 @contextmanager
 def _known_address() -> Iterator[dict[str, str]]:
     """Start Ray at an address that its processes can be told before it runs.
 
-    Ray Train's asks for the state of the cluster by that; where two of them run on one machine and neither was named,
-    it fails, and the cores of a stopped trial stay taken.
+    Ray Train's cleaner asks for the state of the cluster by that; where two of them run on one machine and neither was
+    named, it fails, and the cores of a stopped trial stay taken.
     """
     with socket.socket() as probe:
         probe.bind(("", 0))
@@ -178,6 +193,15 @@ def _known_address() -> Iterator[dict[str, str]]:
         yield {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         del os.environ["RAY_GCS_SERVER_PORT"]
+
+
+@contextmanager
+def _own_end_signal() -> Iterator[None]:
+    """Keep what this process does when it is told to end: Ray would end it at once, with nothing recorded."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _use_own_token() -> None:

@@ -160,6 +160,8 @@ def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
     A recipe may need the command line to be complete (`--dataset.root`); the checks across settings run when
     tyro builds the final object.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{prefix.rstrip('.')} is a section, not {values!r}: give its settings")
     unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:
         known = ", ".join(kind.model_fields)
@@ -186,5 +188,4 @@ def _checked_value(kind: type[BaseModel], name: str, value: Any, prefix: str) ->
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise ConfigError(f"{prefix}{name}: {reason} (given: {value!r})") from error
+        raise ConfigError(f"{prefix}{name}: {'; '.join(reasons(error))}") from error

@@ -173,6 +173,8 @@ class ComputeSection(Section):
     """Refuse a run whose training step is estimated to need more memory than there is."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often lost workers are started again from the last checkpoint."""
+    verbose: Annotated[bool, tyro.conf.arg(aliases=("--verbose",))] = False
+    """Show what Ray Train says of its workers and checkpoints too."""
 
 
 class InferenceSection(Section):

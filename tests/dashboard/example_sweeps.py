@@ -44,10 +44,10 @@ def adapter_trials() -> list[Trial]:
             state="finished",
             run=f"demo-{number:08x}",
             dice=dice,
-            heard=[(1, dice / 2), (2, dice)],
+            validations=[(1, dice / 2), (2, dice)],
             trained_parameters=size,
         )
         for number, (ratio, kernel, blocks, dice, size) in enumerate(made, 1)
     ]
-    stopped = trials[0].model_copy(update={"number": 4, "state": "stopped", "dice": 0.05, "heard": [(1, 0.05)]})
+    stopped = trials[0].model_copy(update={"number": 4, "state": "stopped", "dice": 0.05, "validations": [(1, 0.05)]})
     return [*trials, stopped]

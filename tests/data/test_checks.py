@@ -177,7 +177,7 @@ def test_rejected(case: Case, problem: str) -> None:
     checked = load_checked(case, BTCV)
     assert checked.verdict.status == "rejected"
     assert re.search(message, " ".join(checked.verdict.reasons)), checked.verdict.reasons
-    assert checked.image is None and checked.label_DHW is None
+    assert checked.scan is None and checked.label_DHW is None
 
 
 @pytest.mark.parametrize("problem", FIXED)
@@ -188,7 +188,7 @@ def test_fixed(case: Case, problem: str) -> None:
     checked = load_checked(case, BTCV)
     assert checked.verdict.status == "fixed", checked.verdict
     assert re.search(message, " ".join(checked.verdict.reasons)), checked.verdict.reasons
-    assert checked.image is not None and np.isfinite(checked.image.array_DHW).all()
+    assert checked.scan is not None and np.isfinite(checked.scan.volume.array_DHW).all()
     assert checked.label_DHW is not None
     np.testing.assert_array_equal(checked.label_DHW, make_scan().label_xyz.transpose(2, 1, 0))
 

@@ -13,9 +13,9 @@ import pytest
 from pydantic import ValidationError
 from synthetic_scans import make_scan, write_btcv, write_btcv_case, write_nifti
 
-from autosam_inference.scans.grid import read_scan
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
+from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import DatasetError
@@ -44,8 +44,8 @@ def test_prepared_case_is_the_scan_resampled_windowed_and_scaled(tmp_path: Path)
     assert [each.case_id for each in prepared.cases("all")] == ["img0001", "img0002", "img0003"]
     assert (prepared.name, prepared.num_classes, prepared.spacing_xyz) == ("btcv", 14, (2, 2, 2))
     for case in prepared.cases("all"):
-        scan, _ = read_scan(tmp_path / case.record.image)
-        label, _ = read_scan(tmp_path / str(case.record.label))
+        scan = read_scan(tmp_path / case.record.image).volume
+        label = read_scan(tmp_path / str(case.record.label)).volume
         image = resample(scan, (2, 2, 2))
         expected = normalise(image.array_DHW, BTCV.hu_window, BTCV.scaling)
         np.testing.assert_array_equal(case.image().numpy(), expected)

@@ -1,7 +1,10 @@
 """A teacher's probabilities: the same stored, asked online and computed plainly; kept, continued, and matched."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,11 +15,12 @@ from synthetic_scans import write_btcv
 from torch.utils.data import default_collate
 
 from autosam_inference.card import read_card
-from autosam_inference.predictor import Predictor
+from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.prepared import DatasetDescription
+from autosam_platform.data.store import StoredCase
 from autosam_platform.distillation.objective import DistillationObjective, squared_error
 from autosam_platform.distillation.teacher import (
     MismatchError,
@@ -55,17 +59,18 @@ def stored(
 def test_stored_probabilities_are_those_of_monais_sliding_window_within_the_quantisation(
     prepared: PreparedDataset, teacher: TrainedTeacher, stored: StoredTeacher
 ) -> None:
-    predictor = Predictor.load(teacher.folder, overlap=OVERLAP)
+    runtime = teacher.model.runtime
+    assert isinstance(runtime, TorchRuntime)
     for case in prepared.cases("train"):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=predictor.amp is not None):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=runtime.amp is not None):
             logits_1KDHW = sliding_window_inference(
                 case.image()[None, None],
                 PATCH,
                 1,
-                lambda patch: predictor.model(patch).float(),
+                lambda patch: runtime.network(patch).float(),
                 OVERLAP,
                 mode="gaussian",
-                cval=predictor.pad_value,
+                cval=teacher.model.pad_value,
             )
         expected_KDHW = torch.as_tensor(logits_1KDHW)[0].softmax(0).numpy()
         found_KDHW = stored.probabilities(case, (0, 0, 0), case.shape_DHW) / 255
@@ -81,6 +86,29 @@ def test_what_is_stored_is_the_online_teachers_numbers_rounded(
     asked = OnlineTeacher(teacher).probabilities(case, corner, PATCH)
     assert asked.dtype == np.float32 and (asked != np.rint(asked)).any()
     assert np.abs(asked - stored.probabilities(case, corner, PATCH)).max() <= 0.5 + 1e-3
+
+
+def test_a_patch_costs_the_patch_and_no_look_at_the_disk(prepared: PreparedDataset, tmp_path: Path) -> None:
+    teacher = TrainedTeacher.of(write_model(tmp_path / "model", prepared.description, SPACING), OVERLAP)
+    online, runtime = OnlineTeacher(teacher), teacher.model.runtime
+    assert isinstance(runtime, TorchRuntime)
+    (tmp_path / "model" / "model.json").unlink()
+    image_DHW = torch.rand((16, 24, 800), generator=torch.Generator().manual_seed(0))
+    case = cast(StoredCase, SimpleNamespace(shape_DHW=image_DHW.shape, image=lambda: image_DHW))
+    asked: list[int] = []
+    handle = runtime.network.register_forward_hook(lambda _, inputs, __: asked.append(len(inputs[0])))
+    tracemalloc.start()
+    try:
+        patch_KDHW = online.probabilities(case, (0, 2, 400), PATCH)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        handle.remove()
+    assert (
+        most < 1.5 * patch_KDHW.nbytes < 4 * 14 * image_DHW.numel() / 40
+    )  # numpy's arrays, and what else Python holds
+    assert sum(asked) == 2 * 3  # windows of 16 in steps of 8: two along the height, three that touch 400 to 416
+    np.testing.assert_allclose(patch_KDHW.sum(0), 255, rtol=1e-4)
 
 
 def test_losses_of_both_teachers_agree_within_the_quantisation(

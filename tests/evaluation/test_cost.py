@@ -14,7 +14,7 @@ from small_models import PATCH, write_model
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autosam_inference.scans.grid import Volume
+from autosam_inference import Scan, Volume
 from autosam_models import build_model
 from autosam_models.convolution import Conv3d
 from autosam_platform.data.description import load_description
@@ -60,8 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_a_model_costs(folder: Path) -> None:
-    scan = Volume(np.random.default_rng(0).integers(-200, 200, SHAPE).astype(np.int16), (4.0, 4.0, 4.0))
-    cost = cost_of(folder, scan, 0.25)
+    hu_DHW = np.random.default_rng(0).integers(-200, 200, SHAPE).astype(np.int16)
+    cost = cost_of(folder, Scan.of(Volume(hu_DHW, (4.0, 4.0, 4.0))), 0.25)
     with safe_open(folder / "model.safetensors", "pt") as weights:
         sizes = [math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()]  # noqa: SIM118
     assert cost.parameters == sum(sizes)

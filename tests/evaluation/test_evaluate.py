@@ -14,7 +14,7 @@ from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 
 from autosam_inference.card import read_card
 from autosam_inference.files import content_hash
-from autosam_inference.scans.grid import read_scan
+from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.readers import Case, find_cases
 from autosam_platform.evaluation import evaluate
@@ -58,8 +58,8 @@ def hash_of(model: Path) -> str:
 def recount(case: Case, folder: Path, description: DatasetDescription) -> list[Row]:
     """The rows of a case, from the files that lie on disk."""
     assert case.label is not None
-    prediction, _ = read_scan(folder / "predictions" / f"{case.case_id}.nii.gz")
-    truth, _ = read_scan(case.label)
+    prediction = read_scan(folder / "predictions" / f"{case.case_id}.nii.gz").volume
+    truth = read_scan(case.label).volume
     metrics = case_metrics(prediction.array_DHW, truth.array_DHW, truth.spacing_DHW, description.classes, 2.0)
     return [Row.of(case.case_id, each, 2.0) for each in metrics]
 

@@ -1,12 +1,13 @@
 """Labels on the scan's grid, slice by slice, against interpolating the whole volume at once."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from autosam_inference.native_grid import labels_on_grid
-from autosam_inference.windows import Slab
+from autosam_inference.sliding_window import Slab
 
 
 def cut(logits_KDHW: Tensor, thickness: int) -> list[Slab]:
@@ -23,8 +24,10 @@ def test_any_slab_thickness_equals_the_whole_volume_at_once(native: tuple[int, i
 
     label_DHW = labels_on_grid(cut(logits_KDHW, thickness), 7, native)
 
-    assert label_DHW.dtype == torch.uint8
-    assert torch.equal(label_DHW.long(), whole_KDHW.argmax(0))
+    assert label_DHW.dtype == np.uint8
+    np.testing.assert_array_equal(label_DHW, whole_KDHW.argmax(0).numpy())
+    slabs = [Slab(slab.start, slab.stop, slab.logits_KDHW.numpy()) for slab in cut(logits_KDHW, thickness)]
+    np.testing.assert_array_equal(labels_on_grid(slabs, 7, native), label_DHW)
 
 
 @pytest.mark.parametrize("native", [(7, 6, 5), (20, 13, 9), (3, 4, 11), (40, 31, 23)], ids=str)
@@ -34,7 +37,7 @@ def test_blocks_of_one_class_are_not_interpolated_and_right(native: tuple[int, i
     lead_KDHW = F.interpolate(torch.randn(1, 3, 2, 2, 2, generator=generator), size=(7, 16, 15), mode="trilinear")[0]
     logits_KDHW = lead_KDHW + 0.01 * torch.randn(3, 7, 16, 15, generator=generator)
     whole_KDHW = F.interpolate(logits_KDHW[None], size=native, mode="trilinear", align_corners=False)[0]
-    assert torch.equal(labels_on_grid(cut(logits_KDHW, 3), 7, native).long(), whole_KDHW.argmax(0))
+    np.testing.assert_array_equal(labels_on_grid(cut(logits_KDHW, 3), 7, native), whole_KDHW.argmax(0).numpy())
 
 
 def test_values_by_hand() -> None:

@@ -1,11 +1,16 @@
 """The slab-wise sliding window against MONAI's, which holds the whole volume."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from autosam_inference.windows import Slab, predict_labels, sliding_window, sweep_order
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.sliding_window import Slab, predict_labels, sliding_window
+from autosam_models.sizes import Size
 
 CLASSES = 4
 
@@ -16,6 +21,10 @@ def network() -> nn.Module:
     torch.manual_seed(0)
     layers = [nn.Conv3d(1, 6, 5, padding=2), nn.Tanh(), nn.Conv3d(6, CLASSES, 3, padding=1)]
     return nn.Sequential(*layers).eval()
+
+
+def slide(network: nn.Module, image_DHW: Tensor, patch: Size, overlap: float, **options: Any) -> Iterator[Slab]:
+    return sliding_window(TorchRuntime(network).logits, image_DHW, patch, overlap, **options)
 
 
 def joined(slabs: list[Slab]) -> Tensor:
@@ -34,7 +43,7 @@ def test_same_logits_and_labels_as_monai(
             image_DHW[None, None], patch, 1, network, overlap, mode="gaussian", cval=-1.0
         )[0]
 
-    slabs = list(sliding_window(network, image_DHW, patch, overlap, num_classes=CLASSES, batch=batch, pad_value=-1.0))
+    slabs = list(slide(network, image_DHW, patch, overlap, num_classes=CLASSES, batch=batch, pad_value=-1.0))
 
     torch.testing.assert_close(joined(slabs), expected_KDHW, rtol=1e-5, atol=1e-5)
     assert torch.equal(joined(slabs).argmax(0), expected_KDHW.argmax(0))
@@ -43,22 +52,18 @@ def test_same_logits_and_labels_as_monai(
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1)])
 def test_another_axis_may_be_swept_along(network: nn.Module, order: tuple[int, int, int]) -> None:
     image_DHW = torch.randn((19, 17, 21), generator=torch.Generator().manual_seed(1))
-    expected_KDHW = joined(list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
-    slabs = list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES, order=order))
+    expected_KDHW = joined(list(slide(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
+    slabs = list(slide(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES, order=order))
     back = [0, *(1 + order.index(axis) for axis in range(3))]
     torch.testing.assert_close(joined(slabs).permute(back), expected_KDHW, rtol=1e-5, atol=1e-5)
 
 
-def test_the_axis_to_sweep_along_leaves_the_least_to_hold() -> None:
-    assert sweep_order((300, 512, 512), (128, 128, 128)) == (1, 0, 2)  # 128 × 300 × 512 in place of 128 × 512 × 512
-    assert sweep_order((300, 512, 512), (32, 128, 128)) == (0, 1, 2)  # 32 × 512 × 512 is less than 128 × 300 × 512
-    assert sweep_order((50, 60, 70), (64, 64, 64)) == (2, 0, 1)  # padded to 64 × 64 × 70
-
-
 def test_labels_lie_where_they_were_found_whatever_axis_was_swept(network: nn.Module) -> None:
     image_DHW = torch.randn((9, 30, 12), generator=torch.Generator().manual_seed(1))
-    logits_KDHW = joined(list(sliding_window(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
-    assert torch.equal(predict_labels(network, image_DHW, (8, 9, 10), 0.5, CLASSES).long(), logits_KDHW.argmax(0))
+    logits_KDHW = joined(list(slide(network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES)))
+    assert torch.equal(
+        predict_labels(TorchRuntime(network).logits, image_DHW, (8, 9, 10), 0.5, CLASSES).long(), logits_KDHW.argmax(0)
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -72,7 +77,7 @@ def test_the_network_is_asked_about_air_once_and_its_answer_used_wherever_there_
     seen = []
     handle = network.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     try:
-        slabs = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, batch=batch))
+        slabs = list(slide(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, batch=batch))
     finally:
         handle.remove()
     # Of 3 × 3 × 5 windows, the 8 that begin at 0 or 4 along each axis hold a part of the cube.
@@ -89,7 +94,7 @@ def test_slabs_follow_one_another_and_leave_as_soon_as_they_are_finished(network
     try:
         at = [
             (slab.start, slab.stop, len(calls))
-            for slab in sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES)
+            for slab in slide(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES)
         ]
     finally:
         handle.remove()
@@ -101,7 +106,7 @@ def test_progress_counts_every_window(network: nn.Module) -> None:
     seen: list[tuple[int, int]] = []
     image_DHW = torch.rand(12, 8, 12)
     list(
-        sliding_window(
+        slide(
             network,
             image_DHW,
             (8, 8, 8),
@@ -120,7 +125,7 @@ def test_a_constant_answer_survives_the_weighting() -> None:
             values = torch.tensor([1.0, -2.0, 5.0]).reshape(1, 3, 1, 1, 1)
             return values.expand(len(image_BCDHW), 3, *image_BCDHW.shape[2:])
 
-    slabs = list(sliding_window(Constant(), torch.zeros(11, 7, 9), (4, 4, 4), 0.75, num_classes=3))
+    slabs = list(sliding_window(TorchRuntime(Constant()).logits, torch.zeros(11, 7, 9), (4, 4, 4), 0.75, num_classes=3))
     logits_KDHW = joined(slabs)
     assert logits_KDHW.shape == (3, 11, 7, 9)
     for channel, value in enumerate([1.0, -2.0, 5.0]):
@@ -129,8 +134,9 @@ def test_a_constant_answer_survives_the_weighting() -> None:
 
 def test_bf16_autocast_still_sums_in_float32(network: nn.Module) -> None:
     image_DHW = torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(2))
-    exact = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES))
-    rounded = list(sliding_window(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES, amp=torch.bfloat16))
+    exact = list(slide(network, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES))
+    in_bf16 = TorchRuntime(network, amp=torch.bfloat16).logits
+    rounded = list(sliding_window(in_bf16, image_DHW, (8, 8, 8), 0.5, num_classes=CLASSES))
     difference = (joined(exact) - joined(rounded)).abs().max()
     assert joined(rounded).dtype == torch.float32
     assert 0 < difference < 0.05
@@ -139,18 +145,18 @@ def test_bf16_autocast_still_sums_in_float32(network: nn.Module) -> None:
 @pytest.mark.parametrize("overlap", [-0.1, 1.0, 1.5])
 def test_an_impossible_overlap_is_refused(network: nn.Module, overlap: float) -> None:
     with pytest.raises(ValueError, match="overlap"):
-        list(sliding_window(network, torch.zeros(8, 8, 8), (8, 8, 8), overlap, num_classes=CLASSES))
+        list(slide(network, torch.zeros(8, 8, 8), (8, 8, 8), overlap, num_classes=CLASSES))
 
 
 def test_a_network_with_another_number_of_classes_is_refused(network: nn.Module) -> None:
     with pytest.raises(ValueError, match="expected 7 classes"):
-        list(sliding_window(network, torch.zeros(8, 8, 8), (8, 8, 8), 0.5, num_classes=7))
+        list(slide(network, torch.zeros(8, 8, 8), (8, 8, 8), 0.5, num_classes=7))
 
 
 def test_an_empty_volume_is_refused(network: nn.Module) -> None:
     for shape in [(0, 8, 8), (8, 8)]:
         with pytest.raises(ValueError, match="expected a volume"):
-            list(sliding_window(network, torch.zeros(shape), (8, 8, 8), 0.5, num_classes=CLASSES))
+            list(slide(network, torch.zeros(shape), (8, 8, 8), 0.5, num_classes=CLASSES))
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
@@ -163,15 +169,25 @@ def test_a_box_has_the_logits_of_the_whole_and_asks_only_the_windows_that_touch_
     image_DHW = torch.randn((19, 17, 21), generator=torch.Generator().manual_seed(1))
     asked: dict[str, int] = {}
 
-    def logits(name: str, within: tuple[slice, ...] | None) -> Tensor:
-        logits_KDHW = torch.zeros(CLASSES, *image_DHW.shape)
-        swept_KDHW = logits_KDHW.permute(0, *(1 + axis for axis in order))
+    def logits(name: str, within: tuple[slice, ...]) -> Tensor:
+        logits_KDHW = torch.full((CLASSES, *image_DHW.shape), torch.nan)
+        swept_KDHW = logits_KDHW[:, *within].permute(0, *(1 + axis for axis in order))
+        first = within[order[0]].start
         count = lambda done, total: asked.update({name: total})  # noqa: E731
-        for slab in sliding_window(
-            network, image_DHW, (8, 9, 10), 0.5, num_classes=CLASSES, order=order, within=within, progress=count
+        for slab in slide(
+            network,
+            image_DHW,
+            (8, 9, 10),
+            0.5,
+            num_classes=CLASSES,
+            order=order,
+            within=within,
+            progress=count,
         ):
-            swept_KDHW[:, slab.start : slab.stop] = slab.logits_KDHW
+            assert slab.logits_KDHW.shape[2:] == swept_KDHW.shape[2:], "nothing beside the box is kept"
+            swept_KDHW[:, slab.start - first : slab.stop - first] = slab.logits_KDHW
         return logits_KDHW
 
-    assert torch.equal(logits("box", box)[:, *box], logits("whole", None)[:, *box])
+    whole = tuple(slice(0, n) for n in image_DHW.shape)
+    assert torch.equal(logits("box", box)[:, *box], logits("whole", whole)[:, *box])
     assert asked["box"] < asked["whole"]

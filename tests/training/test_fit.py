@@ -1,5 +1,6 @@
 """Fits on a real Ray with real data and a tiny teacher: killed, continued, spread over workers, stopped by a NaN."""
 
+import functools
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,14 @@ from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.experiment import Experiment
 from autosam_platform.tracking.writing import list_runs, read_curves
-from autosam_platform.training.launch import Lesson, TrainingStopped, fit
+from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
+from autosam_platform.training.in_process import InProcess
 from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.on_ray import OnRay
 from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+TIMES = ("train/step_seconds", "train/wait_share", "train/seconds")
 MODEL = {
     "name": "autosam_demo",
     "patch_DHW": (16, 16, 16),
@@ -76,13 +80,14 @@ def _experiment(scans: Path, **training: object) -> Experiment:
 
 @pytest.fixture(scope="module")
 def uninterrupted(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same global batch of 2 on one worker and on two, neither disturbed."""
+    """The same global batch of 2 in this process, on one worker of Ray and on two, none of them disturbed."""
     folders = {}
-    for workers in (1, 2):
-        workspace = tmp_path_factory.mktemp(f"workers{workers}")
-        result = fit(_experiment(scans, workers=workers, batch=2 // workers), prepared, Workspace(workspace))
+    for name, workers, runner in (("here", 1, InProcess()), ("1", 1, OnRay()), ("2", 2, OnRay())):
+        workspace = tmp_path_factory.mktemp(f"workers-{name}")
+        experiment = _experiment(scans, workers=workers, batch=2 // workers)
+        result = fit(experiment, prepared, Workspace(workspace), runner=runner)
         assert not result.found
-        folders[str(workers)] = result.folder
+        folders[name] = result.run.folder
     return folders
 
 
@@ -97,17 +102,37 @@ def _same_bits(one: Path, other: Path) -> bool:
 
 def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """All that was recorded at each step, but how long it took."""
-    curves = read_curves(Workspace(run.parents[1]), run.name)
-    return {name: points for name, points in curves.items() if name not in ("train/step_seconds", "train/wait_share")}
+    curves = _recorded(run)
+    return {name: points for name, points in curves.items() if name not in TIMES}
+
+
+def _recorded(run: Path) -> dict[str, list[tuple[int, float]]]:
+    return read_curves(Workspace(run.parents[1]), run.name)
 
 
 def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted: dict[str, Path]) -> None:
-    curves = [read_curves(Workspace(folder.parents[1]), folder.name) for folder in uninterrupted.values()]
+    curves = [_recorded(uninterrupted[name]) for name in ("1", "2")]
     one, two = (dict(curve["train/loss"]) for curve in curves)
     assert sorted(one) == sorted(two) == list(range(1, 25))  # 3 epochs of 4 cases · 4 patches in batches of 2
     assert max(abs(one[step] - two[step]) for step in one) < 1e-3
     assert one[24] < one[1]
     assert curves[0]["val/dice/mean"][0][0] == curves[1]["val/dice/mean"][0][0] == 16
+
+
+def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupted: dict[str, Path]) -> None:
+    here, on_ray = uninterrupted["here"], uninterrupted["1"]
+    assert _same_bits(here, on_ray)
+    assert _curves(here) == _curves(on_ray) and len(_curves(here)["train/loss"]) == 24
+
+
+def test_the_seconds_of_training_are_in_the_record_and_in_the_models_card(uninterrupted: dict[str, Path]) -> None:
+    for run in uninterrupted.values():
+        points = read_curves(run.parents[1], run.name)["train/seconds"]
+        seconds = [value for _, value in points]
+        assert points[-1][0] == 24 and seconds == sorted(seconds) and seconds[0] > 0
+        steps = sum(value for _, value in read_curves(run.parents[1], run.name)["train/step_seconds"])
+        assert seconds[-1] >= steps
+        assert json.loads((run / "model" / "model.json").read_text())["training_seconds"] == round(seconds[-1], 1)
 
 
 def test_a_finished_run_is_found_not_repeated(
@@ -116,7 +141,7 @@ def test_a_finished_run_is_found_not_repeated(
     folder = uninterrupted["1"]
     before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
     result = fit(_experiment(scans, batch=2), prepared, Workspace(folder.parents[1]))
-    assert result.found and result.folder == folder
+    assert result.found and result.run.folder == folder
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
     (run,) = list_runs(Workspace(folder.parents[1]))
     assert run.state == "FINISHED"
@@ -169,22 +194,17 @@ def killed_once(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest
     result = fit(experiment, prepared, Workspace(workspace))
     killer.join()
     assert len(killed) == 1
-    return result.folder
+    return result.run.folder
 
 
-def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_the_weights(
+def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_weights_losses_and_scores(
     killed_once: Path, uninterrupted: dict[str, Path]
 ) -> None:
+    """To the last bit; so two fits with one seed are the same, too."""
     assert _same_bits(killed_once, uninterrupted["2"])
-
-
-def test_two_fits_with_one_seed_have_the_same_weights_losses_and_scores_to_the_last_bit(
-    killed_once: Path, uninterrupted: dict[str, Path]
-) -> None:
     first, second = _curves(killed_once), _curves(uninterrupted["2"])
     assert {"train/loss", "train/gradient_norm", "val/dice/mean"} < first.keys() and len(first["train/loss"]) == 24
     assert first == second
-    assert _same_bits(killed_once, uninterrupted["2"])
 
 
 def test_a_job_killed_and_started_again_ends_with_the_same_weights(
@@ -209,6 +229,45 @@ def test_a_job_killed_and_started_again_ends_with_the_same_weights(
     assert _same_bits(Path(last["place"]), uninterrupted["1"])
 
 
+def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stopped(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    """Ctrl-C first; then SIGTERM, which `ray job stop` sends, to the same command as it goes on."""
+    recipe = tmp_path / "tiny.json"
+    recipe.write_text(json.dumps(_experiment(scans, epochs=200).model_dump(mode="json")))
+    command = [sys.executable, str(ROOT / "jobs" / "train_teacher.py"), "--recipe", str(recipe)]
+    workspace = tmp_path / "workspace"
+    address = ray.get_runtime_context().gcs_address
+    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = _checkpoints(workspace)
+        job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        _wait_until(functools.partial(_has_new_checkpoint, workspace, before))
+        job.send_signal(number)
+        said, _ = job.communicate(timeout=60)
+        assert job.returncode == status, said
+        assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
+        assert "Traceback" not in said
+        (run,) = list_runs(workspace)
+        assert run.state == "KILLED"  # MLflow's word for stopped
+        _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
+
+
+def _checkpoints(workspace: Path) -> set[Path]:
+    return set(workspace.glob("runs/*/ray/checkpoint_*/position.json"))
+
+
+def _has_new_checkpoint(workspace: Path, before: set[Path]) -> bool:
+    return bool(_checkpoints(workspace) - before)
+
+
+def _wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 class _NotANumber(SegmentationObjective):
     """A loss that is NaN for one case, once it has been seen twice."""
 
@@ -224,7 +283,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
-        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, Workspace(tmp_path), Lesson(_NotANumber))
+        fit(
+            _experiment(scans, seed=5, checkpoint_steps=1),
+            prepared,
+            Workspace(tmp_path),
+            Supervision(_NotANumber),
+            InProcess(),
+        )
     (run,) = list_runs(Workspace(tmp_path))
     assert run.state == "FAILED"
     assert not (tmp_path / "runs" / run.run_id / "model").exists()
@@ -245,7 +310,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
-        fit(_experiment(scans, seed=6), prepared, Workspace(tmp_path), Lesson(_Bottomless))
+        fit(_experiment(scans, seed=6), prepared, Workspace(tmp_path), Supervision(_Bottomless), InProcess())
 
 
 def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(

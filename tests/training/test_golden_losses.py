@@ -36,7 +36,7 @@ from autosam_platform.data.phantom import write_phantom
 from autosam_platform.experiment import Experiment
 from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.tracking.writing import read_curves
-from autosam_platform.training.launch import fit
+from autosam_platform.training.fitting import fit
 from autosam_platform.workspace import Workspace
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")

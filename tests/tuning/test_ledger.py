@@ -21,7 +21,7 @@ def test_a_ledger_survives_a_kill(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "trials.json", [{"a": 0.2}, {"a": 0.5}])
     first = ledger.begin({"a": 0.5})
     assert (first.number, first.state) == (2, "running")
-    first.run, first.made, first.heard = "run-1", True, [(1, 0.25)]
+    first.run, first.made, first.validations = "run-1", True, [(1, 0.25)]
     ledger.save()
     again = Ledger(tmp_path / "trials.json", [{"a": 0.2}, {"a": 0.5}])
     assert [trial.state for trial in again.trials] == ["waiting", "waiting"]  # whoever ran it is gone

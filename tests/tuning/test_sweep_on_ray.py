@@ -137,7 +137,7 @@ def test_a_hopeless_trial_is_stopped_and_frees_its_cores(launcher: Launcher, don
     """The first trial's validations are still known after the kill; the evaluation at the end takes both cores."""
     first, still, _ = launcher.ledger()
     assert first["state"] == "finished" and first["dice"] > 0.5
-    assert still["state"] == "stopped" and [epoch for epoch, _ in still["heard"]] == [1] and still["dice"] < 0.1
+    assert still["state"] == "stopped" and [epoch for epoch, _ in still["validations"]] == [1] and still["dice"] < 0.1
     runs = launcher.workspace / "runs"
     assert (runs / first["run"] / "evaluation" / "summary.json").exists()
     assert not (runs / still["run"] / "model").exists() and not (runs / still["run"] / "ray").exists()

@@ -1,32 +1,79 @@
-"""torch as the runtime: the network that a card names, with the weights beside it."""
+"""torch as the runtime: on a GPU where there is one, in bf16 where the hardware has it."""
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model as load_weights
-from torch import nn
+from torch import Tensor, nn
 
+from autosam_inference.arrays import Array
 from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError
 from autosam_models import build_model
+from autosam_models.numerics import format_of
+
+_CPU = torch.device("cpu")
 
 
-def load_model(folder: Path, card: ModelCard, device: torch.device) -> nn.Module:
-    """Build the network that ``card`` names, with the folder's weights, in evaluation mode on ``device``.
+@dataclass(frozen=True)
+class TorchRuntime:
+    """See ``runtimes.Runtime``; its answers are tensors on ``device``.
 
-    Raises:
-        ModelFolderError: the weights are missing, damaged, or those of another network.
+    Attributes:
+        network: ``image_BCDHW`` to ``logits_BKDHW``, in evaluation mode on ``device``.
+        amp: type of autocast; None for whatever autocast the caller is in.
     """
+
+    network: nn.Module
+    device: torch.device = _CPU
+    amp: torch.dtype | None = None
+
+    @classmethod
+    def load(cls, folder: Path, card: ModelCard, device: str | None = None) -> Self:
+        """The network that ``card`` names, with the folder's weights.
+
+        Args:
+            device: such as ``cuda:1`` or ``cpu``; a GPU where there is one.
+
+        Raises:
+            ModelFolderError: the weights are missing, damaged, or those of another network.
+        """
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        network = _network(folder, card).to(place).eval()
+        return cls(network, place, torch.bfloat16 if format_of("auto", place) is torch.bfloat16 else None)
+
+    @torch.inference_mode()
+    def logits(self, patches_BCDHW: Array) -> Tensor:
+        """See ``runtimes.Runtime``."""
+        image_BCDHW = torch.as_tensor(patches_BCDHW).contiguous().to(self.device)
+        with torch.autocast(self.device.type, dtype=self.amp) if self.amp else nullcontext():
+            logits_BKDHW: Tensor = self.network(image_BCDHW)
+        return logits_BKDHW
+
+    def synchronize(self) -> None:
+        """See ``runtimes.Runtime``."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def use_threads(self, count: int) -> None:
+        """See ``runtimes.Runtime``."""
+        torch.set_num_threads(count)
+
+
+def _network(folder: Path, card: ModelCard) -> nn.Module:
     path = folder / WEIGHTS
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
     options = card.model.options
-    model = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
+    network = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
     try:
-        load_weights(model, path)
+        load_weights(network, path)
     except (SafetensorError, RuntimeError) as error:
         raise ModelFolderError(
             f"{path} does not hold the weights of {card.model.name} as {CARD} describes it ({error}): "
             "copy both files again from the same run"
         ) from None
-    return model.to(device).eval()
+    return network

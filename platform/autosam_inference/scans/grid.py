@@ -5,13 +5,10 @@ H posterior → anterior, W left → right. A NIfTI's array is X, Y, Z in whatev
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel import orientations
-
-from autosam_inference.scans.nifti import open_nifti, read_voxels
 
 
 @dataclass(frozen=True)
@@ -53,25 +50,14 @@ class Grid:
         x, y, z = (float(value) for value in nib.affines.voxel_sizes(self.canonical_affine))
         return z, y, x
 
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel, ml.
 
-def read_scan(path: Path) -> tuple[Volume, Grid]:
-    """Read one scan or label map.
-
-    Returns:
-        the canonical volume (float32 where the file holds or scales to real numbers, else its integers; NaN
-        stay) and the file's own grid. A fourth axis of length 1 is dropped.
-
-    Raises:
-        ScanError: the file is missing, damaged, not one 3D volume, or has an impossible voxel size.
-    """
-    path = Path(path)
-    image = open_nifti(path)
-    array_xyz = read_voxels(path, image)
-    shape = (array_xyz.shape[0], array_xyz.shape[1], array_xyz.shape[2])
-    grid = Grid(shape, image.affine, header=image.header)
-    canonical = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
-    array_DHW = np.ascontiguousarray(canonical.transpose(2, 1, 0))  # x, y, z → z, y, x
-    return Volume(array_DHW, grid.spacing_DHW), grid
+        >>> Grid((9, 9, 9), np.diag([1.0, 2.0, 2.0, 1.0])).voxel_ml
+        0.004
+        """
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
 
 def to_grid(label_DHW: np.ndarray, grid: Grid) -> np.ndarray:

@@ -8,29 +8,29 @@ import numpy as np
 
 from autosam_inference.card import LabelClass
 from autosam_inference.files import atomic_write, write_json, write_text
+from autosam_inference.prediction import Prediction
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Grid
 from autosam_inference.scans.names import SUFFIXES, stem
 
 
-def save_label(path: Path, label_xyz: np.ndarray, grid: Grid, classes: Sequence[LabelClass]) -> None:
-    """Write a label map on the scan's grid: NIfTI uint8, with the scan's affine, its codes and its units.
+def write_nifti(prediction: Prediction, path: Path | str) -> None:
+    """Write a label map on its scan's grid: NIfTI uint8, with the scan's affine, its codes and its units.
 
     Names and colours lie beside it: ``<name>.label.txt`` (ITK-SNAP's label description, which 3D Slicer and
     others read too) and ``<name>.label.json``.
 
     Raises:
-        ValueError: the path does not end in .nii or .nii.gz, the shape is not the grid's, or ids exceed 255.
+        ValueError: the path does not end in .nii or .nii.gz, the shape is not the scan's, or ids exceed 255.
     """
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f"{path} must end in .nii.gz (or .nii): a label map is written as NIfTI")
-    if label_xyz.shape != tuple(grid.shape_xyz):
-        raise ValueError(f"{path}: label map of shape {label_xyz.shape} on a grid of {tuple(grid.shape_xyz)}")
+    label_xyz, classes = prediction.label_xyz, prediction.card.classes
     if label_xyz.min() < 0 or label_xyz.max() > 255:
         raise ValueError(f"{path}: label ids {label_xyz.min()} to {label_xyz.max()} do not fit uint8")
     with atomic_write(path) as temporary:
-        nib.save(_label_image(label_xyz.astype(np.uint8), grid), temporary)
+        nib.save(_label_image(label_xyz.astype(np.uint8, copy=False), prediction.scan.grid), temporary)
     write_text(path.with_name(f"{stem(path)}.label.txt"), _itk_snap_labels(classes))
     colours = {each.id: {"name": each.name, "colour": organ_colour(each.name)} for each in classes}
     write_json(path.with_name(f"{stem(path)}.label.json"), colours)

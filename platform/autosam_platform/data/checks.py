@@ -1,14 +1,15 @@
 """What is wrong with a case, found before it costs a training run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from autosam_inference.scans.grid import Grid, Volume, read_scan
+from autosam_inference.scans.grid import Grid, Volume
 from autosam_inference.scans.intensity import fill_non_finite
 from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import Scan, read_scan
 from autosam_models.sizes import size_text
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
@@ -33,13 +34,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """A verdict, and what was read on the way to it; image and grid are None for a rejected case.
+    """A verdict, and what was read on the way to it; the scan is None for a rejected case.
 
-    ``label_DHW`` is uint8 on the image's grid, with ignored ids as background; None where there is no label.
+    ``label_DHW`` is uint8 on the scan's grid, with ignored ids as background; None where there is no label.
     """
 
     verdict: Verdict
-    image: Volume | None = None
+    scan: Scan | None = None
     label_DHW: np.ndarray | None = None
 
 
@@ -50,21 +51,21 @@ def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
     """
     notes: list[str] = []
     try:
-        image, grid = _load_image(case, description, notes)
-        label_DHW = _load_label(case, description, grid, notes)
+        scan = _load_scan(case, description, notes)
+        label_DHW = _load_label(case, description, scan.grid, notes)
     except ScanError as error:
         return CheckedCase(Verdict(case.case_id, "rejected", (str(error),)))
-    return CheckedCase(Verdict(case.case_id, "fixed" if notes else "ok", tuple(notes)), image, label_DHW)
+    return CheckedCase(Verdict(case.case_id, "fixed" if notes else "ok", tuple(notes)), scan, label_DHW)
 
 
-def _load_image(case: Case, description: DatasetDescription, notes: list[str]) -> tuple[Volume, Grid]:
+def _load_scan(case: Case, description: DatasetDescription, notes: list[str]) -> Scan:
     if not case.image.exists() and case.label is not None and case.label.exists():
         raise ScanError(f"{case.label} has no image: {case.image} is missing; add it or remove the label.")
-    volume, grid = read_scan(case.image)
-    _note_single_frame(case.image, grid, notes)
-    array_DHW = _finite(case.image, volume.array_DHW, description.hu_window[0], notes)
+    scan = read_scan(case.image)
+    _note_single_frame(case.image, scan.grid, notes)
+    array_DHW = _finite(case.image, scan.volume.array_DHW, description.hu_window[0], notes)
     _check_intensities(case.image, array_DHW, notes)
-    return Volume(array_DHW, volume.spacing_DHW), grid
+    return replace(scan, volume=Volume(array_DHW, scan.volume.spacing_DHW))
 
 
 def _note_single_frame(path: Path, grid: Grid, notes: list[str]) -> None:
@@ -101,10 +102,10 @@ def _load_label(case: Case, description: DatasetDescription, grid: Grid, notes: 
         return None
     if not case.label.exists():
         raise ScanError(f"{case.image} has no label: {case.label} is missing; add it or remove the image.")
-    volume, label_grid = read_scan(case.label)
-    _note_single_frame(case.label, label_grid, notes)
-    _check_same_grid(case, grid, label_grid, notes)
-    return _label_ids(case.label, volume.array_DHW, description)
+    label = read_scan(case.label)
+    _note_single_frame(case.label, label.grid, notes)
+    _check_same_grid(case, grid, label.grid, notes)
+    return _label_ids(case.label, label.volume.array_DHW, description)
 
 
 def _check_same_grid(case: Case, image: Grid, label: Grid, notes: list[str]) -> None:

@@ -168,13 +168,13 @@ def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> Cas
     named = ((str(case.image), image), (str(case.label), label))
     reasons = tuple(_replaced(reason, named) for reason in checked.verdict.reasons)
     record = CaseRecord(content=content, image=image, label=label, **asdict(checked.verdict) | {"reasons": reasons})
-    if checked.image is None:
+    if checked.scan is None:
         write_record(folder, record)
         return record
-    hu_DHW, spacing_DHW = _prepare_image(checked.image, plan)
+    hu_DHW, spacing_DHW = _prepare_image(checked.scan.volume, plan)
     label_DHW, contents = None, None
     if checked.label_DHW is not None:
-        label_DHW = _at_spacing(Volume(checked.label_DHW, checked.image.spacing_DHW), plan, "label").array_DHW
+        label_DHW = _at_spacing(Volume(checked.label_DHW, checked.scan.volume.spacing_DHW), plan, "label").array_DHW
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
     record = record.model_copy(update=update)

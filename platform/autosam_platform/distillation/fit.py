@@ -1,10 +1,7 @@
 """A fit with whatever teacher its description names: none, one whose answers are stored, or one that is asked."""
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
-
-import ray.train
 
 from autosam_inference.card import read_card
 from autosam_platform.data.patches import Teacher
@@ -12,7 +9,7 @@ from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
 from autosam_platform.experiment import Experiment
-from autosam_platform.training.launch import FitResult, Lesson, find_fit, fit
+from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
 from autosam_platform.workspace import Workspace
 
 
@@ -20,31 +17,31 @@ def fit_student(
     experiment: Experiment,
     prepared: PreparedDataset,
     workspace: Workspace,
-    callbacks: Sequence[ray.train.UserCallback] = (),
+    runner: Runner | None = None,
     quiet: bool = False,
 ) -> FitResult:
     """Train ``experiment`` on ``prepared``, with its teacher if it has one; found where it is done.
 
     Args:
         experiment: its ``distillation.teacher``, if any, is the folder of a trained model.
-        callbacks, quiet: see ``training.launch.fit``.
+        runner, quiet: see ``training.fitting.fit``.
 
     Raises:
         MismatchError: teacher and dataset have other classes, spacing or windows.
         ModelFolderError: the teacher's folder holds no usable model.
-        TrainingStopped: see ``training.launch.fit``.
+        TrainingStopped: see ``training.fitting.fit``.
     """
     found = find_fit(experiment, prepared, workspace)
-    if found is not None:
+    if found.found:
         return found
-    return fit(experiment, prepared, workspace, lesson_of(experiment, prepared, workspace), callbacks, quiet)
+    return fit(experiment, prepared, workspace, supervision_of(experiment, prepared, workspace), runner, quiet)
 
 
-def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> Lesson:
-    """What ``experiment`` teaches; a teacher's probabilities are computed now, where they are to be stored."""
+def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> Supervision:
+    """What ``experiment`` learns from; a teacher's probabilities are computed now, where they are to be stored."""
     section = experiment.distillation
     if section.teacher is None or not experiment.distils:
-        return Lesson()
+        return Supervision()
     folder = Path(section.teacher)
     card = read_card(folder)
     require_match(card, prepared)
@@ -58,4 +55,4 @@ def lesson_of(experiment: Experiment, prepared: PreparedDataset, workspace: Work
         "kd_lambda": f"{section.kd_lambda:g}",
         "distillation_loss": section.loss if section.loss == "mse" else f"kl, temperature {section.temperature:g}",
     }
-    return Lesson(functools.partial(build_objective, section), teacher, lineage)
+    return Supervision(functools.partial(build_objective, section), teacher, lineage)

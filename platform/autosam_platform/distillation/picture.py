@@ -107,5 +107,5 @@ def _legend(models: Models) -> list[Line2D]:
 def _caption(models: Models, comparisons: Sequence[str]) -> list[str]:
     shares = {label: retention(models, label) for label in _STUDENTS if label in models}
     kept = [f"{label} keeps {each:.1f} % of the teacher's Dice" for label, each in shares.items() if isfinite(each)]
-    told = [f"{'; '.join(kept)}."] if kept else []
-    return [line for each in (*told, *comparisons, runs(models)) for line in textwrap.wrap(each, _COLUMNS)]
+    kept_of_teacher = [f"{'; '.join(kept)}."] if kept else []
+    return [line for each in (*kept_of_teacher, *comparisons, runs(models)) for line in textwrap.wrap(each, _COLUMNS)]

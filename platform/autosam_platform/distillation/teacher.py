@@ -13,7 +13,7 @@ from torch import Tensor
 from autosam_inference.card import WEIGHTS, LabelClass, ModelCard, files_hash, read_card
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, remove_leftovers
-from autosam_inference.predictor import bytes_of_prediction, loaded
+from autosam_inference.model import TrainedModel, bytes_of_prediction, loaded
 from autosam_inference.windows import Window, sweep_order
 from autosam_models.sizes import Size
 from autosam_platform.cluster import cores_per_task, map_tasks
@@ -55,20 +55,26 @@ class TrainedTeacher:
     def of(cls, folder: Path, overlap: float) -> Self:
         return cls(folder, files_hash(folder), overlap)
 
-    def answers(self, case: StoredCase, within: Window | None = None) -> Iterator[tuple[Window, Tensor]]:
-        """Probabilities of a case, part by part, by the sliding window that evaluates models.
+    @property
+    def model(self) -> TrainedModel:
+        """The model itself, read from disk once per process."""
+        return loaded(self.folder, self.identity, self.overlap)
+
+    def answers(self, case: StoredCase, box: Window) -> Iterator[tuple[Window, Tensor]]:
+        """Probabilities in a box of a case, part by part, by the sliding window that evaluates models.
+
+        Only the windows that touch the box are looked at, and only what lies in it is kept.
 
         Args:
-            within: a box; what is outside of it is not computed and means nothing.
+            box: slices along D, H, W.
 
         Yields:
             the place of a part along D, H, W, and its K, D, H, W, float32.
         """
-        predictor = loaded(self.folder, self.identity, self.overlap)
-        order = sweep_order(case.shape_DHW, predictor.card.patch)
+        order = sweep_order(case.shape_DHW, self.model.card.patch)
         back = [0, *(1 + order.index(axis) for axis in range(3))]
-        for slab in predictor.logits(case.image(), order, within=within):
-            place = [slice(None)] * 3
+        for slab in self.model.logits(case.image(), order, within=box):
+            place = list(box)
             place[order[0]] = slice(slab.start, slab.stop)
             yield tuple(place), slab.logits_KDHW.softmax(0).permute(back).cpu()
 
@@ -84,14 +90,11 @@ class OnlineTeacher:
         starts = [max(first, 0) for first in corner_DHW]
         stops = [min(first + n, end) for first, n, end in zip(corner_DHW, size_DHW, case.shape_DHW, strict=True)]
         box = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
-        num_classes = read_card(self.teacher.folder).num_classes
-        case_KDHW = np.empty((num_classes, *case.shape_DHW), np.float32)
-        for part, probabilities_KDHW in self.teacher.answers(case, box):
-            case_KDHW[:, *part] = probabilities_KDHW.numpy() * WHOLE
-        patch_KDHW = np.zeros((num_classes, *size_DHW), np.float32)
+        patch_KDHW = np.zeros((self.teacher.model.card.num_classes, *size_DHW), np.float32)
         patch_KDHW[0] = WHOLE
-        place = (slice(a - first, b - first) for a, b, first in zip(starts, stops, corner_DHW, strict=True))
-        patch_KDHW[:, *place] = case_KDHW[:, *box]
+        for part, probabilities_KDHW in self.teacher.answers(case, box):
+            place = (slice(one.start - n, one.stop - n) for one, n in zip(part, corner_DHW, strict=True))
+            np.multiply(probabilities_KDHW.numpy(), WHOLE, out=patch_KDHW[:, *place])
         return patch_KDHW
 
 
@@ -182,10 +185,9 @@ def _computed(
 
 
 def _compute(teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, case: StoredCase) -> ProbabilityRecord:
-    torch.set_num_threads(threads)
-    num_classes = read_card(teacher.folder).num_classes
-    case_KDHW = np.empty((num_classes, *case.shape_DHW), np.uint8)
-    for part, probabilities_KDHW in teacher.answers(case):
+    teacher.model.runtime.use_threads(threads)
+    case_KDHW = np.empty((teacher.model.card.num_classes, *case.shape_DHW), np.uint8)
+    for part, probabilities_KDHW in teacher.answers(case, tuple(slice(0, n) for n in case.shape_DHW)):
         case_KDHW[:, *part] = quantised(probabilities_KDHW).numpy()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU

@@ -13,9 +13,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop_count
 
-from autosam_inference.predictor import Predictor, predict_volume
-from autosam_inference.scans.grid import Volume, read_scan
-from autosam_inference.windows import Progress
+from autosam_inference.card import read_card
+from autosam_inference.model import TrainedModel
+from autosam_inference.prediction import predict
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.scans.scan import Scan, read_scan
+from autosam_inference.sliding_window import Progress
 from autosam_models.sizes import Size, size_text
 from autosam_platform.measure import machine, measure
 
@@ -56,14 +59,14 @@ class ModelCost:
         return cls(**values | {"patch": (depth, height, width), "peak_mb": peak_mb})
 
 
-def cost_of(model_folder: Path, scan: Path | Volume, overlap: float, progress: Progress | None = None) -> ModelCost:
+def cost_of(model_folder: Path, scan: Path | Scan, overlap: float, progress: Progress | None = None) -> ModelCost:
     """Predict ``scan`` once, on the CPU, and tell what that took.
 
     Two models compare only if they are measured with the same scan, overlap and machine, with nothing else running.
 
     Args:
         model_folder: ``model/`` of a run.
-        scan: a NIfTI file, or a canonical volume in HU.
+        scan: a NIfTI file, or what was read of one.
         overlap: of neighbouring windows.
         progress: called with the windows done and the windows in all.
 
@@ -71,20 +74,21 @@ def cost_of(model_folder: Path, scan: Path | Volume, overlap: float, progress: P
         ModelFolderError: the folder holds no usable model.
         ScanError: the scan cannot be read.
     """
-    volume = scan if isinstance(scan, Volume) else read_scan(scan)[0]
-    predictor = Predictor.load(model_folder, overlap=overlap, device="cpu")
-    model, card = predictor.model, predictor.card
+    read = scan if isinstance(scan, Scan) else read_scan(scan)
+    card = read_card(model_folder)
+    runtime = TorchRuntime.load(model_folder, card, "cpu")
+    network, model = runtime.network, TrainedModel(card, runtime, overlap)
     # Counting comes first, since a process's first pass is slower than those after it.
-    flop = flop_of_pass(model, card.patch, predictor.amp)
-    measured = measure(lambda: predict_volume(predictor, volume, progress=progress), _CPU)
-    held_mb = sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers())) / 1e6
+    flop = flop_of_pass(network, card.patch, runtime.amp)
+    measured = measure(lambda: predict(model, read, progress=progress), _CPU)
+    held_mb = sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers())) / 1e6
     return ModelCost(
-        parameters=sum(weight.numel() for weight in model.parameters()),
+        parameters=sum(weight.numel() for weight in network.parameters()),
         gflop_per_patch=flop / 1e9,
         patch=card.patch,
         seconds_per_scan=measured.seconds,
         peak_mb=math.nan if measured.peak_mb is None else held_mb + measured.peak_mb,
-        conditions=f"one scan of {size_text(volume.array_DHW.shape)} voxels, overlap {overlap:g}; {machine(_CPU)}",
+        conditions=f"one scan of {size_text(read.volume.array_DHW.shape)} voxels, overlap {overlap:g}; {machine(_CPU)}",
     )
 
 

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from autosam_inference.card import WEIGHTS, ModelCard, files_hash, read_card
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
-from autosam_inference.predictor import bytes_of_prediction, loaded, predict_volume
-from autosam_inference.scans.grid import Grid, Volume, to_grid
-from autosam_inference.scans.label_files import save_label
+from autosam_inference.model import bytes_of_prediction, loaded
+from autosam_inference.prediction import predict
+from autosam_inference.scans.grid import Grid, Volume
+from autosam_inference.scans.label_files import write_nifti
 from autosam_inference.scans.nifti import ScanError, open_nifti
+from autosam_inference.scans.scan import Scan
+from autosam_inference.stopwatch import Stopwatch
 from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.checks import CheckedCase, load_checked
 from autosam_platform.data.description import DatasetDescription
@@ -139,19 +141,19 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     if known is not None and known["content"] == content:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
-    torch.set_num_threads(plan.threads)
-    predictor = loaded(plan.model, plan.model_hash, plan.overlap)
-    watch = predictor.stopwatch()
+    model = loaded(plan.model, plan.model_hash, plan.overlap)
+    model.runtime.use_threads(plan.threads)
+    watch = Stopwatch(model.runtime.synchronize)
     with watch.phase("read"):
-        image, truth_DHW = _image_and_truth(load_checked(case, plan.description))
-    prediction_DHW = predict_volume(predictor, image, watch=watch)
+        scan, truth_DHW = _scan_and_truth(load_checked(case, plan.description))
+    prediction = predict(model, scan, watch=watch)
+    image, prediction_DHW = scan.volume, prediction.label_DHW
     with watch.phase("write"):
-        grid = _grid(case.image)
-        save_label(plan.folder.prediction(case.case_id), to_grid(prediction_DHW, grid), grid, plan.description.classes)
+        write_nifti(prediction, plan.folder.prediction(case.case_id))
     with watch.phase("score"):
         metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
     with watch.phase("picture"):
-        title = f"{case.case_id} · {predictor.card.run_id}"
+        title = f"{case.case_id} · {model.card.run_id}"
         _draw(plan.folder.picture(case.case_id), plan, image, prediction_DHW, truth_DHW, metrics, title)
     rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
     done = Evaluated(case.case_id, rows, with_total(watch.seconds))
@@ -212,19 +214,19 @@ def _content_hash(case: Case, plan: Plan) -> str:
     return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *files)
 
 
-def _image_and_truth(checked: CheckedCase) -> tuple[Volume, NDArray[np.uint8]]:
-    if checked.image is None:
+def _scan_and_truth(checked: CheckedCase) -> tuple[Scan, NDArray[np.uint8]]:
+    if checked.scan is None:
         raise EvaluationError(" ".join(checked.verdict.reasons))
     if checked.label_DHW is None:
         raise EvaluationError("has no truth to compare with: predict it with jobs/predict.py instead")
-    return checked.image, checked.label_DHW
+    return checked.scan, checked.label_DHW
 
 
 def _grid(scan: Path) -> Grid:
     """The grid of a scan's file, from its header alone."""
     header = open_nifti(scan)
     x, y, z = header.shape[:3]
-    return Grid((x, y, z), header.affine, header=header.header)
+    return Grid((x, y, z), header.affine)
 
 
 def _score(

@@ -38,11 +38,11 @@ class PairedComparison:
     def __str__(self) -> str:
         if not self.n:
             return "no case in common has a score"
-        told = f"{100 * self.mean_difference:+.2f} points, n = {self.n}, "
+        found = f"{100 * self.mean_difference:+.2f} points, n = {self.n}, "
         if math.isnan(self.p_value):
-            return told + "no p: no case differs"
+            return found + "no p: no case differs"
         few = f" (with fewer than {_FEWEST} cases p cannot be below 0.05)" if self.n < _FEWEST else ""
-        return f"{told}p = {self.p_value:.3g}{few}"
+        return f"{found}p = {self.p_value:.3g}{few}"
 
     def as_json(self) -> dict[str, Any]:
         """All fields, with None for NaN, which JSON lacks."""

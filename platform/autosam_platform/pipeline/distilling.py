@@ -24,7 +24,7 @@ from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, split_cases, trained
 from autosam_platform.tracking.writing import open_run
-from autosam_platform.training.launch import FitResult
+from autosam_platform.training.fitting import FitResult
 from autosam_platform.workspace import EvaluationFolder, RunFolder, workspace
 
 
@@ -43,7 +43,7 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
     dataset, student = trained(experiment)
     alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
     _, twin = trained(experiment.model_copy(update={"distillation": alone}))
-    numbers: dict[str, Any] = {"run": student.run_id, "twin": twin.run_id}
+    numbers: dict[str, Any] = {"run": student.run.name, "twin": twin.run.name}
     if dataset.cases("test"):
         report = _compared(experiment, dataset, student, twin)
         rich.print(report.as_table())
@@ -53,7 +53,7 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
         print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
-    return Outcome(student.folder, numbers)
+    return Outcome(student.run.folder, numbers)
 
 
 def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
@@ -84,7 +84,7 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     assert experiment.distillation.teacher is not None  # there would be no distillation
     overlap = experiment.inference.overlap
     parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.run.model}
-    if student.folder != twin.folder:
+    if student.run != twin.run:
         parts[STUDENT] = student.run.model
     scan = split_cases(dataset, "test")[0].image
     models = []
@@ -99,7 +99,7 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
         models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
     place = student.run.report
     report = matched_report(place, models)
-    record = open_run(workspace(), student.run_id, tags={}, params={})
+    record = open_run(workspace(), student.run.name, tags={}, params={})
     record.add_file(place, place.name)
     record.finish()
     return report

@@ -2,8 +2,10 @@
 
 import errno
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +23,22 @@ class Outcome:
     numbers: dict[str, Any]
 
 
-def run_job(work: Callable[[], Outcome], told: CommandLine) -> None:
+class Terminated(KeyboardInterrupt):
+    """The process was told to end: by `ray job stop`, by a queue of a cluster, or as the machine goes down."""
+
+
+def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
     """Do the work of a job; its last line says where the result is, or is the result as one JSON object.
 
     Args:
-        told: the job's command line.
+        job: its command line.
 
     Raises:
         SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
     """
     try:
-        outcome = work()
+        with _told_to_end():
+            outcome = work()
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -42,10 +49,33 @@ def run_job(work: Callable[[], Outcome], told: CommandLine) -> None:
         place = cause.filename or workspace()
         print(f"\nThe disk is full ({place}): make room, and the same command continues.", file=sys.stderr)
         raise SystemExit(1) from error
-    except KeyboardInterrupt:
-        print("\nInterrupted: the same command continues from here.", file=sys.stderr)
-        raise SystemExit(130) from None
-    if told.as_json:
+    except KeyboardInterrupt as error:
+        place = f" {error}" if str(error) else ""
+        print(f"\nInterrupted{place}: stopped here, and the same command continues.", file=sys.stderr, flush=True)
+        _end_ray()
+        raise SystemExit(143 if isinstance(error, Terminated) else 130) from None
+    if job.as_json:
         print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
     else:
         print(f"Result: {outcome.place}")
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Inside the block SIGTERM interrupts, as Ctrl-C does, in place of ending the process with nothing said."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_ray() -> None:
+    """End the workers that this process started: they would train on until they notice."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()

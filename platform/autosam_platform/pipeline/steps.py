@@ -22,7 +22,7 @@ from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
-from autosam_platform.training.launch import FitResult
+from autosam_platform.training.fitting import FitResult
 from autosam_platform.training.size import count_parameters
 from autosam_platform.workspace import EvaluationFolder, RunFolder, Workspace, workspace
 
@@ -40,14 +40,14 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
         )
     started = time.monotonic()
     dataset, result = trained(experiment)
-    numbers: dict[str, Any] = {"run": result.run_id}
+    numbers: dict[str, Any] = {"run": result.run.name}
     if dataset.cases("test"):
         numbers |= evaluated(result.run, dataset, "test", experiment.inference.overlap).as_json()
     else:
         print(f"{dataset.name} has no test cases, so nothing was evaluated; jobs/evaluate.py --split val does.")
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
-    return Outcome(result.folder, numbers)
+    return Outcome(result.run.folder, numbers)
 
 
 def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
@@ -61,7 +61,7 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
     result = fit_student(experiment, dataset, workspace())
     state = "was trained before and is found" if result.found else "is trained"
-    print(f"{result.run_id} {state}: {result.run.model}", flush=True)
+    print(f"{result.run.name} {state}: {result.run.model}", flush=True)
     return dataset, result
 
 

@@ -86,6 +86,12 @@ class Run:
         for start in range(0, len(rows), _BATCH):
             self._client.log_batch(self.mlflow_id, metrics=rows[start : start + _BATCH])
 
+    def log_curve(self, curve: Iterable[Mapping[str, float]]) -> None:
+        """Record points, each with its ``step`` beside its values."""
+        self.log_many(
+            ({name: value for name, value in point.items() if name != "step"}, int(point["step"])) for point in curve
+        )
+
     @_explained
     def tag(self, tags: Mapping[str, Any]) -> None:
         """Record facts that may change, as text."""

@@ -26,12 +26,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: ``step`` batches of epoch ``epoch`` are done; ``score`` is its validation's mean Dice."""
+    """Where a run stands: ``step`` batches of epoch ``epoch`` are done; ``score`` is its validation's mean Dice.
+
+    Attributes:
+        seconds: spent training until here, over all starts; 0 in checkpoints that do not say.
+    """
 
     epoch: int
     step: int
     world: int
     score: float | None = None
+    seconds: float = 0.0
 
 
 def save(

@@ -20,11 +20,13 @@ def export_model(
     run: RunFolder,
     versions: Mapping[str, str],
     lineage: Mapping[str, str],
+    seconds: float,
 ) -> Path:
     """Write ``model/`` into the run's folder: it appears whole, and its being there says that the run is finished.
 
     Args:
         lineage: what the model learned from beside the labels.
+        seconds: spent training, which may have gone on after the checkpoint that was best.
     """
     position = read_position(checkpoint)
     with atomic_folder(run.model) as folder:
@@ -48,6 +50,7 @@ def export_model(
                 "lineage": dict(lineage),
                 "epoch": position.epoch,
                 "validation_dice": position.score,
+                "training_seconds": round(seconds, 1),
                 "versions": dict(versions),
             },
         )

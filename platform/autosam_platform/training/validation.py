@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-import torch.distributed
 from torch import Tensor, nn
 
-from autosam_inference.windows import predict_labels
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.sliding_window import predict_labels
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.training.workers import Workers
 
 
 def validate(
@@ -15,28 +16,26 @@ def validate(
     prepared: PreparedDataset,
     patch_DHW: tuple[int, int, int],
     overlap: float,
-    device: torch.device,
     autocast: Callable[[], torch.autocast],
-    rank: int,
-    world: int,
+    workers: Workers,
 ) -> dict[str, float]:
     """Dice per class name over the validation cases, and their ``mean``.
 
     Workers share the cases. Per case and class 2·|P∩T| / (|P|+|T|); a class absent from both is left out. This is
     on the prepared grid, to choose a checkpoint; reported figures come from jobs/evaluate.py on the scan's own grid.
     """
-    sums_2K = torch.zeros(2, prepared.num_classes, dtype=torch.float64, device=device)
+    sums_2K = torch.zeros(2, prepared.num_classes, dtype=torch.float64, device=workers.device)
     model.eval()
-    for case in prepared.cases("val")[rank::world]:
+    logits = TorchRuntime(model, workers.device).logits
+    for case in prepared.cases("val")[workers.rank :: workers.world]:
         image_DHW, truth_DHW = case.image(), case.label()
         with torch.inference_mode(), autocast():
-            found_DHW = predict_labels(model, image_DHW.to(device), patch_DHW, overlap, prepared.num_classes)
+            found_DHW = predict_labels(logits, image_DHW.to(workers.device), patch_DHW, overlap, prepared.num_classes)
         dice_K = _dice(found_DHW.cpu(), truth_DHW, prepared.num_classes)
         known_K = ~dice_K.isnan()
-        sums_2K[0] += dice_K.nan_to_num().to(device)
-        sums_2K[1] += known_K.to(device)
-    if world > 1:
-        torch.distributed.all_reduce(sums_2K)
+        sums_2K[0] += dice_K.nan_to_num().to(workers.device)
+        sums_2K[1] += known_K.to(workers.device)
+    workers.summed(sums_2K)
     means_K = (sums_2K[0] / sums_2K[1]).cpu()
     organs = {entry.name: float(means_K[entry.id]) for entry in prepared.classes if not means_K[entry.id].isnan()}
     return organs | {"mean": sum(organs.values()) / max(len(organs), 1)}

@@ -8,9 +8,9 @@ what a sweep has to remember is only this.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from autosam_inference.files import write_json
 from autosam_platform.tuning.space import Point
@@ -24,7 +24,7 @@ ENDED: tuple[State, ...] = ("finished", "stopped", "failed")
 class Trial(BaseModel):
     """One trial."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, populate_by_name=True)
 
     number: int
     """From 1, in the order of their starts."""
@@ -36,7 +36,9 @@ class Trial(BaseModel):
     """Was the run's folder made for this trial? Otherwise it had been there before."""
     dice: float | None = None
     """Best mean Dice of the validation cases so far, of the weights that are kept."""
-    heard: list[tuple[int, float]] = []
+    validations: Annotated[
+        list[tuple[int, float]], Field(validation_alias=AliasChoices("validations", "heard"))
+    ] = []  # "heard" in files of earlier versions
     """Every validation before the last one, as the epochs done and the mean Dice."""
     trained_parameters: int | None = None
     reason: str = ""

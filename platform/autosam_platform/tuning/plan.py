@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autosam_platform.cluster import MOST_CORES
 from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.space import Point
 from autosam_platform.workspace import Workspace
 
-_MOST_CORES = 8  # of one worker, as for any fit
 _FLOAT = 4
 _CHECKPOINTS = 3  # Ray keeps the best and the newest, and a new one is whole before an old one goes
 _MODELS = 2  # in the run's folder, and in its record
@@ -94,7 +94,7 @@ def _workers(nodes: Nodes, cores: int, gpu: bool) -> int:
 
 def _cores(nodes: Nodes, workers: int, gpu: bool) -> int:
     """The most cores that each of so many workers can have."""
-    return next((cores for cores in range(_MOST_CORES, 1, -1) if _workers(nodes, cores, gpu) >= workers), 1)
+    return next((cores for cores in range(MOST_CORES, 1, -1) if _workers(nodes, cores, gpu) >= workers), 1)
 
 
 def _said(nodes: Nodes, gpu: bool) -> str:

@@ -23,7 +23,7 @@ from ray.util.state.exception import RayStateApiException
 
 from autosam_inference.files import write_json
 from autosam_platform.cluster import connect
-from autosam_platform.distillation.fit import lesson_of
+from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOOK_SECONDS
 from autosam_platform.training.size import count_parameters
@@ -107,7 +107,7 @@ def _store_probabilities(sweep: Sweep) -> None:
     distilling = (each for each in map(sweep.experiment, [{}, *points]) if each.distils)
     first = next(distilling, None)
     if first is not None:
-        lesson_of(first, sweep.prepared, sweep.workspace)
+        supervision_of(first, sweep.prepared, sweep.workspace)
 
 
 def _tuner(
@@ -180,7 +180,7 @@ def _scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler | None:
     for trial in ledger.of(*ENDED):
         known: Any = SimpleNamespace(trial_id=f"before-{trial.number}")  # all that ASHA looks at
         scheduler.on_trial_add(nobody, known)
-        for epoch, dice in trial.heard:
+        for epoch, dice in trial.validations:
             scheduler.on_trial_result(nobody, known, {"epoch": epoch, DICE: dice})
     return scheduler
 

@@ -9,8 +9,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.experiment import Experiment
-from autosam_platform.training.launch import FitResult, RunBusyError
-from autosam_platform.training.loop import NO_SCORE
+from autosam_platform.training.fitting import FitResult, RunBusyError
+from autosam_platform.training.on_ray import OnRay
+from autosam_platform.training.reporter import NO_SCORE
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import Computes
 from autosam_platform.tuning.space import DICE, SIZE, Point
@@ -36,7 +37,7 @@ def kept_dice(run: RunFolder) -> float:
 def _fitted(experiment: Experiment, sweep: Sweep, validations: "Validations") -> FitResult:
     while True:
         try:
-            return fit_student(experiment, sweep.prepared, sweep.workspace, [validations], quiet=True)
+            return fit_student(experiment, sweep.prepared, sweep.workspace, OnRay([validations]), quiet=True)
         except RunBusyError:  # two trials with the same values, or a run that was killed and is not quite gone
             time.sleep(2)
 
@@ -55,7 +56,7 @@ class Validations(TuneReportCallback):
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """Pass on what rank 0 found, if it validated."""
-        told = metrics[0]
-        if told.get("score", NO_SCORE) != NO_SCORE and told["epoch"] < self._epochs:
-            heard = {DICE: told["score"], "epoch": told["epoch"], SIZE: self._trained}
-            super().after_report(run_context, [heard], None)
+        report = metrics[0]
+        if report.get("score", NO_SCORE) != NO_SCORE and report["epoch"] < self._epochs:
+            validation = {DICE: report["score"], "epoch": report["epoch"], SIZE: self._trained}
+            super().after_report(run_context, [validation], None)

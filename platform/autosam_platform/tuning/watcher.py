@@ -85,8 +85,8 @@ class Watcher(ray.tune.Callback):
         ours = self._trials[trial.trial_id]
         ours.dice, ours.trained_parameters = max(result[DICE], ours.dice or 0.0), result[SIZE]
         if "found" not in result:  # that is the trial's own report, at its end
-            epoch = result["epoch"]  # heard twice where the checkpoint that went with it was lost
-            ours.heard = [*(each for each in ours.heard if each[0] != epoch), (epoch, result[DICE])]
+            epoch = result["epoch"]  # comes twice where the checkpoint that went with it was lost
+            ours.validations = [*(each for each in ours.validations if each[0] != epoch), (epoch, result[DICE])]
             self._say(ours, f"epoch {epoch}: Dice {result[DICE]:.4f}")
             self._tag(ours)
         self._ledger.save()
@@ -97,7 +97,7 @@ class Watcher(ray.tune.Callback):
         run = self._sweep.workspace.run(ours.run)
         ours.state = "finished" if run.finished else "stopped"
         ours.dice = kept_dice(run) if run.finished else ours.dice
-        how = "has ended" if run.finished else f"is stopped early after epoch {ours.heard[-1][0]}"
+        how = "has ended" if run.finished else f"is stopped early after epoch {ours.validations[-1][0]}"
         how = "was trained before and is found" if trial.last_result.get("found") else how
         self._end(ours, f"{how}: Dice {ours.dice:.4f}")
 

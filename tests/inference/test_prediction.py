@@ -6,13 +6,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from synthetic_scans import reoriented, write_nifti
+from small_cards import organs, small_card
+from synthetic_scans import reoriented
+from synthetic_scans import write_nifti as write_scan
 from torch import Tensor, nn
 
-from autosam_inference.card import Architecture, LabelClass, ModelCard, Scaling
-from autosam_inference.predictor import Predictor, predict_scan, predict_volume
-from autosam_inference.scans.grid import Volume, read_scan
-from autosam_inference.scans.nifti import ScanError
+from autosam_inference.card import LabelClass, Scaling
+from autosam_inference.model import TrainedModel
+from autosam_inference.prediction import Prediction, predict
+from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.label_files import write_nifti
+from autosam_inference.scans.scan import Scan, read_scan
+from autosam_inference.stopwatch import Stopwatch
 
 LOW, HIGH = -1000, 1000
 CLASSES = tuple(LabelClass(id=number, name=f"tissue {number}") for number in (1, 2, 3))
@@ -33,26 +39,22 @@ class ByIntensity(nn.Module):
         return classes * hu_BCDHW - self.offsets.reshape(-1, 1, 1, 1)
 
 
-def predictor(
+def oracle(
     thresholds: list[float],
     spacing_xyz: tuple[float, float, float],
     classes: tuple[LabelClass, ...] = CLASSES,
     patch: tuple[int, int, int] = (8, 16, 16),
-) -> Predictor:
-    card = ModelCard(
-        run_id="oracle-0",
-        model=Architecture(name="oracle"),
-        num_classes=len(classes) + 1,
-        classes=classes,
-        patch=patch,
-        overlap=0.5,
-        spacing_xyz=spacing_xyz,
-        hu_window=(LOW, HIGH),
-        scaling=Scaling(to=(0.0, 1.0)),
-        nsd_tolerance_mm=2.0,
-        dataset="oracle",
+) -> TrainedModel:
+    card = small_card(
+        classes, patch=patch, spacing_xyz=spacing_xyz, hu_window=(LOW, HIGH), scaling=Scaling(to=(0.0, 1.0))
     )
-    return Predictor(ByIntensity(thresholds), card, torch.device("cpu"), card.overlap)
+    return TrainedModel(card, TorchRuntime(ByIntensity(thresholds)), card.overlap)
+
+
+def from_file_to_file(model: TrainedModel, scan: Path, target: Path) -> Prediction:
+    prediction = predict(model, read_scan(scan))
+    write_nifti(prediction, target)
+    return prediction
 
 
 def ramp_xyz(shape_xyz: tuple[int, int, int]) -> np.ndarray:
@@ -70,10 +72,10 @@ def affine() -> np.ndarray:
 @pytest.mark.parametrize("codes", CODES)
 def test_the_label_map_lies_on_the_scans_own_grid(tmp_path: Path, codes: str) -> None:
     hu_xyz = ramp_xyz((23, 19, 11))
-    scan = write_nifti(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
+    scan = write_scan(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
     target = tmp_path / "out" / "labels.nii.gz"
 
-    prediction = predict_scan(predictor([-150.0, 50.0, 170.0], SPACING_XYZ), scan, target)
+    prediction = from_file_to_file(oracle([-150.0, 50.0, 170.0], SPACING_XYZ), scan, target)
 
     source, written = nib.load(scan), nib.load(target)
     assert written.shape == source.shape
@@ -82,7 +84,10 @@ def test_the_label_map_lies_on_the_scans_own_grid(tmp_path: Path, codes: str) ->
     assert written.get_data_dtype() == np.uint8
     expected = np.digitize(np.asarray(source.dataobj), [-150, 50, 170])
     np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
-    assert set(prediction.watch.seconds) == {"read", "resample", "network", "write"}
+    assert set(prediction.seconds) == {"resample", "network"} and min(prediction.seconds.values()) > 0
+    assert prediction.scan.source == scan
+    counts = {f"tissue {number}": (expected == number).sum() for number in (1, 2, 3)}
+    assert prediction.volumes_ml == pytest.approx({name: n * 1.5 * 2.0 * 3.0 / 1000 for name, n in counts.items()})
     assert {path.name for path in target.parent.iterdir()} == {
         "labels.nii.gz",
         "labels.label.txt",
@@ -96,11 +101,11 @@ def test_resampling_there_and_back_keeps_every_voxel_in_its_place(
     tmp_path: Path, codes: str, spacing_xyz: tuple[float, float, float]
 ) -> None:
     hu_xyz = ramp_xyz((23, 19, 11))
-    scan = write_nifti(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
+    scan = write_scan(tmp_path / "scan.nii.gz", hu_xyz, affine(), codes)
 
     # Linear interpolation gives a ramp back exactly; thresholds lie half a step (10 HU) off any voxel. Only
     # the outermost voxels differ, where a resampled value is held from the edge.
-    predict_scan(predictor([-150.0, 50.0, 170.0], spacing_xyz), scan, tmp_path / "labels.nii.gz")
+    from_file_to_file(oracle([-150.0, 50.0, 170.0], spacing_xyz), scan, tmp_path / "labels.nii.gz")
 
     expected_xyz = np.digitize(hu_xyz, [-150, 50, 170]).astype(np.uint8)
     expected = np.asarray(reoriented(expected_xyz, affine(), codes).dataobj)
@@ -112,49 +117,47 @@ def test_resampling_there_and_back_keeps_every_voxel_in_its_place(
 
 def test_a_scan_smaller_than_the_window_is_predicted_whole() -> None:
     hu_DHW = ramp_xyz((3, 5, 4))
-    label_DHW = predict_volume(predictor([-50.0, 10.0, 30.0], SPACING_XYZ), Volume(hu_DHW, (3.0, 2.0, 1.5)))
+    scan = Scan.of(Volume(hu_DHW, (3.0, 2.0, 1.5)))
+    label_DHW = predict(oracle([-50.0, 10.0, 30.0], SPACING_XYZ), scan).label_DHW
     np.testing.assert_array_equal(label_DHW, np.digitize(hu_DHW, [-50, 10, 30]))
 
 
 def test_nan_counts_as_the_windows_lower_bound_and_is_outside_too() -> None:
     hu_DHW = ramp_xyz((9, 17, 18)).astype(np.float32)
     hu_DHW[4, 5, 6] = np.nan
-    oracle = predictor([-150.0, 50.0, 170.0], SPACING_XYZ)
-    label_DHW = predict_volume(oracle, Volume(hu_DHW, (3.0, 2.0, 1.5)))
+    model = oracle([-150.0, 50.0, 170.0], SPACING_XYZ)
+    label_DHW = predict(model, Scan.of(Volume(hu_DHW, (3.0, 2.0, 1.5)))).label_DHW
     np.testing.assert_array_equal(label_DHW, np.digitize(np.nan_to_num(hu_DHW, nan=LOW), [-150, 50, 170]))
-    assert oracle.pad_value == 0.0
+    assert model.pad_value == 0.0
 
 
 def test_progress_reaches_all_windows() -> None:
     seen: list[tuple[int, int]] = []
-    volume = Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5))
-    predict_volume(predictor([0.0, 1.0, 2.0], SPACING_XYZ), volume, progress=lambda *at: seen.append(at))
+    scan = Scan.of(Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5)))
+    predict(oracle([0.0, 1.0, 2.0], SPACING_XYZ), scan, progress=lambda *at: seen.append(at))
     assert seen == [(done, 8) for done in range(1, 9)]  # two windows along each axis
 
 
-def test_a_wrong_target_is_said_before_the_work_and_a_damaged_scan_leaves_none(tmp_path: Path) -> None:
-    oracle = predictor([0.0, 1.0, 2.0], SPACING_XYZ)
-    with pytest.raises(ScanError, match=r"labels\.png must end in \.nii\.gz"):
-        predict_scan(oracle, tmp_path / "missing.nii.gz", tmp_path / "labels.png")
-    scan = write_nifti(tmp_path / "scan.nii.gz", ramp_xyz((9, 9, 9)), affine())
-    scan.write_bytes(scan.read_bytes()[:-200])
-    with pytest.raises(ScanError, match=r"scan\.nii\.gz"):
-        predict_scan(oracle, scan, tmp_path / "labels.nii.gz")
-    assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
+def test_a_watch_that_runs_counts_on() -> None:
+    model, watch = oracle([0.0, 1.0, 2.0], SPACING_XYZ), Stopwatch()
+    with watch.phase("read"):
+        scan = Scan.of(Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5)))
+    prediction = predict(model, scan, watch=watch)
+    assert prediction.seconds == watch.seconds and set(watch.seconds) == {"read", "resample", "network"}
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
 def test_left_is_left_on_real_anatomy(tmp_path: Path, real_ct: Path, codes: str) -> None:
     """The organs of the real scan, painted with HU of their own, come back where the patient has them."""
-    volume, grid = read_scan(real_ct / "labels-btcv.nii.gz")
+    truth = read_scan(real_ct / "labels-btcv.nii.gz")
+    volume, grid = truth.volume, truth.grid
     truth_xyz = volume.array_DHW.transpose(2, 1, 0).astype(np.int16)
-    scan = write_nifti(tmp_path / "scan.nii.gz", 60 * truth_xyz - 500, grid.canonical_affine, codes)
-    organs = tuple(LabelClass(id=number, name=f"organ {number}") for number in range(1, 14))
+    scan = write_scan(tmp_path / "scan.nii.gz", 60 * truth_xyz - 500, grid.canonical_affine, codes)
     thresholds = [60.0 * number - 530 for number in range(1, 14)]
     z, y, x = volume.spacing_DHW
-    oracle = predictor(thresholds, (x, y, z), organs, patch=(64, 96, 96))
+    model = oracle(thresholds, (x, y, z), organs(13), patch=(64, 96, 96))
 
-    predict_scan(oracle, scan, tmp_path / "labels.nii.gz")
+    from_file_to_file(model, scan, tmp_path / "labels.nii.gz")
 
     written = nib.load(tmp_path / "labels.nii.gz")
     np.testing.assert_array_equal(

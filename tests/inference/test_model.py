@@ -9,13 +9,12 @@ from safetensors.torch import load_file, save_file
 from small_models import PATCH, write_model
 
 from autosam_inference.card import ModelFolderError, read_card
-from autosam_inference.predictor import Predictor
-from autosam_inference.runtimes.pytorch import load_model
+from autosam_inference.model import TrainedModel
+from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_models import build_model
 from autosam_platform.data.description import load_description
 
 SPACING_XYZ = (1.5, 2.0, 3.0)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -28,16 +27,16 @@ def test_the_network_computes_what_it_computed_before(folder: Path) -> None:
     original.load_state_dict(load_file(folder / "model.safetensors"))
     image_BCDHW = torch.randn(1, 1, *PATCH, generator=torch.Generator().manual_seed(0))
 
-    loaded = load_model(folder, read_card(folder), CPU)
+    network = TorchRuntime.load(folder, read_card(folder), "cpu").network
 
-    assert not loaded.training
+    assert not network.training
     with torch.inference_mode():
-        assert torch.equal(loaded(image_BCDHW), original(image_BCDHW))
+        assert torch.equal(network(image_BCDHW), original(image_BCDHW))
 
 
-def test_a_predictor_takes_the_runs_overlap_unless_told_otherwise(folder: Path) -> None:
-    assert Predictor.load(folder, device="cpu").overlap == 0.25
-    assert Predictor.load(folder, device="cpu", overlap=0.5).overlap == 0.5
+def test_a_model_takes_the_runs_overlap_unless_told_otherwise(folder: Path) -> None:
+    assert TrainedModel.load(folder, device="cpu").overlap == 0.25
+    assert TrainedModel.load(folder, device="cpu", overlap=0.5).overlap == 0.5
     assert read_card(folder).spacing_DHW == (3.0, 2.0, 1.5)
 
 
@@ -67,10 +66,10 @@ def test_missing_truncated_or_foreign_weights(folder: Path) -> None:
 
     path.write_bytes(whole[:-100])
     with pytest.raises(ModelFolderError, match=r"model\.safetensors does not hold the weights of autosam_demo"):
-        load_model(folder, card, CPU)
+        TorchRuntime.load(folder, card, "cpu")
     save_file(dict(list(weights.items())[1:]), path)
     with pytest.raises(ModelFolderError, match="Missing key"):
-        load_model(folder, card, CPU)
+        TorchRuntime.load(folder, card, "cpu")
     path.unlink()
     with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
-        load_model(folder, card, CPU)
+        TorchRuntime.load(folder, card, "cpu")

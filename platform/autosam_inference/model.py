@@ -1,0 +1,116 @@
+"""A trained model, ready to predict: its card, what computes its logits, and how its windows lie."""
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosam_inference.arrays import Array
+from autosam_inference.card import ModelCard, read_card
+from autosam_inference.runtimes import Runtime
+from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.intensity import fill_non_finite, normalise
+from autosam_inference.scans.resampling import resample
+from autosam_inference.sliding_window import Progress, Slab, sliding_window
+from autosam_inference.windows import Window, sweep_order
+from autosam_models.sizes import Size
+
+_BYTES_A_TASK = 1 << 30  # interpreter, libraries
+_BYTES_A_PATCH_VOXEL = 800  # activations of a forward pass; measured 370 to 700 (docs/benchmarks.md)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained network, ready to predict scans.
+
+    Attributes:
+        card: how its input is prepared and what its classes are.
+        runtime: computes its logits.
+        overlap: share that neighbouring windows have in common.
+        batch: windows per forward pass.
+    """
+
+    card: ModelCard
+    runtime: Runtime
+    overlap: float
+    batch: int = 1
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, overlap: float | None = None, device: str | None = None, batch: int = 1
+    ) -> Self:
+        """Load ``model/`` of a run with torch: on a GPU where there is one, in bf16 where the hardware has it.
+
+        Args:
+            overlap: the one that the run was told to use, where not given.
+            device: such as ``cuda:1`` or ``cpu``.
+
+        Raises:
+            ModelFolderError: the folder holds no usable model.
+        """
+        from autosam_inference.runtimes.pytorch import TorchRuntime  # other runtimes do without torch
+
+        folder = Path(folder)
+        card = read_card(folder)
+        runtime = TorchRuntime.load(folder, card, device)
+        return cls(card, runtime, card.overlap if overlap is None else overlap, batch)
+
+    def prepare(self, volume: Volume) -> NDArray[np.float32]:
+        """Network input of a canonical scan in HU, made as in training: D H W."""
+        card = self.card
+        finite = Volume(fill_non_finite(volume.array_DHW, card.hu_window[0]), volume.spacing_DHW)
+        resampled = resample(finite, card.spacing_DHW, kind="image")
+        return normalise(resampled.array_DHW, card.hu_window, card.scaling)
+
+    @property
+    def pad_value(self) -> float:
+        """The window's lower bound as the network sees it: what lies outside a scan."""
+        card = self.card
+        return float(normalise(np.array(card.hu_window[0]), card.hu_window, card.scaling))
+
+    def logits(
+        self,
+        image_DHW: Array,
+        order: tuple[int, int, int],
+        *,
+        within: Window | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Slab]:
+        """Logits of a prepared volume by the sliding window; see there for ``order`` and ``within``."""
+        return sliding_window(
+            self.runtime.logits,
+            image_DHW,
+            self.card.patch,
+            self.overlap,
+            num_classes=self.card.num_classes,
+            order=order,
+            batch=self.batch,
+            pad_value=self.pad_value,
+            within=within,
+            progress=progress,
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(model: Path, files_hash: str, overlap: float) -> TrainedModel:
+    """The model, loaded once per process; ``files_hash`` makes a changed one load again."""
+    return TrainedModel.load(model, overlap=overlap)
+
+
+def bytes_of_prediction(card: ModelCard, weights: int, prepared_DHW: Size) -> int:
+    """Bytes that predicting a case needs at most beside the volumes: the network at work, the sums of the window.
+
+    Args:
+        weights: bytes of the network's weights.
+        prepared_DHW: voxels of the case on the prepared grid.
+    """
+    depth, height, width = (max(n, window) for n, window in zip(prepared_DHW, card.patch, strict=True))
+    swept, *others = sweep_order((depth, height, width), card.patch)
+    plane = math.prod((depth, height, width)[axis] for axis in others)
+    sums = 4 * (card.num_classes + 1) * card.patch[swept] * plane
+    return _BYTES_A_TASK + 2 * weights + _BYTES_A_PATCH_VOXEL * math.prod(card.patch) + sums

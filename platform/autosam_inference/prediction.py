@@ -1,0 +1,70 @@
+"""Predict a scan: from Hounsfield units to a label map on the scan's own grid.
+
+The scan goes the way a training case went (``scans.resampling.resample``, ``scans.intensity.normalise``), through
+the sliding window, and comes back to its own voxels; see ``sliding_window`` and ``native_grid`` for how this
+is done without the logits of the whole scan in memory.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosam_inference.card import ModelCard
+from autosam_inference.model import TrainedModel
+from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.scans.grid import to_grid
+from autosam_inference.scans.scan import Scan
+from autosam_inference.sliding_window import Progress
+from autosam_inference.stopwatch import Stopwatch
+from autosam_inference.windows import sweep_order
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A scan that was segmented.
+
+    Attributes:
+        label_DHW: class ids on the scan's own voxels, in canonical axes.
+        card: of the model; it says what the ids mean.
+        seconds: that each phase took, ``resample`` (there and back) and ``network`` among them.
+    """
+
+    scan: Scan
+    label_DHW: NDArray[np.uint8]
+    card: ModelCard
+    seconds: dict[str, float]
+
+    @property
+    def label_xyz(self) -> NDArray[np.uint8]:
+        """The label map in the axes of the scan's file."""
+        return to_grid(self.label_DHW, self.scan.grid)
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each organ by its name; 0 of one that was not found."""
+        voxels = np.bincount(self.label_DHW.ravel(), minlength=256)
+        return {each.name: float(voxels[each.id] * self.scan.grid.voxel_ml) for each in self.card.classes}
+
+
+def predict(
+    model: TrainedModel, scan: Scan, *, progress: Progress | None = None, watch: Stopwatch | None = None
+) -> Prediction:
+    """Segment a scan.
+
+    Args:
+        progress: called with the windows done and the windows in all.
+        watch: counts on, where the caller times more than this.
+    """
+    watch = watch or Stopwatch(model.runtime.synchronize)
+    volume = scan.volume
+    with watch.phase("resample"):
+        image_DHW = model.prepare(volume)
+    depth, height, width = image_DHW.shape
+    order = sweep_order((depth, height, width), model.card.patch)
+    slabs = model.logits(image_DHW, order, progress=progress)
+    first, second, third = (volume.array_DHW.shape[axis] for axis in order)
+    with watch.phase("resample"):
+        label = labels_on_grid(watch.each("network", slabs), image_DHW.shape[order[0]], (first, second, third))
+    label_DHW = label.transpose([order.index(axis) for axis in range(3)])
+    return Prediction(scan, label_DHW, model.card, dict(watch.seconds))
