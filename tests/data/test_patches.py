@@ -1,6 +1,7 @@
 """Training patches: where they lie, what they hold, and that seed, epoch and place decide all of it."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,7 @@ def prepared(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Prepa
 def _with(prepared: PreparedDataset, **changes: object) -> PreparedDataset:
     """The same prepared cases under a description with other augmentation or sampling."""
     fields = prepared.description.model_dump(mode="json") | changes
-    description = DatasetDescription.model_validate(fields)
-    return PreparedDataset(prepared.folder, description, prepared.spacing_xyz, prepared.fingerprint, prepared.entries)
+    return replace(prepared, description=DatasetDescription.model_validate(fields))
 
 
 def _epoch(patches: PatchDataset) -> list[tuple[str, torch.Tensor, torch.Tensor]]:

@@ -109,7 +109,7 @@ def test_fingerprint_tells_datasets_apart_but_not_places(tmp_path: Path) -> None
         ({"split": {"rule": "every_case", "splits": ["train", "test"]}}, False),
         ({"augmentation": {"flip": 0, "rotate": 0, "intensity_scale": 0, "intensity_shift": 0}}, False),
         ({"foreground_fraction": 0.25}, False),
-        ({"scaling": {"to": [0, 1]}}, False),
+        ({"scaling": {"to": [-1, 1]}}, False),
         ({"annotated": {"img0001": ["liver"]}}, False),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

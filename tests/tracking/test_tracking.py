@@ -80,7 +80,7 @@ def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
         "from autosam_platform.workspace import Workspace\n"
         "open_run(Workspace(Path(sys.argv[1])), sys.argv[2], tags={'name': 'x'}, params={}).finish()"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": f"{root / 'platform'}:{root / 'models'}", "PATH": ""}
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"run-{i}"], env=environment) for i in range(3)
