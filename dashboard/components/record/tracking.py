@@ -18,7 +18,7 @@ from autosam_platform.tracking.reading import (
     recorded_curves,
     recorded_runs,
 )
-from dashboard.components.places import ReadingError, is_name
+from dashboard.components.base.places import ReadingError, is_name
 
 T = TypeVar("T")
 Points = Sequence[tuple[int, float]]
