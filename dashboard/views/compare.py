@@ -11,11 +11,12 @@ from autosam_inference.scans.colours import organ_colour
 from autosam_platform.evaluation.statistics import Metric
 from autosam_platform.evaluation.table import Row
 from autosam_platform.workspace import workspace
-from dashboard.components import comparison, records, spread
-from dashboard.components.chooser import several
-from dashboard.components.places import ReadingError, run_folder
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
+from dashboard.components.base.chooser import several
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.base.text import plain
+from dashboard.components.charts import case_boxes
+from dashboard.components.record import comparison, run_files
 
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 _FACTS = {
@@ -32,10 +33,10 @@ def _read(root: Path, runs: list[str]) -> Tables:
     tables = {}
     for run_id in runs:
         with explained():
-            metrics = records.read_metrics(run_folder(root, run_id))
+            metrics = run_files.read_metrics(run_folder(root, run_id))
             if metrics is None:
                 raise ReadingError(f"{run_id} is not evaluated: python jobs/evaluate.py --run {run_id}")
-            tables[run_id] = records.as_rows(metrics)
+            tables[run_id] = run_files.as_rows(metrics)
     return tables
 
 
@@ -44,7 +45,7 @@ def _warn(root: Path, tables: Tables, shared: Tables) -> None:
     cards = {}
     for run_id in tables:
         with explained():
-            cards[run_id] = records.read_card(run_folder(root, run_id))
+            cards[run_id] = run_files.read_card(run_folder(root, run_id))
     for fact, name in _FACTS.items():
         told = {run: str(card[fact]) for run, card in cards.items() if card.get(fact)}
         if len(set(told.values())) > 1:
@@ -76,8 +77,8 @@ def _differences(shared: Tables, run_id: str, reference: str, metric: Metric) ->
     picture, table = st.columns([3, 2])
     with picture:
         title = f"{_METRICS[metric]}, points better (right) or worse (left) than the reference"
-        figure = spread.differences(found.points(), title, organ_colour)
-        spread.show_cases(figure, f"paired-{metric}-{run_id}", **{"run": run_id, "with": reference})
+        figure = case_boxes.differences(found.points(), title, organ_colour)
+        case_boxes.show_cases(figure, f"paired-{metric}-{run_id}", **{"run": run_id, "with": reference})
         st.caption("A point is a case, and a number in brackets how many. A click opens the case with both runs.")
     with table:
         _tests(found.table())
@@ -101,7 +102,7 @@ def _tests(table: pd.DataFrame) -> None:
 def _settings(root: Path, runs: list[str]) -> None:
     st.subheader("Settings that differ")
     with explained():
-        configs: Mapping[str, Any] = {run_id: records.read_config(run_folder(root, run_id)) for run_id in runs}
+        configs: Mapping[str, Any] = {run_id: run_files.read_config(run_folder(root, run_id)) for run_id in runs}
         table, same = comparison.differing(configs)
         if table.empty:
             st.info(f"None: all {same} settings are the same.")
@@ -113,7 +114,7 @@ def _settings(root: Path, runs: list[str]) -> None:
 def _page() -> None:
     st.title("Compare")
     root = workspace().folder
-    evaluated = [name for name in records.run_folders(root) if (root / "runs" / name / records.METRICS).exists()]
+    evaluated = [name for name in run_files.run_folders(root) if (root / "runs" / name / run_files.METRICS).exists()]
     if not evaluated:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return

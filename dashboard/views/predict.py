@@ -7,15 +7,15 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from autosam_inference.scans.nifti import ScanError, open_nifti
-from dashboard.components import predicting, ray_jobs
-from dashboard.components.chooser import chosen
-from dashboard.components.finished import FinishedRun, finished_runs
-from dashboard.components.places import ReadingError, allowed_path
-from dashboard.components.predicting import DONE, RUNNING, Prediction
-from dashboard.components.ray_jobs import NoClusterError
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain, score
-from dashboard.components.uploads import store_upload
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import ReadingError, allowed_path
+from dashboard.components.base.text import plain, score
+from dashboard.components.jobs import predicting, ray_jobs
+from dashboard.components.jobs.predicting import DONE, RUNNING, Prediction
+from dashboard.components.jobs.ray_jobs import NoClusterError
+from dashboard.components.jobs.uploads import store_upload
+from dashboard.components.record.finished_runs import FinishedRun, finished_runs
 
 _REFRESH = 2  # seconds between looks at a prediction that goes on
 _MOST = 50  # predictions in the table

@@ -10,9 +10,9 @@ import streamlit as st
 from autosam_platform.evaluation.paper import SPLITS
 from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import workspace
-from dashboard.components import leaderboard, tracked
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.text import plain
+from dashboard.components.record import leaderboard, tracking
 
 _ROWS = 18  # as many as a laptop's screen has room for
 _LIST, _BEST = "All runs", "Leaderboard"
@@ -65,7 +65,7 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "nsd": run.mean_nsd,
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
-            "minutes": seconds / 60 if (seconds := tracked.seconds(run)) is not None else None,
+            "minutes": seconds / 60 if (seconds := tracking.seconds(run)) is not None else None,
             "sweep": names.get(run.tags.get(PARENT, "")),
         }
         for run in runs
@@ -157,7 +157,7 @@ def _paper(table: pd.DataFrame, dataset: str) -> None:
 def _page() -> None:
     with explained():
         root = workspace().folder
-        runs = tracked.runs(root)
+        runs = tracking.runs(root)
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
             return
@@ -179,8 +179,8 @@ def _page() -> None:
 def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
-        states = {run.state for run in tracked.runs(workspace().folder)}
-        return 10 if not states or tracked.RUNNING in states else None
+        states = {run.state for run in tracking.runs(workspace().folder)}
+        return 10 if not states or tracking.RUNNING in states else None
     return None
 
 

@@ -9,13 +9,13 @@ import yaml
 from autosam_platform.evaluation.paper import TABLE_4
 from autosam_platform.locks import LOCK, is_locked
 from autosam_platform.workspace import workspace
-from dashboard.components import sweep_charts
-from dashboard.components.chooser import chosen
-from dashboard.components.figures import show
-from dashboard.components.places import inside
-from dashboard.components.states import explained, nothing
-from dashboard.components.sweeps import DICE, SIZE, SweepRecord, read_sweep, sweep_names
-from dashboard.components.text import plain
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import inside
+from dashboard.components.base.text import plain
+from dashboard.components.charts import sweep_charts
+from dashboard.components.charts.plotly_charts import show
+from dashboard.components.record.sweep_files import DICE, SIZE, SweepRecord, read_sweep, sweep_names
 
 _KD_LAMBDA = "distillation.kd_lambda"
 _PAGE_OF_RUN = "views/run.py"

@@ -12,22 +12,23 @@ import streamlit as st
 
 from autosam_inference.scans.colours import organ_colour
 from autosam_platform.workspace import workspace
-from dashboard.components import records, surfaces
-from dashboard.components.chooser import chosen
-from dashboard.components.figures import show
-from dashboard.components.places import ReadingError, checked_id, run_folder
-from dashboard.components.records import CaseFiles
-from dashboard.components.segmented import read_prediction
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
-from dashboard.components.volume_viewer.cases import draw_case
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import ReadingError, checked_id, run_folder
+from dashboard.components.base.text import plain
+from dashboard.components.charts.plotly_charts import show
+from dashboard.components.record import run_files
+from dashboard.components.record.prediction_files import read_prediction
+from dashboard.components.record.run_files import CaseFiles
+from dashboard.components.viewer import surfaces
+from dashboard.components.viewer.case_view import draw_case
 
 _ALONE = "no other run"
 
 
 def _evaluated(root: Path) -> None:
     """A case that a run was evaluated on."""
-    runs = [name for name in records.run_folders(root) if records.case_ids(run_folder(root, name))]
+    runs = [name for name in run_files.run_folders(root) if run_files.case_ids(run_folder(root, name))]
     if not runs:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
@@ -36,8 +37,8 @@ def _evaluated(root: Path) -> None:
         with run_place:
             run_id = chosen("run", runs)
         with case_place:
-            case_id = chosen("case", records.case_ids(run_folder(root, run_id)))
-        case = records.read_case(root, run_folder(root, run_id), case_id)
+            case_id = chosen("case", run_files.case_ids(run_folder(root, run_id)))
+        case = run_files.read_case(root, run_folder(root, run_id), case_id)
         _say_missing(case)
         with with_place:
             second = _second(root, run_id, case_id, runs)
@@ -56,7 +57,7 @@ def _say_missing(case: CaseFiles) -> None:
 
 def _second(root: Path, run_id: str, case_id: str, runs: list[str]) -> str | None:
     """The run to show beside the first one, among those evaluated on the same case; kept in the address."""
-    others = [name for name in runs if name != run_id and case_id in records.case_ids(run_folder(root, name))]
+    others = [name for name in runs if name != run_id and case_id in run_files.case_ids(run_folder(root, name))]
     wanted = st.query_params.get("with")
     options = [_ALONE, *others]
     index = options.index(wanted) if wanted in others else 0
@@ -79,7 +80,7 @@ def _beside(root: Path, run_id: str | None, case: CaseFiles) -> dict[str, Path |
     if run_id is None:
         return {}
     with explained():
-        other = records.read_case(root, run_folder(root, run_id), case.case_id)
+        other = run_files.read_case(root, run_folder(root, run_id), case.case_id)
         if other.image != case.image:
             raise ReadingError(
                 f"{run_id} was evaluated on another scan of this name ({other.image}), so the two are not shown "

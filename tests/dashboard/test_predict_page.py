@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
 
 from autosam_platform.data.description import load_description
-from dashboard.components import predicting
-from dashboard.components.finished import finished_runs
-from dashboard.components.places import ReadingError
+from dashboard.components.base.places import ReadingError
+from dashboard.components.jobs import predicting
+from dashboard.components.record.finished_runs import finished_runs
 
 Page = Callable[..., AppTest]
 RUN = "small-01234567"

@@ -15,9 +15,9 @@ from autosam_platform.evaluation.paper import TABLE_4
 from autosam_platform.locks import LOCK
 from autosam_platform.tuning.report import pareto_front as front_of_optuna
 from autosam_platform.tuning.space import load_space
-from dashboard.components import sweep_charts
-from dashboard.components.places import ReadingError
-from dashboard.components.sweeps import pareto_front, read_sweep, sweep_names
+from dashboard.components.base.places import ReadingError
+from dashboard.components.charts import sweep_charts
+from dashboard.components.record.sweep_files import pareto_front, read_sweep, sweep_names
 
 Page = Callable[..., AppTest]
 SPACES = Path(__file__).parents[2] / "jobs" / "spaces"

@@ -15,7 +15,7 @@ from example_runs import CASE, DONE
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.volume_viewer.encoding import companded
+from dashboard.components.viewer.encoding import companded
 
 Page = Callable[..., AppTest]
 

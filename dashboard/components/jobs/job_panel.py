@@ -5,14 +5,15 @@ from pathlib import Path
 import streamlit as st
 
 from autosam_platform.workspace import workspace
-from dashboard.components import ray_jobs, tracked
-from dashboard.components.job_kinds import KINDS, checked_settings
-from dashboard.components.places import ReadingError
-from dashboard.components.ray_jobs import NoClusterError, Submitted
-from dashboard.components.records import read_config
-from dashboard.components.repeat import repeating, terminal
-from dashboard.components.states import explained
-from dashboard.components.text import duration, plain
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import ReadingError
+from dashboard.components.base.text import duration, plain
+from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.job_kinds import KINDS, checked_settings
+from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
+from dashboard.components.jobs.repeat_command import repeating, terminal
+from dashboard.components.record import tracking
+from dashboard.components.record.run_files import read_config
 
 _REFRESH = 3  # seconds between looks at a job that goes on
 
@@ -32,7 +33,7 @@ def job_panel(run_id: str, folder: Path) -> None:
             st.info(plain(f"No Ray cluster runs: {error}. A run that stopped continues in a terminal:"))
             st.code(terminal(*command), language="bash")
             return
-        job_id = tracked.ray_job(workspace().folder, run_id)
+        job_id = tracking.ray_job(workspace().folder, run_id)
         job = ray_jobs.find_job(address, job_id) if job_id else None
         if job:
             follow(address, job.job_id)
@@ -87,7 +88,7 @@ def _continuing(run_id: str, folder: Path) -> tuple[str, list[str]]:
     Raises:
         ReadingError: the run has not written its settings, or nothing records what it trains.
     """
-    config, run = read_config(folder), tracked.find(workspace().folder, run_id)
+    config, run = read_config(folder), tracking.find(workspace().folder, run_id)
     if not config or run is None:
         raise ReadingError(
             f"{folder / 'config.yaml'} or the record of {run_id} is missing: it cannot be continued here."

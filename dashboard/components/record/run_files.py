@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from autosam_platform.evaluation.table import Row
-from dashboard.components.places import ReadingError, checked_id, inside
+from dashboard.components.base.places import ReadingError, checked_id, inside
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
 _NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)

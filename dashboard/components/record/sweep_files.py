@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard.components.places import ReadingError
-from dashboard.components.records import read_json
+from dashboard.components.base.places import ReadingError
+from dashboard.components.record.run_files import read_json
 
 ENDED = ("finished", "stopped", "failed")
 _REMEDY = "the command that made the sweep writes it anew"

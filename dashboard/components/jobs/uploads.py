@@ -15,7 +15,7 @@ from autosam_inference.files import atomic_write
 from autosam_inference.scans.names import SUFFIXES
 from autosam_inference.scans.nifti import ScanError, open_nifti
 from autosam_platform.workspace import workspace
-from dashboard.components.places import ReadingError, checked_id
+from dashboard.components.base.places import ReadingError, checked_id
 
 MOST_BYTES = 4 << 30
 """Largest scan, unpacked: a CT of 512 × 512 × 4,000 voxels, twice what whole-body scans have."""

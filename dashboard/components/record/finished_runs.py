@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autosam_platform.workspace import workspace
-from dashboard.components.places import ReadingError, run_folder
-from dashboard.components.records import read_card, read_summary
+from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.record.run_files import read_card, read_summary
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from autosam_platform.evaluation.paper import published
 from autosam_platform.tracking.reading import RunSummary
-from dashboard.components import records
-from dashboard.components.places import ReadingError, run_folder
+from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.record import run_files
 
 MOST = 20
 """So many runs are shown; their files are read, so they are the best only."""
@@ -48,8 +48,8 @@ def _row(workspace: Path, run: RunSummary) -> dict[str, Any]:
     row = {"run": run.run_id, "model": run.model, "role": run.role} | figures
     try:
         folder = run_folder(workspace, run.run_id)
-        cases = records.read_summary(folder).get("n_cases")
-        split = split_in_words(records.read_card(folder).get("split") or {})
+        cases = run_files.read_summary(folder).get("n_cases")
+        split = split_in_words(run_files.read_card(folder).get("split") or {})
         return row | {"cases": cases, "split": split, "parameters": _millions(folder / _WEIGHTS), "unread": None}
     except ReadingError as error:
         return row | {"unread": str(error)}

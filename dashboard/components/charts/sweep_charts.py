@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from dashboard.components.sweeps import DICE, SIZE, Parameter, SweepRecord, pareto_front
+from dashboard.components.record.sweep_files import DICE, SIZE, Parameter, SweepRecord, pareto_front
 
 _OURS, _PAPERS, _FAINT = qualitative.D3[0], "#888888", "rgba(128, 128, 128, 0.6)"
 _NAMED = 8  # values of an axis that have room for a label each

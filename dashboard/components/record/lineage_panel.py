@@ -6,12 +6,12 @@ from pathlib import Path
 import streamlit as st
 
 from autosam_platform.tracking.reading import RunSummary
-from dashboard.components import records, tracked
-from dashboard.components.leaderboard import split_in_words
-from dashboard.components.lineage import Relative, relatives, report_means
-from dashboard.components.places import run_folder
-from dashboard.components.states import explained
-from dashboard.components.text import plain
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import run_folder
+from dashboard.components.base.text import plain
+from dashboard.components.record import run_files, tracking
+from dashboard.components.record.leaderboard import split_in_words
+from dashboard.components.record.lineage import Relative, relatives, report_means
 
 _REPORT = {
     "model": st.column_config.TextColumn("Model", pinned=True),
@@ -31,7 +31,7 @@ def show_lineage(root: Path, run_id: str, runs: Sequence[RunSummary]) -> None:
     """Data, split and the runs that this one is tied to, each with a link."""
     st.subheader("Lineage")
     with explained():
-        card = records.read_card(run_folder(root, run_id))
+        card = run_files.read_card(run_folder(root, run_id))
         split = split_in_words(card.get("split") or {})
         known = {"Data": card.get("dataset"), "fingerprint": card.get("data_fingerprint"), "split": split}
         told = ", ".join(f"{name} {value}" for name, value in known.items() if value)
@@ -47,7 +47,7 @@ def _show(relative: Relative, run_id: str, roles: dict[str, str]) -> None:
     name = relative.run_id
     if name not in roles:
         link.markdown(plain(f"{name} (not in this workspace)"))
-    elif roles[name] == tracked.SWEEP:
+    elif roles[name] == tracking.SWEEP:
         link.page_link("views/sweeps.py", label=plain(name), query_params={"sweep": name})
     else:
         link.page_link("views/run.py", label=plain(name), query_params={"run": name})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autosam_platform.workspace import workspace
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 """The project's own folder: its jobs run there, and paths that people type start there."""
 
 

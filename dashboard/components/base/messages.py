@@ -1,12 +1,12 @@
-"""The states every page has beside its content: nothing there yet, and something broken."""
+"""What every page may say in place of its content: nothing there yet, and something broken."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard.components.places import ReadingError
-from dashboard.components.text import plain
+from dashboard.components.base.places import ReadingError
+from dashboard.components.base.text import plain
 
 
 def nothing(what: str, command: str) -> None:

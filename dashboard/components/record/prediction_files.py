@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.components.places import ReadingError, allowed_roots, checked_id, inside
-from dashboard.components.records import read_json
+from dashboard.components.base.places import ReadingError, allowed_roots, checked_id, inside
+from dashboard.components.record.run_files import read_json
 
 
 @dataclass(frozen=True)

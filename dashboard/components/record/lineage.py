@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from autosam_platform.tracking.reading import PARENT, RunSummary
-from dashboard.components import records
-from dashboard.components.places import ReadingError
+from dashboard.components.base.places import ReadingError
+from dashboard.components.record import run_files
 
 _TWIN, _STUDENT = "student without distillation", "student"
 _MEAN = "mean over organs"
@@ -33,7 +33,7 @@ def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[
     tags = next((run.tags for run in runs if run.run_id == run_id), {})
     found = [Relative("part of the sweep", run.run_id) for run in runs if run.mlflow_id == tags.get(PARENT)]
     folder = workspace / "runs" / run_id
-    taught = records.read_card(folder).get("lineage") or _taught(tags)
+    taught = run_files.read_card(folder).get("lineage") or _taught(tags)
     if taught.get("teacher"):
         found.append(Relative("learned from the teacher", taught["teacher"], _manner(taught)))
     found += _twins(workspace, run_id)
@@ -83,7 +83,7 @@ def _twins(workspace: Path, run_id: str) -> list[Relative]:
 
 def _named(report: Path, label: str) -> str | None:
     """The run that plays a part in a matched report."""
-    content: Any = records.read_json(report, "jobs/distill_student.py writes it anew")
+    content: Any = run_files.read_json(report, "jobs/distill_student.py writes it anew")
     try:
         return str(content["models"][label]["run"])
     except (KeyError, TypeError):

@@ -20,8 +20,8 @@ from pathlib import Path
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.scans.names import stem
 from autosam_platform.workspace import workspace
-from dashboard.components import ray_jobs
-from dashboard.components.places import PROJECT, ReadingError, checked_id
+from dashboard.components.base.places import PROJECT, ReadingError, checked_id
+from dashboard.components.jobs import ray_jobs
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 _WINDOWS = re.compile(r"window (\d+) of (\d+)")

@@ -10,7 +10,7 @@ def repeating(folder: Path, config: Mapping[str, Any], role: str) -> tuple[str, 
     """The job, and its arguments. Where the run is done it is found, where it stopped it continues.
 
     Args:
-        config: of the run (``records.read_config``).
+        config: of the run (``run_files.read_config``).
         role: of its model: teacher, student or baseline.
     """
     recipe = ["--recipe", str(folder / "config.yaml")]

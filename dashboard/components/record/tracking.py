@@ -19,7 +19,7 @@ from autosam_platform.tracking.reading import (
     recorded_runs,
 )
 from autosam_platform.workspace import Workspace
-from dashboard.components.places import ReadingError, is_name
+from dashboard.components.base.places import ReadingError, is_name
 
 T = TypeVar("T")
 Points = Sequence[tuple[int, float]]
