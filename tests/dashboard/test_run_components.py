@@ -40,7 +40,7 @@ def _row(case: str, organ: str, dice: float, number: int = 1) -> Row:
 
 def test_a_row_has_its_times_from_milliseconds() -> None:
     run = _run("demo-1")
-    assert (run.started, run.seconds) == (datetime(1970, 1, 1, tzinfo=UTC), 60.0)
+    assert (run.started, run.elapsed) == (datetime(1970, 1, 1, tzinfo=UTC), 60.0)
 
 
 def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:

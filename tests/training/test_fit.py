@@ -249,7 +249,7 @@ def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stoppe
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
         (run,) = list_runs(workspace)
-        assert run.state == "KILLED"  # MLflow's word for stopped
+        assert run.state == "STOPPED"
         _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
 
 
