@@ -97,10 +97,9 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
         summary = _scored(run, dataset, folder, overlap)
         cost, rows = _cost(model, scan, overlap), read_rows(folder.metrics)
         models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
-    place = student.run.report
-    report = matched_report(place, models)
+    report = matched_report(student.run, models)
     record = open_run(workspace(), student.run.name, tags={}, params={})
-    record.add_file(place, place.name)
+    record.add_file(student.run.report, student.run.report.name)
     record.finish()
     return report
 
