@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import ReadingError, allowed_roots, checked_id, inside
 from dashboard.components.record.run_files import read_json
 
@@ -34,7 +35,7 @@ def read_prediction(workspace: Path, name: str) -> Prediction:
         raise ReadingError(f"{names} names no organs: predict the scan again.")
     try:
         classes = {int(id_): str(organ["name"]) for id_, organ in organs.items()}
-        scan, run = Path(made["scan"]), str(made["run"])
+        scan, run = Workspace(workspace).resolve(str(made["scan"])), str(made["run"])
     except (KeyError, TypeError, ValueError) as error:
         raise ReadingError(f"{record} is no record of a prediction ({error!r}): predict the scan again.") from error
     return Prediction(inside(scan, allowed_roots()), folder / f"{stem}.nii.gz", run, classes)

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from autosam_platform.evaluation.table import Row
+from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import ReadingError, checked_id, inside
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
@@ -144,8 +145,9 @@ def read_case(workspace: Path, folder: Path, case_id: str) -> CaseFiles:
     path = inside(folder / "evaluation" / "cases" / f"{checked_id('case', case_id)}.json", [workspace])
     record = _read_record(path)
     dataset = (read_config(folder).get("dataset") or {}).get("root")
-    roots = [workspace, Path(dataset)] if dataset else [workspace]
-    files = {part: inside(Path(record[part]), roots) if record.get(part) else None for part in _FILES}
+    here = Workspace(workspace)
+    roots = [workspace, here.resolve(dataset)] if dataset else [workspace]
+    files = {part: inside(here.resolve(record[part]), roots) if record.get(part) else None for part in _FILES}
     missing = tuple(f"{file} is missing" for file in files.values() if file and not file.is_file())
     image, truth, prediction = (file if file and file.is_file() else None for file in files.values())
     if image is None:
