@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,27 @@ def test_the_same_command_again_finds_the_run(job: Run, scans: Path, trained: di
     assert done.stdout.splitlines()[-1] == f"Result: {trained['place']}"
 
 
+def test_a_workspace_that_was_moved_works_in_full_and_leaves_the_old_place_alone(
+    job_here: Run, trained: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved with the raw data in it: by what is recorded, all else than Ray's own files leads to the new place."""
+    old, moved = Path(str(trained["place"])).parents[1], tmp_path / "moved"
+    shutil.copytree(old, moved)
+    files = {path: path.stat().st_mtime_ns for path in old.rglob("*") if path.is_file()}
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(moved))
+    done = job_here("evaluate", "--run", trained["run"], "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["place"] == str(moved / "runs" / str(trained["run"]))
+    assert {name: result[name] for name in ("mean_dice", "n_cases", "seconds_per_case")} == {
+        name: trained[name] for name in ("mean_dice", "n_cases", "seconds_per_case")
+    }, "what was evaluated is found"
+    assert {path: path.stat().st_mtime_ns for path in old.rglob("*") if path.is_file()} == files
+    for record in (path for path in moved.rglob("*") if path.suffix in (".json", ".yaml", ".csv", ".txt", ".db")):
+        if "ray" not in record.relative_to(moved).parts:
+            assert str(old).encode() not in record.read_bytes(), record
+
+
 def test_evaluate_takes_another_split(job: Run, trained: dict[str, object]) -> None:
     done = job("evaluate", "--split", "val", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -221,7 +243,7 @@ def test_a_job_may_be_submitted_with_variables_that_we_set_too(job: Run, scans: 
     recipe = scans / "recipe.json"
     done = job("prepare", "--recipe", recipe, RAY_JOB_CONFIG_JSON_ENV_VAR=submitted, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list((tmp_path / "prepared").glob("tiny-*/dataset.json"))
+    assert list((tmp_path / "prepared").glob("tiny-*/dataset-*.json"))
 
 
 def test_a_check_prints_the_resolved_settings_and_does_nothing(job_here: Run) -> None:
