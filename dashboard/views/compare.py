@@ -1,7 +1,6 @@
 """Two or more runs: means per organ, paired differences case by case with their tests, settings that differ."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ import streamlit as st
 from autosam_inference.scans.colours import organ_colour
 from autosam_platform.evaluation.statistics import Metric
 from autosam_platform.evaluation.table import Row
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.chooser import several
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError, run_folder
@@ -28,7 +27,7 @@ _FACTS = {
 Tables = dict[str, list[Row]]
 
 
-def _read(root: Path, runs: list[str]) -> Tables:
+def _read(root: Workspace, runs: list[str]) -> Tables:
     """Metrics of the runs that have some; what is missing or broken is said."""
     tables = {}
     for run_id in runs:
@@ -40,14 +39,14 @@ def _read(root: Path, runs: list[str]) -> Tables:
     return tables
 
 
-def _warn(root: Path, tables: Tables, shared: Tables) -> None:
+def _warn(root: Workspace, tables: Tables, shared: Tables) -> None:
     """Whether the runs can be compared: the same data, split and cases."""
     cards = {}
     for run_id in tables:
         with explained():
             cards[run_id] = run_files.read_card(run_folder(root, run_id))
     for fact, name in _FACTS.items():
-        told = {run: str(card[fact]) for run, card in cards.items() if card.get(fact)}
+        told = {run: str(value) for run, card in cards.items() if (value := getattr(card, fact, None))}
         if len(set(told.values())) > 1:
             st.warning(f"The models differ in their {name}: a difference need not come from the models.")
         for run_id in sorted(set(tables) - set(told)):
@@ -99,7 +98,7 @@ def _tests(table: pd.DataFrame) -> None:
     )
 
 
-def _settings(root: Path, runs: list[str]) -> None:
+def _settings(root: Workspace, runs: list[str]) -> None:
     st.subheader("Settings that differ")
     with explained():
         configs: Mapping[str, Any] = {run_id: run_files.read_config(run_folder(root, run_id)) for run_id in runs}
@@ -113,8 +112,8 @@ def _settings(root: Path, runs: list[str]) -> None:
 
 def _page() -> None:
     st.title("Compare")
-    root = workspace().folder
-    evaluated = [name for name in run_files.run_folders(root) if (root / "runs" / name / run_files.METRICS).exists()]
+    root = workspace()
+    evaluated = [run.name for run in root.run_folders if run.evaluation().metrics.exists()]
     if not evaluated:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
@@ -130,7 +129,7 @@ def _page() -> None:
     _settings(root, runs)
 
 
-def _compare(root: Path, tables: Tables) -> None:
+def _compare(root: Workspace, tables: Tables) -> None:
     shared = comparison.in_common(tables)
     _warn(root, tables, shared)
     if not any(shared.values()):

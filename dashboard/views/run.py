@@ -1,14 +1,12 @@
 """One run: its state, curves while it trains, metrics per organ and case, lineage, pictures and settings."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 import yaml
 
 from autosam_inference.scans.colours import organ_colour
 from autosam_platform.tracking.reading import RunSummary
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import run_folder
@@ -30,14 +28,14 @@ _CONTINUES = {
 }
 
 
-def _recorded(root: Path) -> list[RunSummary] | None:
+def _recorded(root: Workspace) -> list[RunSummary] | None:
     """Runs on record, newest first; ``None``, and the reason on the page, where the record cannot be read."""
     with explained():
         return tracking.runs(root)
     return None
 
 
-def _state(root: Path, run_id: str) -> str | None:
+def _state(root: Workspace, run_id: str) -> str | None:
     """Head of the page; gives the state on record."""
     run = tracking.find(root, run_id)
     if run is None:
@@ -60,7 +58,7 @@ def _state(root: Path, run_id: str) -> str | None:
     return run.state
 
 
-def _live(root: Path, run_id: str, drawn_in: str | None) -> None:
+def _live(root: Workspace, run_id: str, drawn_in: str | None) -> None:
     """State and curves; when the run ends, the whole page is drawn anew with its results."""
     with explained():
         state = _state(root, run_id)
@@ -84,14 +82,14 @@ def _no_curves(state: str | None) -> None:
         st.info("This run ended before it recorded a step.")
 
 
-def _results(folder: Path, run_id: str) -> None:
+def _results(run: RunFolder) -> None:
     with explained():
-        metrics = run_files.read_metrics(folder)
+        metrics = run_files.read_metrics(run)
         if metrics is None:
-            nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run_id}")
+            nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run.name}")
             return
-        _organs(metrics, run_id)
-        _cases(metrics, run_id)
+        _organs(metrics, run.name)
+        _cases(metrics, run.name)
 
 
 def _organs(metrics: pd.DataFrame, run_id: str) -> None:
@@ -131,20 +129,20 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
         st.switch_page("views/viewer.py", query_params={"run": run_id, "case": case_id})
 
 
-def _pictures(folder: Path) -> None:
-    files = run_files.pictures(folder)
+def _pictures(run: RunFolder) -> None:
+    files = sorted(run.evaluation().pictures.glob("*.png"))
     if not files:
         return
     st.subheader("Pictures")
     pages = -(-len(files) // _PICTURES)
-    page = st.pagination(pages, key=f"pictures-{folder.name}") if pages > 1 else 1
+    page = st.pagination(pages, key=f"pictures-{run.name}") if pages > 1 else 1
     for number, file in enumerate(files[(page - 1) * _PICTURES : page * _PICTURES]):
         if number % 2 == 0:
             places = st.columns(2)
         places[number % 2].image(file, caption=plain(file.stem), width="stretch")
 
 
-def _settings(folder: Path, run: RunSummary | None) -> None:
+def _settings(folder: RunFolder, run: RunSummary | None) -> None:
     st.subheader("Settings")
     with explained():
         config = run_files.read_config(folder)
@@ -165,10 +163,10 @@ def _settings(folder: Path, run: RunSummary | None) -> None:
 
 def _page() -> None:
     st.title("Run")
-    root = workspace().folder
+    root = workspace()
     recorded = _recorded(root)
     runs = {run.run_id: run for run in recorded or []}
-    known = list(dict.fromkeys([*runs, *run_files.run_folders(root)]))
+    known = list(dict.fromkeys([*runs, *(run.name for run in root.run_folders)]))
     if not known:
         nothing("There is no run in this workspace yet.", "make demo")
         return
@@ -177,7 +175,7 @@ def _page() -> None:
         _one(root, run_id, runs, recorded is not None)
 
 
-def _one(root: Path, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
+def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
     folder, run = run_folder(root, run_id), runs.get(run_id)
     state = run.state if run else None
     if can_ask:
@@ -186,10 +184,10 @@ def _one(root: Path, run_id: str, runs: dict[str, RunSummary], can_ask: bool) ->
     if run is not None and run.role == tracking.SWEEP:
         st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
         return
-    if state != tracking.RUNNING or (folder / "evaluation").exists():
-        _results(folder, run_id)
+    if state != tracking.RUNNING or folder.evaluation().folder.exists():
+        _results(folder)
     if run is not None:
-        job_panel(run_id, folder)
+        job_panel(folder)
     show_lineage(root, run_id, list(runs.values()))
     show_report(folder)
     _pictures(folder)

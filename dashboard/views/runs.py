@@ -1,7 +1,6 @@
 """All runs of the workspace, or the best on a dataset beside the paper's; a row that is chosen opens its run."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,7 @@ import streamlit as st
 
 from autosam_platform.evaluation.paper import SPLITS
 from autosam_platform.tracking.reading import PARENT, RunSummary
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.text import plain
 from dashboard.components.record import leaderboard, tracking
@@ -115,7 +114,7 @@ def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> N
         st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
 
 
-def _leaderboard(root: Path, runs: Sequence[RunSummary]) -> None:
+def _leaderboard(root: Workspace, runs: Sequence[RunSummary]) -> None:
     datasets = leaderboard.evaluated_datasets(runs)
     if not datasets:
         nothing("No run of this workspace is evaluated yet.", "make demo")
@@ -156,7 +155,7 @@ def _paper(table: pd.DataFrame, dataset: str) -> None:
 
 def _page() -> None:
     with explained():
-        root = workspace().folder
+        root = workspace()
         runs = tracking.runs(root)
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
@@ -179,7 +178,7 @@ def _page() -> None:
 def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
-        states = {run.state for run in tracking.runs(workspace().folder)}
+        states = {run.state for run in tracking.runs(workspace())}
         return 10 if not states or tracking.RUNNING in states else None
     return None
 

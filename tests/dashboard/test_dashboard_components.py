@@ -8,6 +8,7 @@ import pytest
 from example_runs import CASE, DONE
 
 from autosam_platform.evaluation.table import Row
+from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import ReadingError, checked_id, inside, run_folder
 from dashboard.components.base.text import duration, millimetres, plain, score
 from dashboard.components.record import run_files
@@ -32,7 +33,7 @@ def test_a_link_out_of_the_workspace_is_not_followed(tmp_path: Path) -> None:
     (workspace / "runs").mkdir(parents=True)
     (workspace / "runs" / "demo").symlink_to(outside)
     with pytest.raises(ReadingError, match="not opened"):
-        run_folder(workspace, "demo")
+        run_folder(Workspace(workspace), "demo")
     with pytest.raises(ReadingError, match="not opened"):
         inside(workspace / ".." / "outside", [workspace])
     assert inside(workspace / "runs" / "demo", [workspace, outside]) == outside
@@ -49,10 +50,10 @@ def test_times_and_scores() -> None:
 
 
 def test_the_metrics_of_a_run_are_the_evaluation_s(example: Path) -> None:
-    table = run_files.read_metrics(example / "runs" / DONE)
+    table = run_files.read_metrics(Workspace(example).run(DONE))
     assert table is not None
     assert list(table.columns) == [field.name for field in fields(Row)]
-    case = run_files.read_case(example, example / "runs" / DONE, CASE)
+    case = run_files.read_case(Workspace(example).run(DONE), CASE)
     pd.testing.assert_frame_equal(case.rows[table.columns], table)
 
 

@@ -22,7 +22,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
 from autosam_platform.workspace import workspace
 from dashboard.components.jobs.job_panel import job_panel
-job_panel("{run}", workspace().folder / "runs" / "{run}")
+job_panel(workspace().run("{run}"))
 """
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from example_runs import write_card
 from safetensors.numpy import save_file
 
 from autosam_platform.evaluation.table import Row
 from autosam_platform.experiment import Experiment
 from autosam_platform.pipeline import distilling, ending, steps
 from autosam_platform.tracking.reading import PARENT, RunSummary
+from autosam_platform.workspace import Workspace
 from dashboard.components.charts import case_boxes, curve_charts
 from dashboard.components.jobs.repeat_command import repeating, terminal
 from dashboard.components.record import comparison, leaderboard, lineage
@@ -150,13 +151,12 @@ def test_settings_that_differ_and_how_many_do_not() -> None:
 def test_the_leaderboard_is_by_dice_and_counts_parameters(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "good-1"
     (folder / "evaluation").mkdir(parents=True)
-    (folder / "model").mkdir()
     (folder / "evaluation" / "summary.json").write_text('{"n_cases": 6}')
-    (folder / "model" / "model.json").write_text('{"split": {"train": ["a", "b"], "test": ["c"]}}')
+    write_card(Workspace(tmp_path).run("good-1"), split={"train": ["a", "b"], "test": ["c"]})
     tensors = {"weight": np.zeros((1000, 20), np.float32), "index": np.zeros(7, np.int64)}
     save_file(tensors, folder / "model" / "model.safetensors")
     runs = [_run("bad-1", 0.5), _run("none-1"), _run("good-1", 0.75)]
-    table = leaderboard.ours(tmp_path, runs, "phantom")
+    table = leaderboard.ours(Workspace(tmp_path), runs, "phantom")
     assert table["run"].tolist() == ["good-1", "bad-1"]
     assert table.loc[0, ["dice", "cases", "parameters", "split"]].tolist() == [75.0, 6, 0.02, "2 / – / 1"]
     assert table.loc[1, ["cases", "parameters", "split"]].isna().all()
@@ -176,7 +176,7 @@ def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> 
     runs = [student, sweep, _run("teacher-1"), _run("twin-1")]
 
     def found(run_id: str) -> dict[str, str]:
-        return {each.relation: each.run_id for each in lineage.relatives(tmp_path, run_id, runs)}
+        return {each.relation: each.run_id for each in lineage.relatives(Workspace(tmp_path), run_id, runs)}
 
     assert found("student-1") == {
         "part of the sweep": "sweep-1",
@@ -188,14 +188,15 @@ def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> 
 
 
 def test_of_the_matched_report_the_means_are_shown(tmp_path: Path) -> None:
-    (tmp_path / "report").mkdir()
-    with (tmp_path / "report" / "report.csv").open("w", newline="") as file:
+    run = Workspace(tmp_path).run("student-1")
+    run.report.mkdir(parents=True)
+    with run.report_table.open("w", newline="") as file:
         lines = [["model", "run", "organ", "dice_percent", "parameters"], ["student", "s-1", "liver", 90, ""]]
         csv.writer(file).writerows([*lines, ["student", "s-1", "mean over organs", 80, 4]])
-    table = lineage.report_means(tmp_path)
+    table = lineage.report_means(run)
     assert table is not None
     assert table.to_dict("records") == [{"model": "student", "run": "s-1", "dice_percent": 80, "parameters": 4}]
-    assert lineage.report_means(tmp_path / "nowhere") is None
+    assert lineage.report_means(Workspace(tmp_path).run("nowhere-1")) is None
 
 
 @pytest.fixture
@@ -221,14 +222,14 @@ def test_the_command_makes_the_same_run_again(
     if kind in taught:
         settings["distillation"] = {"teacher": str(teacher), "kd_lambda": taught[kind]}
     experiment = Experiment.model_validate(settings)
-    config = experiment.model_dump(mode="json")
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = Workspace(tmp_path).run("x-1")
+    config = run.write_experiment(experiment)
     role = "student" if kind == "twin" else kind
     given: list[Experiment] = []
     monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
     monkeypatch.setattr(steps, "train_and_evaluate", given.append)
     monkeypatch.setattr(distilling, "distil", lambda told, _: given.append(told))
-    _, job, *arguments = shlex.split(terminal(*repeating(tmp_path, config, role)))
+    _, job, *arguments = shlex.split(terminal(*repeating(run, config, role)))
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))
     runpy.run_path(str(JOBS.parent / job), run_name="__main__")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard.components.base.places import ReadingError
+from autosam_inference.errors import UserError
 from dashboard.components.base.text import plain
 
 
@@ -20,5 +20,5 @@ def explained() -> Iterator[None]:
     """Show what cannot be read with its reason and remedy, and go on with the rest of the page."""
     try:
         yield
-    except ReadingError as error:
+    except UserError as error:
         st.error(plain(error), icon=":material/error:")

@@ -37,7 +37,7 @@ def store_upload(name: str, file: BinaryIO) -> Path:
     if not name.endswith(SUFFIXES):
         raise ReadingError(f"{name} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix).")
     _check_length(name, file)
-    target = workspace().folder / "uploads" / _digest(file) / name
+    target = workspace().uploads / _digest(file) / name
     try:
         if not target.exists():
             _write(file, target)

@@ -1,11 +1,12 @@
 """A run's relatives and its matched report, on a page."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
+from autosam_inference.card import ModelCard
 from autosam_platform.tracking.reading import RunSummary
+from autosam_platform.workspace import RunFolder, Workspace
 from dashboard.components.base.messages import explained
 from dashboard.components.base.places import run_folder
 from dashboard.components.base.text import plain
@@ -27,18 +28,20 @@ _REPORT = {
 }
 
 
-def show_lineage(root: Path, run_id: str, runs: Sequence[RunSummary]) -> None:
+def show_lineage(root: Workspace, run_id: str, runs: Sequence[RunSummary]) -> None:
     """Data, split and the runs that this one is tied to, each with a link."""
     st.subheader("Lineage")
     with explained():
         card = run_files.read_card(run_folder(root, run_id))
-        split = split_in_words(card.get("split") or {})
-        known = {"Data": card.get("dataset"), "fingerprint": card.get("data_fingerprint"), "split": split}
-        told = ", ".join(f"{name} {value}" for name, value in known.items() if value)
-        st.markdown(plain(told) if told else "The run has no model yet, which would say what data it was made from.")
+        st.markdown(plain(_data(card)) if card else "The run has no model yet, which would say what data it is from.")
         roles = {run.run_id: run.role for run in runs}
         for relative in relatives(root, run_id, runs):
             _show(relative, run_id, roles)
+
+
+def _data(card: ModelCard) -> str:
+    known = {"Data": card.dataset, "fingerprint": card.data_fingerprint, "split": split_in_words(card.split)}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value)
 
 
 def _show(relative: Relative, run_id: str, roles: dict[str, str]) -> None:
@@ -54,15 +57,14 @@ def _show(relative: Relative, run_id: str, roles: dict[str, str]) -> None:
         compare.page_link("views/compare.py", label="Compare", query_params={"runs": f"{name},{run_id}"})
 
 
-def show_report(folder: Path) -> None:
+def show_report(run: RunFolder) -> None:
     """The matched report of a distillation, where the run has one."""
     with explained():
-        table = report_means(folder)
+        table = report_means(run)
         if table is None:
             return
         st.subheader("Student, twin and teacher on the same cases")
         columns = [name for name in _REPORT if name in table]
         st.dataframe(table, hide_index=True, placeholder="–", column_config=_REPORT, column_order=columns)
-        picture = folder / "report" / "report.png"
-        if picture.exists():
-            st.image(picture, width=900)
+        if run.report_picture.exists():
+            st.image(run.report_picture, width=900)

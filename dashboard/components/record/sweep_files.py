@@ -1,20 +1,22 @@
 """What a sweep wrote into the workspace, read back: its description, its trials, importances."""
 
-import json
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
+from autosam_platform.tuning.description import Importances, SweepDescription
+from autosam_platform.tuning.trials import DICE, ENDED, SIZE, Trial, best_trial, pareto_front, read_trials
+from autosam_platform.workspace import SweepFolder
 from dashboard.components.base.places import ReadingError
-from dashboard.components.record.run_files import read_json
 
-ENDED = ("finished", "stopped", "failed")
+Told = TypeVar("Told", bound=BaseModel)
+
 _REMEDY = "the command that made the sweep writes it anew"
-DICE, SIZE = "dice", "trained_parameters"
-_COLUMNS = ("trial", DICE, SIZE, "state", "run", "reason", "validations")
+_COLUMNS = (DICE, SIZE, "state", "run", "reason", "validations")
 
 
 @dataclass(frozen=True)
@@ -35,101 +37,87 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """A sweep.
-
-    Attributes:
-        asked: trials that the sweep is to have.
-        objectives: "max" or "min" by "dice", "trained_parameters".
-        trials: a row per trial: its number, a column per parameter, ``dice`` (0 to 1), ``trained_parameters``,
-            ``state``, ``run``, ``reason``, and ``validations``: pairs of epoch and Dice.
-        importances: share of the variance of Dice by parameter; where there are none, ``note`` says why.
-    """
+    """A sweep: what it is one of, its trials, and how much each setting explains."""
 
     name: str
-    about: str
-    dataset: str
-    model: str
-    asked: int
-    objectives: dict[str, str]
-    parameters: list[Parameter]
-    trials: pd.DataFrame
-    importances: dict[str, float]
-    note: str
+    description: SweepDescription
+    trials: list[Trial]
+    importances: Importances
+
+    @property
+    def asked(self) -> int:
+        """Trials that the sweep is to have."""
+        return self.description.trials or len(self.trials)
 
     @property
     def ended(self) -> int:
         """Trials that have ended, one way or another."""
-        return int(self.trials["state"].isin(ENDED).sum())
+        return sum(trial.state in ENDED for trial in self.trials)
+
+    @property
+    def best(self) -> Trial | None:
+        """The finished trial of the highest Dice, the first of several."""
+        return best_trial(self.trials)
+
+    @functools.cached_property
+    def parameters(self) -> list[Parameter]:
+        """The settings that it varies; the description may lack some."""
+        known = self.description.parameters
+        names = self.trials[0].values if self.trials else {}
+        return [
+            Parameter(name, each.unit, each.help, each.log) if (each := known.get(name)) else Parameter(name)
+            for name in names
+        ]
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per trial: its number as ``trial``, a column per parameter, and the trial's own by their names."""
+        names = [parameter.name for parameter in self.parameters]
+        rows = [
+            {"trial": trial.number}
+            | {name: trial.values[name] for name in names}
+            | {column: getattr(trial, column) for column in _COLUMNS}
+            for trial in self.trials
+        ]
+        table = pd.DataFrame(rows, columns=["trial", *names, *_COLUMNS])
+        return table.astype({DICE: float, SIZE: float})
 
     @property
     def finished(self) -> pd.DataFrame:
-        """The trials that were trained to their end."""
-        return self.trials[self.trials["state"] == "finished"]
+        """The rows of the trials that were trained to their end."""
+        return self.table[self.table["state"] == "finished"]
 
     @property
-    def best(self) -> pd.Series | None:
-        """The finished trial of the highest Dice, the first of several."""
-        known = self.finished.dropna(subset=DICE)
-        return None if known.empty else known.loc[known[DICE].idxmax()]
+    def front(self) -> pd.DataFrame:
+        """The rows of the trials that no other one beats in the sweep's objectives, the smallest model first."""
+        numbers = [trial.number for trial in pareto_front(self.trials, self.description.objectives)]
+        return self.table[self.table["trial"].isin(numbers)].sort_values([SIZE, DICE])
 
 
-def sweep_names(workspace: Path) -> list[str]:
-    """Names of the sweeps, the one last written first."""
-    ledgers = (workspace / "sweeps").glob("*/trials.json")
-    return [path.parent.name for path in sorted(ledgers, key=lambda path: path.stat().st_mtime, reverse=True)]
-
-
-def read_sweep(folder: Path) -> SweepRecord:
+def read_sweep(folder: SweepFolder) -> SweepRecord:
     """The sweep in ``folder``.
 
     Raises:
         ReadingError: a file of it cannot be read.
     """
-    about, shares = (read_json(folder / name, _REMEDY) for name in ("sweep.json", "importances.json"))
-    trials = _read_list(folder / "trials.json")
+    description = _read(folder.about, SweepDescription)
+    importances = _read(folder.importances, Importances)
     try:
-        names = list(trials[0]["values"]) if trials else []
-        described = about.get("parameters", {})
-        return SweepRecord(
-            name=folder.name,
-            about=about.get("about", ""),
-            dataset=about.get("dataset", ""),
-            model=about.get("model", ""),
-            asked=about.get("trials", len(trials)),
-            objectives=about.get("objectives", {DICE: "max"}),
-            parameters=[_parameter(name, described.get(name, {})) for name in names],
-            trials=_table(trials, names),
-            importances=shares.get("importances", {}),
-            note=shares.get("note", ""),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReadingError(f"{folder} is no sweep of ours ({error!r}): {_REMEDY}.") from error
-
-
-def pareto_front(finished: pd.DataFrame) -> pd.DataFrame:
-    """The trials that no other one beats in Dice without having more trained parameters, the smallest first."""
-    ordered = finished.dropna(subset=[DICE, SIZE]).sort_values([SIZE, DICE], ascending=[True, False])
-    best_before = ordered[DICE].cummax().shift(fill_value=-np.inf)
-    return ordered[ordered[DICE] > best_before]
-
-
-def _read_list(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        trials = read_trials(folder.trials)
     except (ValueError, OSError) as error:
-        raise ReadingError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
+        raise _unreadable(folder.trials, error) from error
+    if len({frozenset(trial.values) for trial in trials}) > 1:
+        raise ReadingError(f"{folder.trials} is of several sweeps: its trials have different settings. Remove it.")
+    return SweepRecord(folder.name, description, trials, importances)
 
 
-def _parameter(name: str, described: dict[str, Any]) -> Parameter:
-    return Parameter(name, described.get("unit", ""), described.get("help", ""), bool(described.get("log")))
+def _read(path: Path, kind: type[Told]) -> Told:
+    """What a file says; nothing before there is one."""
+    try:
+        return kind.model_validate_json(path.read_bytes()) if path.exists() else kind()
+    except (ValueError, OSError) as error:
+        raise _unreadable(path, error) from error
 
 
-def _table(trials: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
-    rows = [
-        {"trial": trial["number"]}
-        | {name: trial["values"][name] for name in names}
-        | {column: trial[column] for column in _COLUMNS[1:]}
-        for trial in trials
-    ]
-    table = pd.DataFrame(rows, columns=["trial", *names, *_COLUMNS[1:]])
-    return table.astype({DICE: float, SIZE: float})
+def _unreadable(path: Path, error: Exception) -> ReadingError:
+    return ReadingError(f"{path} cannot be read ({str(error).splitlines()[0]}): {_REMEDY}.")

@@ -61,7 +61,7 @@ class WorkspacePaths:
         for section, name in _PATHS:
             part = settings.get(section)
             value = part.get(name) if isinstance(part, dict) else None
-            place = self.resolve(value) if value else None
+            place = self.resolve(value) if isinstance(value, str) and value else None
             if isinstance(part, dict) and place is not None and place.exists():
                 settings[section] = part | {name: str(place)}
         return settings

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from autosam_inference.scans.names import stem
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -26,12 +27,15 @@ def workspace() -> "Workspace":
     return Workspace(folder)
 
 
-def workspace_of(path: Path) -> "Workspace | None":
-    """The workspace that a run or a sweep lies in, or a file of it; ``None`` where the path is not of that kind."""
-    for folder in path.absolute().parents:
-        if folder.name in (_RUNS, _SWEEPS):
-            return Workspace(folder.parent)
-    return None
+def settings_at(path: Path, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Settings read from ``path``, wherever their workspace lies now.
+
+    Where they are a run's record or a sweep's best recipe, paths start from that workspace; others are as they are.
+    """
+    path = path.absolute()
+    name, owner = path.parent.name, Workspace(path.parent.parent.parent)
+    ours = path in (owner.run(name).config, owner.sweep(name).best)
+    return owner.settings_here(recorded) if ours else recorded
 
 
 def _default_folder() -> Path:
@@ -71,7 +75,7 @@ class Workspace(WorkspacePaths):
     def run_at(self, folder: Path) -> RunFolder:
         """The run in ``folder``, which may be one of another workspace."""
         folder = folder.absolute()
-        return RunFolder(folder, workspace_of(folder) or self)
+        return RunFolder(folder, Workspace(folder.parent.parent) if folder.parent.name == _RUNS else self)
 
     @property
     def _runs(self) -> Path:
