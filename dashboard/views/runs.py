@@ -12,6 +12,7 @@ from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.text import plain
 from dashboard.components.record import leaderboard, tracking
+from dashboard.components.record.run_states import RUNNING, in_words
 
 _ROWS = 18  # as many as a laptop's screen has room for
 _LIST, _BEST = "All runs", "Leaderboard"
@@ -29,7 +30,7 @@ _COLUMNS = {
         "HD95 (mm)", format="%.1f", help="Mean over classes and test cases that have it; lower is better"
     ),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
-    "minutes": st.column_config.NumberColumn("Minutes", format="%.1f"),
+    "minutes": st.column_config.NumberColumn("Training (min)", format="%.1f", help="Spent training"),
     "sweep": st.column_config.TextColumn("Trial of", help="The sweep that it is a trial of"),
 }
 _BOARD = {
@@ -58,13 +59,13 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "dataset": run.dataset,
             "model": run.model,
             "role": run.role,
-            "state": run.state,
+            "state": in_words(run.state),
             "epoch": run.epoch,
             "dice": run.mean_dice,
             "nsd": run.mean_nsd,
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
-            "minutes": seconds / 60 if (seconds := tracking.seconds(run)) is not None else None,
+            "minutes": None if run.training_seconds is None else run.training_seconds / 60,
             "sweep": names.get(run.tags.get(PARENT, "")),
         }
         for run in runs
@@ -179,7 +180,7 @@ def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
         states = {run.state for run in tracking.runs(workspace())}
-        return 10 if not states or tracking.RUNNING in states else None
+        return 10 if not states or RUNNING in states else None
     return None
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
@@ -18,12 +17,10 @@ from autosam_platform.tracking.reading import (
 )
 from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import is_name
+from dashboard.components.record.run_states import INTERRUPTED, RUNNING
 
 Points = Sequence[tuple[int, float]]
 
-RUNNING = "RUNNING"
-INTERRUPTED = "INTERRUPTED"
-"""Of a run that the record calls RUNNING and no process of this machine makes: it was killed."""
 SWEEP = "sweep"
 """The role of a sweep's own record."""
 
@@ -65,13 +62,6 @@ def ray_job(workspace: Workspace, run_id: str) -> str:
     """
     run = find(workspace, run_id)
     return run.tags.get(RAY_JOB, "") if run else ""
-
-
-def seconds(run: RunSummary) -> float | None:
-    """How long a run took, or has been going on."""
-    if run.state == RUNNING:
-        return (datetime.now(UTC) - run.started).total_seconds()
-    return run.seconds
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")

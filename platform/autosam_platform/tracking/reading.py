@@ -27,12 +27,12 @@ MOST_RUNS = 10_000
 
 _PATIENCE = 5.0  # seconds to wait for a process that writes
 _RUNS = """
-    SELECT run_uuid, status, start_time, end_time FROM runs JOIN experiments USING (experiment_id)
+    SELECT run_uuid, status, start_time FROM runs JOIN experiments USING (experiment_id)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid LIMIT ?"""
 _TAGS = "SELECT run_uuid, key, value FROM tags"
 _METRICS = """
     SELECT run_uuid, key, value FROM latest_metrics
-    WHERE key IN ('train/epoch', 'test/mean_dice', 'test/mean_nsd', 'test/mean_hd95_mm')"""
+    WHERE key IN ('train/epoch', 'train/seconds', 'test/mean_dice', 'test/mean_nsd', 'test/mean_hd95_mm')"""
 _ONE = """
     SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) JOIN tags USING (run_uuid)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND tags.key = ? AND tags.value = ?"""
@@ -50,6 +50,8 @@ class RunSummary:
     """One row of the list of runs. ``state`` is MLflow's: RUNNING, FINISHED, FAILED or KILLED.
 
     Attributes:
+        training_seconds: spent training, over all continuations; ``None`` before there are any, for a sweep, and for
+            runs of versions that did not count them.
         tags: everything the record says of the run, by MLflow's names (``autosam.command``).
     """
 
@@ -61,7 +63,7 @@ class RunSummary:
     dataset: str
     state: str
     started: datetime
-    seconds: float | None
+    training_seconds: float | None
     mean_dice: float | None
     mean_nsd: float | None
     mean_hd95_mm: float | None
@@ -69,10 +71,8 @@ class RunSummary:
     tags: Texts
 
     @classmethod
-    def of(
-        cls, mlflow_id: str, state: str, start_ms: int, end_ms: int | None, tags: Texts, metrics: Mapping[str, float]
-    ) -> "RunSummary":
-        """The row of what MLflow keeps of a run: times in milliseconds since 1970, tags, latest metrics."""
+    def of(cls, mlflow_id: str, state: str, start_ms: int, tags: Texts, metrics: Mapping[str, float]) -> "RunSummary":
+        """The row of what MLflow keeps of a run: its start in milliseconds since 1970, tags, latest metrics."""
         epoch = metrics.get("train/epoch")
         return cls(
             run_id=tags[RUN_ID],
@@ -83,7 +83,7 @@ class RunSummary:
             dataset=tags.get("autosam.dataset", ""),
             state=state,
             started=datetime.fromtimestamp(start_ms / 1000, UTC),
-            seconds=(end_ms - start_ms) / 1000 if end_ms else None,
+            training_seconds=metrics.get("train/seconds"),
             mean_dice=metrics.get("test/mean_dice"),
             mean_nsd=metrics.get("test/mean_nsd"),
             mean_hd95_mm=metrics.get("test/mean_hd95_mm"),
@@ -110,8 +110,8 @@ def recorded_runs(file: Path) -> list[RunSummary]:
         tags = _by_run(connection.execute(_TAGS))
         metrics = _by_run(connection.execute(_METRICS))
     return [
-        RunSummary.of(uuid, state, start, end, tags[uuid], metrics.get(uuid, {}))
-        for uuid, state, start, end in runs
+        RunSummary.of(uuid, state, start, tags[uuid], metrics.get(uuid, {}))
+        for uuid, state, start in runs
         if RUN_ID in tags.get(uuid, {})
     ]
 
