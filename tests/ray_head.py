@@ -49,7 +49,7 @@ def _free_ports(count: int) -> list[int]:
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
     for _ in range(300):
         assert head.poll() is None, log.read_text()
-        if _has_nodes(address, token):
+        if (log.parent / "ray_current_cluster").exists() and _has_nodes(address, token):  # the last that it writes
             return
         time.sleep(0.2)
     raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")

@@ -5,7 +5,7 @@ import streamlit as st
 import yaml
 
 from autosam_inference.scans.colours import organ_colour
-from autosam_platform.tracking.reading import RunSummary
+from autosam_platform.tracking.reading import STOPPED, RunSummary
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
@@ -16,15 +16,14 @@ from dashboard.components.jobs.job_panel import job_panel
 from dashboard.components.jobs.repeat_command import repeating, terminal
 from dashboard.components.record import run_files, tracking
 from dashboard.components.record.lineage_panel import show_lineage, show_report
-from dashboard.components.record.run_states import FAILED, INTERRUPTED, KILLED, RUNNING, in_words
 
 _PICTURES = 6  # on one page
 _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
-_STOPPED = "This run stopped before its end."
+_ENDED_EARLY = "This run stopped before its end."
 _CONTINUES = {
-    FAILED: f"{_STOPPED} The command below continues it from its last checkpoint.",
-    KILLED: f"{_STOPPED} The command below continues it from its last checkpoint.",
-    INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
+    "FAILED": f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
+    STOPPED: f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
+    tracking.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
     "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
 }
 
@@ -45,7 +44,7 @@ def _state(root: Workspace, run_id: str) -> str | None:
     started = f"{run.started:%Y-%m-%d %H:%M} UTC"
     st.caption(plain(f"{run.role} · {run.model} · trained on {run.dataset} · started {started}"))
     shown = {
-        "State": in_words(run.state),
+        "State": run.state,
         "Epoch": "–" if run.epoch is None else str(run.epoch),
         "Mean Dice": score(run.mean_dice),
         "Mean NSD": score(run.mean_nsd),
@@ -72,12 +71,12 @@ def _live(root: Workspace, run_id: str, drawn_in: str | None) -> None:
                 curve_charts.show_curves(chart, organ_colour, f"curve-{run_id}-{chart.title}")
         if curves:
             st.caption("Ctrl and the wheel zoom, a drag moves, a double click shows all again.")
-        if state != drawn_in and drawn_in == RUNNING:
+        if state != drawn_in and drawn_in == tracking.RUNNING:
             st.rerun()
 
 
 def _no_curves(state: str | None) -> None:
-    if state == RUNNING:
+    if state == tracking.RUNNING:
         st.info("The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:")
     elif state is not None:
         st.info("This run ended before it recorded a step.")
@@ -180,12 +179,12 @@ def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: boo
     folder, run = run_folder(root, run_id), runs.get(run_id)
     state = run.state if run else None
     if can_ask:
-        follow = state == RUNNING
+        follow = state == tracking.RUNNING
         st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
     if run is not None and run.role == tracking.SWEEP:
         st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
         return
-    if state != RUNNING or folder.evaluation().folder.exists():
+    if state != tracking.RUNNING or folder.evaluation().folder.exists():
         _results(folder)
     if run is not None:
         job_panel(folder)

@@ -12,7 +12,6 @@ from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.text import plain
 from dashboard.components.record import leaderboard, tracking
-from dashboard.components.record.run_states import RUNNING, in_words
 
 _ROWS = 18  # as many as a laptop's screen has room for
 _LIST, _BEST = "All runs", "Leaderboard"
@@ -59,7 +58,7 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "dataset": run.dataset,
             "model": run.model,
             "role": run.role,
-            "state": in_words(run.state),
+            "state": run.state,
             "epoch": run.epoch,
             "dice": run.mean_dice,
             "nsd": run.mean_nsd,
@@ -180,7 +179,7 @@ def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
         states = {run.state for run in tracking.runs(workspace())}
-        return 10 if not states or RUNNING in states else None
+        return 10 if not states or tracking.RUNNING in states else None
     return None
 
 

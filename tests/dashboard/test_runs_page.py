@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from autosam_platform.locks import LOCK
 from autosam_platform.tracking.reading import PARENT
 from autosam_platform.tracking.writing import open_run, tag_run
+from autosam_platform.workspace import Workspace
 
 Page = Callable[..., AppTest]
 
@@ -60,8 +61,8 @@ def test_a_link_brings_its_filters() -> None:
 
 
 def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> None:
-    sweep = open_run(workspace, "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
-    tag_run(workspace, DONE, {PARENT: sweep.mlflow_id})
+    sweep = open_run(Workspace(workspace), "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
+    tag_run(Workspace(workspace), DONE, {PARENT: sweep.mlflow_id})
     app = page("runs")
     assert app.dataframe[0].value.set_index("run").loc[DONE, "sweep"] == "lambda-0000000d"
     app.toggle(key="trials").set_value(False).run()
@@ -81,7 +82,7 @@ def test_a_chosen_row_opens_its_run(page: Page) -> None:
 
 
 def test_the_leaderboard_keeps_the_papers_results_apart(workspace: Path) -> None:
-    open_run(workspace, GOING, tags={}, params={}).log({"test/mean_dice": 0.9, "test/mean_nsd": 0.8}, 0)
+    open_run(Workspace(workspace), GOING, tags={}, params={}).log({"test/mean_dice": 0.9, "test/mean_nsd": 0.8}, 0)
     app = _linked(show="Leaderboard", on="btcv")
     ours, paper = (frame.value for frame in app.dataframe)
     assert ours[["run", "dice", "nsd"]].values.tolist() == [[GOING, 90.0, 80.0]]
@@ -166,7 +167,7 @@ def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> 
 
 
 def test_a_run_that_was_stopped_is_said_to_be(page: Page, workspace: Path) -> None:
-    tag_run(workspace, GOING, {}, "KILLED")  # MLflow's word
+    tag_run(Workspace(workspace), GOING, {}, "STOPPED")
     app = page("runs")
     assert app.dataframe[0].value.set_index("run").loc[GOING, "state"] == "STOPPED"
     assert "STOPPED" in app.multiselect(key="state").options
@@ -195,7 +196,7 @@ def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, w
 def test_a_run_that_ends_while_it_is_watched_is_drawn_with_its_end(page: Page, workspace: Path) -> None:
     app = page("run", run=GOING)
     assert app.metric[0].value == "RUNNING"
-    open_run(workspace, GOING, tags={}, params={}).finish()
+    open_run(Workspace(workspace), GOING, tags={}, params={}).finish()
     st.cache_data.clear()
     app.run()
     assert app.metric[0].value == "FINISHED"

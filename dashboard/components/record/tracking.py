@@ -17,10 +17,12 @@ from autosam_platform.tracking.reading import (
 )
 from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import is_name
-from dashboard.components.record.run_states import INTERRUPTED, RUNNING
 
 Points = Sequence[tuple[int, float]]
 
+RUNNING = "RUNNING"
+INTERRUPTED = "INTERRUPTED"
+"""Of a run that the record calls RUNNING and no process of this machine makes: it was killed."""
 SWEEP = "sweep"
 """The role of a sweep's own record."""
 
@@ -71,12 +73,12 @@ def _runs(workspace: str) -> list[RunSummary]:
 
 
 def _listed(root: Workspace) -> list[RunSummary]:
-    file = database(root.folder)
+    file = database(root)
     if file is not None:
         return recorded_runs(file)
     from autosam_platform.tracking.writing import list_runs  # MLflow takes seconds to import: only a server needs it
 
-    return list_runs(root.folder)
+    return list_runs(root)
 
 
 def _is_interrupted(root: Workspace, run: RunSummary) -> bool:
@@ -98,12 +100,12 @@ def _is_interrupted(root: Workspace, run: RunSummary) -> bool:
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _curves(workspace: str, run_id: str) -> dict[str, Points]:
     root = Workspace(Path(workspace))
-    file = database(root.folder)
+    file = database(root)
     try:
         if file is not None:
             return dict(recorded_curves(file, run_id))
         from autosam_platform.tracking.writing import read_curves
 
-        return dict(read_curves(root.folder, run_id))
+        return dict(read_curves(root, run_id))
     except KeyError:
         return {}
