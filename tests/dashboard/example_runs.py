@@ -25,7 +25,7 @@ def write_workspace(root: Path) -> None:
     tags = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
     done = open_run(Workspace(root), DONE, tags=tags | {"name": "demo"}, params={})
     done.log_many([({"train/loss": 2 / step, "train/epoch": step}, step) for step in range(1, 6)])
-    done.log({"val/dice/liver": 0.5, "val/dice/mean": 0.5}, 5)
+    done.log({"val/dice/liver": 0.5, "val/dice/mean": 0.5, "train/seconds": 450.0}, 5)
     done.log({"test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 0)
     done.finish()
     open_run(Workspace(root), GOING, tags=tags | {"name": "btcv", "dataset": "btcv"}, params={})

@@ -1,5 +1,6 @@
 """The pages of runs and of one run, in their states."""
 
+import math
 import os
 import shutil
 import sqlite3
@@ -44,6 +45,7 @@ def test_runs_are_listed_and_filtered(page: Page) -> None:
     assert table.loc[DONE, "dice"] == 0.75
     assert table.loc[DONE, "hd95_mm"] == 6.0
     assert table.loc[GOING, "state"] == "RUNNING"
+    assert table["minutes"].to_dict() == pytest.approx({DONE: 7.5, GOING: math.nan, UNTESTED: math.nan}, nan_ok=True)
     app.multiselect(key="role").set_value(["student"]).run()
     assert list(app.dataframe[0].value["run"]) == [UNTESTED]
     app.text_input(key="search").set_value("no such name").run()
@@ -109,13 +111,13 @@ def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
     assert not app.exception
     assert not app.error
     shown = {metric.label: metric.value for metric in app.metric}
-    assert shown | {"Duration": ""} == {
+    assert shown == {
         "State": "FINISHED",
         "Epoch": "5",
         "Mean Dice": "0.750",
         "Mean NSD": "0.500",
         "Mean HD95": "6.0 mm",
-        "Duration": "",
+        "Training time": "0:07:30",
     }
     assert len(app.get("vega_lite_chart")) == 2  # loss, validation Dice
     assert len(app.get("plotly_chart")) == 2  # Dice and NSD by organ
@@ -162,6 +164,23 @@ def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> 
     assert app.metric[0].value == "INTERRUPTED"
     assert "no process of this machine makes it" in errors(app)
     assert "jobs/train_teacher.py" in texts(app.code)
+
+
+def test_a_run_that_was_stopped_is_said_to_be(page: Page, workspace: Path) -> None:
+    tag_run(Workspace(workspace), GOING, {}, "STOPPED")
+    app = page("runs")
+    assert app.dataframe[0].value.set_index("run").loc[GOING, "state"] == "STOPPED"
+    assert "STOPPED" in app.multiselect(key="state").options
+    app = page("run", run=GOING)
+    assert {metric.label: metric.value for metric in app.metric} == {
+        "State": "STOPPED",
+        "Epoch": "–",
+        "Mean Dice": "–",
+        "Mean NSD": "–",
+        "Mean HD95": "–",
+        "Training time": "–",
+    }
+    assert "stopped before its end" in errors(app)
 
 
 def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, workspace: Path) -> None:

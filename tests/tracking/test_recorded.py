@@ -20,6 +20,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("record")
     done = open_run(Workspace(root), "demo-0000000a", tags=TAGS, params={})
     done.log_many([({"train/loss": 2.0, "train/epoch": 1}, 1), ({"train/loss": 1.0, "val/dice/liver": 0.5}, 2)])
+    done.log_many([({"train/seconds": 20.25}, 1), ({"train/seconds": 40.5}, 2)])
     done.log({"train/loss": 0.9, "test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 2)
     done.finish()
     open_run(Workspace(root), "demo-0000000b", tags=TAGS | {"dataset": "btcv"}, params={})
@@ -33,6 +34,7 @@ def test_the_database_says_what_mlflow_says(record: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{record / 'mlflow.db'}")
     assert database(Workspace(record)) is None  # so that MLflow is asked
     assert ours == (list_runs(Workspace(record)), read_curves(Workspace(record), "demo-0000000a"))
+    assert {run.run_id: run.training_seconds for run in ours[0]} == {"demo-0000000a": 40.5, "demo-0000000b": None}
     assert sorted(run.run_id for run in ours[0]) == ["demo-0000000a", "demo-0000000b"]
     assert ours[1]["train/loss"] == [(1, 2.0), (2, 0.9)]
 

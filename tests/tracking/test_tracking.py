@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
-from autosam_platform.tracking.writing import list_runs, open_run, read_curves, tag_run
+from autosam_platform.tracking.writing import Run, list_runs, open_run, read_curves, tag_run
 from autosam_platform.workspace import Workspace
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
@@ -36,6 +36,12 @@ def test_a_run_is_continued_under_its_name(tmp_path: Path) -> None:
     assert read_curves(Workspace(tmp_path), "demo-0123")["train/loss"] == [(1, 2.0), (2, 0.9)]
 
 
+def _ended(run: Run) -> tuple[str, int]:
+    """How and when MLflow has it that a run ended."""
+    info = run._client.get_run(run.mlflow_id).info
+    return info.status, info.end_time
+
+
 def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path) -> None:
     sweep = open_run(Workspace(tmp_path), "sweep-0123", tags=TAGS, params={})
     run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
@@ -43,12 +49,13 @@ def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path)
     assert run.tags()[PARENT] == sweep.mlflow_id
     assert {each.state for each in list_runs(Workspace(tmp_path))} == {"RUNNING"}
     tag_run(Workspace(tmp_path), "demo-0123", {"autosam.stopped": "early"}, "STOPPED")
-    before = next(each for each in list_runs(Workspace(tmp_path)) if each.run_id == "demo-0123")
+    ended = _ended(run)
+    assert ended[0] == "KILLED"  # MLflow's word
     tag_run(Workspace(tmp_path), "demo-0123", {}, "STOPPED")
-    after = next(each for each in list_runs(Workspace(tmp_path)) if each.run_id == "demo-0123")
+    assert _ended(run) == ended
     run.finish("FAILED")  # its own process has noticed only now
-    after = next(each for each in list_runs(Workspace(tmp_path)) if each.run_id == "demo-0123")
-    assert before.state == "STOPPED" and before == after
+    assert _ended(run) == ended
+    assert {each.state for each in list_runs(Workspace(tmp_path))} == {"RUNNING", "STOPPED"}
     tag_run(Workspace(tmp_path), "demo-9999", {"a": "b"}, "FAILED")
     assert len(list_runs(Workspace(tmp_path))) == 2
 

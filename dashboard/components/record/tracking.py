@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
@@ -65,13 +64,6 @@ def ray_job(workspace: Workspace, run_id: str) -> str:
     """
     run = find(workspace, run_id)
     return run.tags.get(RAY_JOB, "") if run else ""
-
-
-def seconds(run: RunSummary) -> float | None:
-    """How long a run took, or has been going on."""
-    if run.state == RUNNING:
-        return (datetime.now(UTC) - run.started).total_seconds()
-    return run.elapsed if run.seconds is None else run.seconds
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")

@@ -34,7 +34,7 @@ _IN_OUR_WORDS = {"KILLED": STOPPED}
 
 _PATIENCE = 5.0  # seconds to wait for a process that writes
 _RUNS = """
-    SELECT run_uuid, status, start_time, end_time FROM runs JOIN experiments USING (experiment_id)
+    SELECT run_uuid, status, start_time FROM runs JOIN experiments USING (experiment_id)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid LIMIT ?"""
 _TAGS = "SELECT run_uuid, key, value FROM tags"
 _METRICS = """
@@ -60,8 +60,8 @@ class RunSummary:
 
     Attributes:
         state: RUNNING, FINISHED, FAILED or STOPPED (which MLflow calls KILLED).
-        seconds: spent training; None of a run that did not record them, as those of earlier versions.
-        elapsed: seconds from the first start to the last end, with all that lay between; None while it goes on.
+        training_seconds: spent training, over all continuations; ``None`` before there are any, for a sweep, and for
+            runs of versions that did not count them.
         tags: everything the record says of the run, by MLflow's names (``autosam.command``).
     """
 
@@ -73,8 +73,7 @@ class RunSummary:
     dataset: str
     state: str
     started: datetime
-    seconds: float | None
-    elapsed: float | None
+    training_seconds: float | None
     mean_dice: float | None
     mean_nsd: float | None
     mean_hd95_mm: float | None
@@ -82,10 +81,8 @@ class RunSummary:
     tags: Texts
 
     @classmethod
-    def of(
-        cls, mlflow_id: str, state: str, start_ms: int, end_ms: int | None, tags: Texts, metrics: Mapping[str, float]
-    ) -> "RunSummary":
-        """The row of what MLflow keeps of a run: times in milliseconds since 1970, tags, latest metrics."""
+    def of(cls, mlflow_id: str, state: str, start_ms: int, tags: Texts, metrics: Mapping[str, float]) -> "RunSummary":
+        """The row of what MLflow keeps of a run: its start in milliseconds since 1970, tags, latest metrics."""
         epoch = metrics.get("train/epoch")
         return cls(
             run_id=tags[RUN_ID],
@@ -96,8 +93,7 @@ class RunSummary:
             dataset=tags.get("autosam.dataset", ""),
             state=_IN_OUR_WORDS.get(state, state),
             started=datetime.fromtimestamp(start_ms / 1000, UTC),
-            seconds=metrics.get(TRAINED_SECONDS),
-            elapsed=(end_ms - start_ms) / 1000 if end_ms else None,
+            training_seconds=metrics.get(TRAINED_SECONDS),
             mean_dice=metrics.get("test/mean_dice"),
             mean_nsd=metrics.get("test/mean_nsd"),
             mean_hd95_mm=metrics.get("test/mean_hd95_mm"),
@@ -146,8 +142,8 @@ def recorded_runs(file: Path) -> list[RunSummary]:
         tags = _by_run(connection.execute(_TAGS))
         metrics = _by_run(connection.execute(_METRICS))
     return [
-        RunSummary.of(uuid, state, start, end, tags[uuid], metrics.get(uuid, {}))
-        for uuid, state, start, end in runs
+        RunSummary.of(uuid, state, start, tags[uuid], metrics.get(uuid, {}))
+        for uuid, state, start in runs
         if RUN_ID in tags.get(uuid, {})
     ]
 

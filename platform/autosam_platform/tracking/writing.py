@@ -211,9 +211,7 @@ def read_curves(workspace: Workspace, run_id: str) -> dict[str, list[tuple[int, 
 
 def _summary(run: MlflowRun) -> RunSummary:
     info = run.info
-    return RunSummary.of(
-        info.run_id, info.status, info.start_time, info.end_time, dict(run.data.tags), run.data.metrics
-    )
+    return RunSummary.of(info.run_id, info.status, info.start_time, dict(run.data.tags), run.data.metrics)
 
 
 def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
