@@ -127,10 +127,10 @@ def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupte
 
 def test_the_seconds_of_training_are_in_the_record_and_in_the_models_card(uninterrupted: dict[str, Path]) -> None:
     for run in uninterrupted.values():
-        points = read_curves(run.parents[1], run.name)["train/seconds"]
+        points = _recorded(run)["train/seconds"]
         seconds = [value for _, value in points]
         assert points[-1][0] == 24 and seconds == sorted(seconds) and seconds[0] > 0
-        steps = sum(value for _, value in read_curves(run.parents[1], run.name)["train/step_seconds"])
+        steps = sum(value for _, value in _recorded(run)["train/step_seconds"])
         assert seconds[-1] >= steps
         assert json.loads((run / "model" / "model.json").read_text())["training_seconds"] == round(seconds[-1], 1)
 
@@ -248,7 +248,7 @@ def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stoppe
         assert job.returncode == status, said
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
-        (run,) = list_runs(workspace)
+        (run,) = list_runs(Workspace(workspace))
         assert run.state == "STOPPED"
         _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
 

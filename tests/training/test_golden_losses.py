@@ -63,8 +63,8 @@ def experiment(tmp_path: Path, ray_local: None) -> Experiment:
 
 
 def test_the_demos_losses_are_the_golden_ones(experiment: Experiment, tmp_path: Path) -> None:
-    run = fit(experiment, prepared_dataset(experiment.dataset), Workspace(tmp_path))
-    curve = read_curves(Workspace(tmp_path), run.run_id)["train/loss"]
+    result = fit(experiment, prepared_dataset(experiment.dataset), Workspace(tmp_path))
+    curve = read_curves(Workspace(tmp_path), result.run.name)["train/loss"]
     assert [step for step, _ in curve] == list(range(1, STEPS + 1))
     losses = [loss for _, loss in curve]
     if not GOLDEN.exists():

@@ -183,7 +183,7 @@ def test_trials_are_recorded_as_children_of_the_sweep(launcher: Launcher, done: 
     parent = next(summary for summary in summaries.values() if summary.role == "sweep")
     assert parent.state == "FINISHED" and len(summaries) == 4
     client = MlflowClient(f"sqlite:///{launcher.workspace / 'mlflow.db'}")
-    expected = {"finished": "FINISHED", "stopped": "STOPPED", "failed": "FAILED"}
+    expected = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # in MLflow's words
     for trial in launcher.ledger():
         run = client.get_run(summaries[trial["run"]].mlflow_id)
         assert run.data.tags["mlflow.parentRunId"] == parent.mlflow_id
