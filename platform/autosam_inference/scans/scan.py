@@ -23,7 +23,8 @@ class Scan:
         volume: canonical, in HU; class ids where it is a label map.
         grid: of the file it came from.
         source: that file, folder or zip; None where it never was one.
-        notes: what a person should know of how it was read.
+        notes: what was put right as it was read, and what a person should know.
+        checked: whether its values were found to be those of a CT (``plausibility.checked_ct``).
         series: the DICOM series it is, by which a label map is joined to it; None where it is none.
     """
 
@@ -31,6 +32,7 @@ class Scan:
     grid: Grid
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    checked: bool = False
     series: "DicomSeries | None" = None
 
     @classmethod
@@ -59,17 +61,20 @@ def read_scan(path: Path | str, *, series: str | None = None, straighten: bool =
     """
     path = Path(path)
     if is_dicom(path):
-        from autosam_inference.scans.dicom import read_dicom  # takes a second, which a NIfTI need not wait for
+        from autosam_inference.scans.dicom import read_dicom  # imported where it is needed
 
         dicom = read_dicom(path, series, straighten=straighten)
         array_xyz, grid = dicom.array_xyz, Grid(_shape(dicom.array_xyz), dicom.affine)
-        return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, dicom.series)
+        return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
     if series is not None or straighten:
         raise ScanError(f"{path} is no DICOM, which alone has series and slices to straighten: leave that out.")
-    image = open_nifti(path)
-    array_xyz = read_voxels(path, image)
-    grid = Grid(_shape(array_xyz), image.affine, header=image.header)
-    return Scan(_canonical(array_xyz, grid), grid, path)
+    file = open_nifti(path)
+    array_xyz = read_voxels(file)
+    grid = Grid(file.shape_xyz, file.affine, header=file.image.header)
+    notes = file.notes
+    if len(file.image.shape) > 3:
+        notes = (*notes, f"{path} is 4D with a single frame: read as 3D.")
+    return Scan(_canonical(array_xyz, grid), grid, path, notes)
 
 
 def check_scan(path: Path | str) -> None:
