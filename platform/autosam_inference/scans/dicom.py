@@ -11,6 +11,7 @@ from autosam_inference.scans.dicom_headers import Header, read_headers, slices_o
 from autosam_inference.scans.dicom_pixels import AIR_HU, SliceReader
 from autosam_inference.scans.dicom_series import choose
 from autosam_inference.scans.dicom_straighten import straightened
+from autosam_inference.scans.names import Reading
 from autosam_inference.scans.nifti import ScanError
 
 
@@ -28,6 +29,11 @@ class DicomSeries:
     place: Path
     slices: tuple[tuple[str, int | None], ...]
     straight: bool
+
+    @property
+    def reading(self) -> Reading:
+        """How ``read_scan`` gives this scan again."""
+        return {"series": self.uid, "straighten": not self.straight}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ MOST_FILES = 50_000
 """Files of a study; a whole-body CT with all its reconstructions has some thousands."""
 MOST_BYTES = 8 << 30
 """Bytes of a zip, unpacked."""
+MOST_MEMBER_BYTES = 2 << 30
+"""Bytes of one of its files, which is read as a whole: an enhanced CT of 4,000 slices."""
+_CHUNK = 1 << 16
 _PREAMBLE = 128  # bytes before the mark of a DICOM file
 
 
@@ -55,7 +58,7 @@ def begins_as_dicom(start: bytes) -> bool:
 def opened(path: Path) -> Iterator[DicomPlace]:
     """The files of a folder and its folders, of a zip, or of the folder in which a file lies.
 
-    Nothing is unpacked on disk: the members of a zip are read in memory, one at a time.
+    Nothing is unpacked on disk: the members of a zip are read where they lie, one at a time.
 
     Raises:
         ScanError: there is nothing, too much, or the zip is damaged, encrypted or leads out of itself.
@@ -118,6 +121,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
     total = sum(each.file_size for each in members)
     if total > MOST_BYTES:
         raise ScanError(f"{path} unpacks to {total:,} bytes, and at most {MOST_BYTES:,} are taken: pack one series.")
+    if any(each.file_size > MOST_MEMBER_BYTES for each in members):
+        raise ScanError(f"{path} has a file of more than {MOST_MEMBER_BYTES:,} bytes: pack one series of a CT.")
     for each in members:
         name = each.filename.replace("\\", "/")
         if name.startswith("/") or ".." in PurePosixPath(name).parts or ":" in name.partition("/")[0]:
@@ -128,8 +133,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> BinaryIO:
-    """A member's bytes, in memory; zipfile compares their checksum."""
+    """A member as a file; whoever reads it to its end has its checksum compared."""
     try:
-        return io.BytesIO(archive.read(name))
+        return io.BufferedReader(archive.open(name), _CHUNK)  # type: ignore[type-var]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
         raise ScanError(f"{path} is damaged ({error}): pack or copy it again.") from None

@@ -131,18 +131,20 @@ def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
 
 
 def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
-    start = file.read(_START)
-    if not begins_as_dicom(start):
-        return None
-    if DeflatedExplicitVRLittleEndian.encode() in start:  # unpacked as a whole, however large
-        raise ScanError(f"{place.path}: {name} is a deflated DICOM file: convert it (e.g. with dcmconv +te).")
-    file.seek(0)
     try:
+        start = file.read(_START)
+        if not begins_as_dicom(start):
+            return None
+        if DeflatedExplicitVRLittleEndian.encode() in start:  # unpacked as a whole, however large
+            raise ScanError(f"{place.path}: {name} is a deflated DICOM file: convert it (e.g. with dcmconv +te).")
+        file.seek(0)
         with quiet():
             elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
             for _ in elements.iterall():  # what pydicom reads on demand is read now, or said to be damaged
                 pass
-    except Exception as error:  # pydicom raises whatever the bytes lead to
+    except ScanError:
+        raise
+    except Exception as error:  # pydicom and zipfile raise whatever the bytes lead to
         raise _damaged(place, name, type(error).__name__) from None
     written = elements.file_meta.get("MediaStorageSOPClassUID", "")
     if written == MediaStorageDirectoryStorage:  # a DICOMDIR, which lists the files that are read here

@@ -1,5 +1,6 @@
 """The stored values of slices, in HU."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ class SliceReader:
     def _read(self, each: Slice) -> FileDataset:
         try:
             with self._place.open(each.name) as source, quiet():
-                file = pydicom.dcmread(source, specific_tags=_TAGS)
+                content = io.BytesIO(source.read())  # to the end, where a zip's checksum is compared
+                file = pydicom.dcmread(content, specific_tags=_TAGS)
         except ScanError:
             raise
         except Exception as error:

@@ -1,13 +1,21 @@
-"""How files of scans are named, for whoever needs no more than that."""
+"""How scans are named and asked for, for whoever needs no more than that."""
 
 import hashlib
 import re
 from pathlib import Path
+from typing import TypedDict
 
 SUFFIXES = (".nii.gz", ".nii")
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _READABLE = 60  # characters of an id that its file's name keeps, where it cannot be the name
+
+
+class Reading(TypedDict):
+    """How ``read_scan`` is to read a DICOM, where that is not plain from its path."""
+
+    series: str | None
+    straighten: bool
 
 
 def suffix(path: Path | str) -> str:
@@ -21,9 +29,14 @@ def suffix(path: Path | str) -> str:
 
 
 def stem(path: Path | str) -> str:
-    """The file's name without ``.nii`` or ``.nii.gz``."""
+    """The file's name without ``.nii`` or ``.nii.gz``, or ``.zip`` or ``.dcm``.
+
+    >>> stem("a/scan.nii.gz"), stem("study.zip"), stem("1.2.840")
+    ('scan', 'study', '1.2.840')
+    """
     name = Path(path).name
-    return name.removesuffix(suffix(name))
+    ending = suffix(name) or next((name[-4:] for each in (".zip", ".dcm") if name.lower().endswith(each)), "")
+    return name.removesuffix(ending)
 
 
 def case_file_name(case_id: str) -> str:
