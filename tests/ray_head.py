@@ -12,13 +12,21 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 _PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
 
 
+class Head(NamedTuple):
+    """Where a cluster is: for drivers, and for its dashboard."""
+
+    address: str
+    dashboard: str
+
+
 @contextmanager
-def ray_head(**environment: str) -> Iterator[str]:
-    """Start a head of two cores; gives its dashboard's address. It ends with the block, and nothing else does."""
+def ray_head(**environment: str) -> Iterator[Head]:
+    """Start a head of two cores. It ends with the block, and nothing else does."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     ports = _free_ports(len(_PORTS))
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
@@ -28,10 +36,10 @@ def ray_head(**environment: str) -> Iterator[str]:
     with (folder / "start.log").open("wb") as log:
         head = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
     try:
-        address = f"http://127.0.0.1:{ports[1]}"
+        made = Head(f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
         token = environment.get("RAY_AUTH_TOKEN_PATH")
-        _wait_for(head, address, folder / "start.log", Path(token).read_text() if token else "")
-        yield address
+        _wait_for(head, made.dashboard, folder / "start.log", Path(token).read_text() if token else "")
+        yield made
     finally:
         head.terminate()  # takes all processes of the cluster along
         head.wait(timeout=60)

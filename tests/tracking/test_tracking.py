@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
+from autosam_platform.tracking.reading import PARENT, RunSummary, TrackingError, flatten
 from autosam_platform.tracking.writing import list_runs, open_run, read_curves, tag_run
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
+
+
+def _recorded(workspace: Path, run_id: str) -> RunSummary:
+    return next(each for each in list_runs(workspace) if each.run_id == run_id)
 
 
 def test_a_workspace_without_runs_has_none_and_gets_no_database(tmp_path: Path) -> None:
@@ -42,12 +46,12 @@ def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path)
     assert run.tags()[PARENT] == sweep.mlflow_id
     assert {each.state for each in list_runs(tmp_path)} == {"RUNNING"}
     tag_run(tmp_path, "demo-0123", {"autosam.stopped": "early"}, "KILLED")
-    before = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
+    stopped = _recorded(tmp_path, "demo-0123")
+    assert stopped.state == "KILLED"
     tag_run(tmp_path, "demo-0123", {}, "KILLED")
-    after = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
+    assert _recorded(tmp_path, "demo-0123") == stopped, "a state that is told again has another end"
     run.finish("FAILED")  # its own process has noticed only now
-    after = next(each for each in list_runs(tmp_path) if each.run_id == "demo-0123")
-    assert before.state == "KILLED" and before == after
+    assert _recorded(tmp_path, "demo-0123") == stopped
     tag_run(tmp_path, "demo-9999", {"a": "b"}, "FAILED")
     assert len(list_runs(tmp_path)) == 2
 
@@ -78,7 +82,7 @@ def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
         "import sys; from pathlib import Path; from autosam_platform.tracking.writing import open_run\n"
         "open_run(Path(sys.argv[1]), sys.argv[2], tags={'name': 'x'}, params={}).finish()"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": f"{root / 'platform'}:{root / 'models'}", "PATH": ""}
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"run-{i}"], env=environment) for i in range(3)
