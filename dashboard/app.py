@@ -12,7 +12,7 @@ sys.path[:] = dict.fromkeys([*sys.path, *(str(_ROOT / part) for part in ("", "pl
 
 import streamlit as st  # noqa: E402
 
-from dashboard.components.sign_in import admit  # noqa: E402
+from dashboard.components.base.sign_in import admit  # noqa: E402
 
 # Pages have no icons: a browser would fetch them from the internet for its tab.
 st.set_page_config(page_title="AutoSAM", layout="wide")

@@ -34,6 +34,19 @@ def test_what_needs_more_memory_than_any_node_has_still_runs(ray_local: None) ->
     assert cluster.map_tasks(_double, [1, 2], label="large", memory=lambda _: 1 << 60) == [2, 4]
 
 
+def test_processes_of_a_cluster_know_its_address(ray_local: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it Ray Train's cleaner fails where another Ray runs on the machine."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    (known,) = cluster.map_tasks(os.getenv, ["RAY_ADDRESS"], label="asking")
+    assert known is not None and known.split(":")[1] == address.split(":")[1]
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert cluster._joined_address() == {"RAY_ADDRESS": address}
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert cluster._joined_address() == {}
+
+
 def test_a_ray_of_our_own_has_a_token_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOSAM_WORKSPACE", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)

@@ -30,6 +30,15 @@ FLOORS = (
     {"jobs", "dashboard"},
 )
 
+# The dashboard's own rooms, and which others each may import; views/ and app.py stand above all of them.
+DASHBOARD_ROOMS: dict[str, set[str]] = {
+    "base": set(),
+    "record": {"base"},
+    "jobs": {"base", "record"},
+    "charts": {"base", "record"},
+    "viewer": {"base"},
+}
+
 
 def _floor(room: str) -> int:
     for number, rooms in enumerate(FLOORS):
@@ -107,6 +116,41 @@ def test_a_room_imports_only_from_floors_below(file: Path) -> None:
 )
 def test_the_floor_check_sees_breaches(room: str, source: str, breaches: list[str]) -> None:
     assert _breaches(room, source) == breaches
+
+
+def _dashboard_breaches(room: str, source: str) -> list[str]:
+    """What a file of ``dashboard/components/<room>/`` imports of the dashboard beyond its own room and those below."""
+    ours = sorted(module for module in _imported_modules(source) if module.partition(".")[0] == "dashboard")
+    allowed = {"components." + each for each in DASHBOARD_ROOMS[room] | {room}}
+    return [module for module in ours if ".".join(module.split(".")[1:3]) not in allowed]
+
+
+COMPONENTS = sorted((ROOT / "dashboard" / "components").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", COMPONENTS, ids=lambda file: "/".join(file.parts[-2:]))
+def test_a_room_of_the_dashboard_imports_only_from_rooms_below(file: Path) -> None:
+    room = file.relative_to(ROOT / "dashboard" / "components").parts[0]
+    assert room in DASHBOARD_ROOMS, f"give {file} a room of DASHBOARD_ROOMS"
+    assert not _dashboard_breaches(room, file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "breaches"),
+    [
+        ("jobs", "from dashboard.components.record.tracking import runs", []),
+        ("jobs", "from dashboard.components.jobs import forms", []),
+        (
+            "viewer",
+            "from dashboard.components.charts import curve_charts",
+            ["dashboard.components.charts.curve_charts"],
+        ),
+        ("base", "def f():\n    from dashboard.components import record", ["dashboard.components.record"]),
+        ("jobs", "import dashboard.views.run", ["dashboard.views.run"]),
+    ],
+)
+def test_the_check_of_the_dashboard_sees_breaches(room: str, source: str, breaches: list[str]) -> None:
+    assert _dashboard_breaches(room, source) == breaches
 
 
 def test_source_roots_are_no_packages() -> None:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from dashboard.components import cluster_state, ray_jobs
-from dashboard.components.cluster_state import Node, Work
-from dashboard.components.ray_jobs import NoClusterError, Submitted
-from dashboard.components.states import explained
-from dashboard.components.text import plain
+from dashboard.components.base.messages import explained
+from dashboard.components.base.text import plain
+from dashboard.components.jobs import cluster_state, ray_jobs
+from dashboard.components.jobs.cluster_state import Node, Work
+from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
 
 _REFRESH = 5  # seconds
 _NODES = {

@@ -1,7 +1,6 @@
 """Two or more runs: means per organ, paired differences case by case with their tests, settings that differ."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,12 +9,13 @@ import streamlit as st
 from autosam_inference.scans.colours import organ_colour
 from autosam_platform.evaluation.statistics import Metric
 from autosam_platform.evaluation.table import Row
-from autosam_platform.workspace import workspace
-from dashboard.components import comparison, records, spread
-from dashboard.components.chooser import several
-from dashboard.components.places import ReadingError, run_folder
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
+from autosam_platform.workspace import Workspace, workspace
+from dashboard.components.base.chooser import several
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.base.text import plain
+from dashboard.components.charts import case_boxes
+from dashboard.components.record import comparison, run_files
 
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 _FACTS = {
@@ -27,26 +27,26 @@ _FACTS = {
 Tables = dict[str, list[Row]]
 
 
-def _read(root: Path, runs: list[str]) -> Tables:
+def _read(root: Workspace, runs: list[str]) -> Tables:
     """Metrics of the runs that have some; what is missing or broken is said."""
     tables = {}
     for run_id in runs:
         with explained():
-            metrics = records.read_metrics(run_folder(root, run_id))
+            metrics = run_files.read_metrics(run_folder(root, run_id))
             if metrics is None:
                 raise ReadingError(f"{run_id} is not evaluated: python jobs/evaluate.py --run {run_id}")
-            tables[run_id] = records.as_rows(metrics)
+            tables[run_id] = run_files.as_rows(metrics)
     return tables
 
 
-def _warn(root: Path, tables: Tables, shared: Tables) -> None:
+def _warn(root: Workspace, tables: Tables, shared: Tables) -> None:
     """Whether the runs can be compared: the same data, split and cases."""
     cards = {}
     for run_id in tables:
         with explained():
-            cards[run_id] = records.read_card(run_folder(root, run_id))
+            cards[run_id] = run_files.read_card(run_folder(root, run_id))
     for fact, name in _FACTS.items():
-        told = {run: str(card[fact]) for run, card in cards.items() if card.get(fact)}
+        told = {run: str(value) for run, card in cards.items() if (value := getattr(card, fact, None))}
         if len(set(told.values())) > 1:
             st.warning(f"The models differ in their {name}: a difference need not come from the models.")
         for run_id in sorted(set(tables) - set(told)):
@@ -76,8 +76,8 @@ def _differences(shared: Tables, run_id: str, reference: str, metric: Metric) ->
     picture, table = st.columns([3, 2])
     with picture:
         title = f"{_METRICS[metric]}, points better (right) or worse (left) than the reference"
-        figure = spread.differences(found.points(), title, organ_colour)
-        spread.show_cases(figure, f"paired-{metric}-{run_id}", **{"run": run_id, "with": reference})
+        figure = case_boxes.differences(found.points(), title, organ_colour)
+        case_boxes.show_cases(figure, f"paired-{metric}-{run_id}", **{"run": run_id, "with": reference})
         st.caption("A point is a case, and a number in brackets how many. A click opens the case with both runs.")
     with table:
         _tests(found.table())
@@ -98,10 +98,10 @@ def _tests(table: pd.DataFrame) -> None:
     )
 
 
-def _settings(root: Path, runs: list[str]) -> None:
+def _settings(root: Workspace, runs: list[str]) -> None:
     st.subheader("Settings that differ")
     with explained():
-        configs: Mapping[str, Any] = {run_id: records.read_config(run_folder(root, run_id)) for run_id in runs}
+        configs: Mapping[str, Any] = {run_id: run_files.read_config(run_folder(root, run_id)) for run_id in runs}
         table, same = comparison.differing(configs)
         if table.empty:
             st.info(f"None: all {same} settings are the same.")
@@ -112,8 +112,8 @@ def _settings(root: Path, runs: list[str]) -> None:
 
 def _page() -> None:
     st.title("Compare")
-    root = workspace().folder
-    evaluated = [name for name in records.run_folders(root) if (root / "runs" / name / records.METRICS).exists()]
+    root = workspace()
+    evaluated = [run.name for run in root.run_folders if run.evaluation().metrics.exists()]
     if not evaluated:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
@@ -129,7 +129,7 @@ def _page() -> None:
     _settings(root, runs)
 
 
-def _compare(root: Path, tables: Tables) -> None:
+def _compare(root: Workspace, tables: Tables) -> None:
     shared = comparison.in_common(tables)
     _warn(root, tables, shared)
     if not any(shared.values()):

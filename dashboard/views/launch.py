@@ -9,17 +9,17 @@ import streamlit as st
 import yaml
 
 from autosam_platform.data.description import description_names
-from dashboard.components import forms, ray_jobs
-from dashboard.components.chooser import chosen
-from dashboard.components.finished import finished_runs
-from dashboard.components.forms import Setting
-from dashboard.components.job_kinds import KINDS, JobKind, asked_schema, checked_settings, names_in, refuse_outside
-from dashboard.components.job_panel import follow
-from dashboard.components.places import allowed_path, checked_id
-from dashboard.components.ray_jobs import NoClusterError, Submitted
-from dashboard.components.repeat import terminal
-from dashboard.components.states import explained
-from dashboard.components.text import duration, plain
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import allowed_path, checked_id
+from dashboard.components.base.text import duration, plain
+from dashboard.components.jobs import forms, ray_jobs
+from dashboard.components.jobs.forms import Setting
+from dashboard.components.jobs.job_kinds import KINDS, JobKind, asked_schema, checked_settings, names_in, refuse_outside
+from dashboard.components.jobs.job_panel import follow
+from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
+from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.record.finished_runs import finished_runs
 
 _COLUMNS = {
     "job": st.column_config.TextColumn("Job", width=110),

@@ -7,15 +7,15 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from autosam_inference.scans.nifti import ScanError, open_nifti
-from dashboard.components import predicting, ray_jobs
-from dashboard.components.chooser import chosen
-from dashboard.components.finished import FinishedRun, finished_runs
-from dashboard.components.places import ReadingError, allowed_path
-from dashboard.components.predicting import DONE, RUNNING, Prediction
-from dashboard.components.ray_jobs import NoClusterError
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain, score
-from dashboard.components.uploads import store_upload
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import ReadingError, allowed_path
+from dashboard.components.base.text import plain, score
+from dashboard.components.jobs import predicting, ray_jobs
+from dashboard.components.jobs.predicting import DONE, RUNNING, PredictionJob
+from dashboard.components.jobs.ray_jobs import NoClusterError
+from dashboard.components.jobs.uploads import store_upload
+from dashboard.components.record.finished_runs import FinishedRun, finished_runs
 
 _REFRESH = 2  # seconds between looks at a prediction that goes on
 _MOST = 50  # predictions in the table
@@ -79,11 +79,11 @@ def _one(name: str, address: str | None) -> None:
     if prediction is None:
         raise ReadingError(f"There is no prediction {name!r} in this workspace: choose one from the list.")
     running = predicting.state(prediction, address) == RUNNING
-    st.subheader(plain(f"{Path(prediction.scan).name} with {prediction.run}"))
+    st.subheader(plain(f"{prediction.scan.name} with {prediction.run}"))
     st.fragment(_shown, run_every=_REFRESH if running else None)(prediction, address, running)
 
 
-def _shown(prediction: Prediction, address: str | None, was_running: bool) -> None:
+def _shown(prediction: PredictionJob, address: str | None, was_running: bool) -> None:
     with explained():
         state = predicting.state(prediction, address)
         if was_running and state != RUNNING:
@@ -104,8 +104,8 @@ def _shown(prediction: Prediction, address: str | None, was_running: bool) -> No
             st.code(log or "It printed nothing.", language=None, wrap_lines=True)
 
 
-def _result(prediction: Prediction) -> None:
-    label = prediction.label
+def _result(prediction: PredictionJob) -> None:
+    label, picture = prediction.output.label, prediction.output.picture
     look, load = st.columns(2)
     if look.button("Open in the viewer", type="primary", width="stretch"):
         st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
@@ -116,7 +116,6 @@ def _result(prediction: Prediction) -> None:
         mime="application/gzip",
         width="stretch",
     )
-    picture = label.with_name(f"{label.name.removesuffix('.nii.gz')}.png")
     if picture.exists():
         st.image(picture)
 
@@ -127,8 +126,7 @@ def _list(address: str | None) -> None:
         st.info("Nothing was predicted from this page yet.")
         return
     rows = [
-        (Path(each.scan).name, each.run, predicting.state(each, address), each.started.replace(tzinfo=None))
-        for each in known
+        (each.scan.name, each.run, predicting.state(each, address), each.started.replace(tzinfo=None)) for each in known
     ]
     st.subheader("Predictions")
     picked = st.dataframe(

@@ -1,22 +1,21 @@
 """One run: its state, curves while it trains, metrics per organ and case, lineage, pictures and settings."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 import yaml
 
 from autosam_inference.scans.colours import organ_colour
 from autosam_platform.tracking.reading import RunSummary
-from autosam_platform.workspace import workspace
-from dashboard.components import charts, records, spread, tracked
-from dashboard.components.ancestry import show_lineage, show_report
-from dashboard.components.chooser import chosen
-from dashboard.components.job_panel import job_panel
-from dashboard.components.places import run_folder
-from dashboard.components.repeat import repeating, terminal
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import duration, millimetres, plain, score
+from autosam_platform.workspace import RunFolder, Workspace, workspace
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import run_folder
+from dashboard.components.base.text import duration, millimetres, plain, score
+from dashboard.components.charts import case_boxes, curve_charts
+from dashboard.components.jobs.job_panel import job_panel
+from dashboard.components.jobs.repeat_command import repeating, terminal
+from dashboard.components.record import run_files, tracking
+from dashboard.components.record.lineage_panel import show_lineage, show_report
 
 _PICTURES = 6  # on one page
 _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
@@ -24,21 +23,21 @@ _STOPPED = "This run stopped before its end."
 _CONTINUES = {
     "FAILED": f"{_STOPPED} The command below continues it from its last checkpoint.",
     "KILLED": f"{_STOPPED} The command below continues it from its last checkpoint.",
-    tracked.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
+    tracking.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
     "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
 }
 
 
-def _recorded(root: Path) -> list[RunSummary] | None:
+def _recorded(root: Workspace) -> list[RunSummary] | None:
     """Runs on record, newest first; ``None``, and the reason on the page, where the record cannot be read."""
     with explained():
-        return tracked.runs(root)
+        return tracking.runs(root)
     return None
 
 
-def _state(root: Path, run_id: str) -> str | None:
+def _state(root: Workspace, run_id: str) -> str | None:
     """Head of the page; gives the state on record."""
-    run = tracked.find(root, run_id)
+    run = tracking.find(root, run_id)
     if run is None:
         st.warning("This run has a folder but no entry in the tracking record: only its files are shown.")
         return None
@@ -50,7 +49,7 @@ def _state(root: Path, run_id: str) -> str | None:
         "Mean Dice": score(run.mean_dice),
         "Mean NSD": score(run.mean_nsd),
         "Mean HD95": millimetres(run.mean_hd95_mm),
-        "Duration": duration(tracked.seconds(run)),
+        "Duration": duration(tracking.seconds(run)),
     }
     for place, (name, value) in zip(st.columns(_WIDTHS), shown.items(), strict=True):
         place.metric(name, value, border=True)
@@ -59,38 +58,38 @@ def _state(root: Path, run_id: str) -> str | None:
     return run.state
 
 
-def _live(root: Path, run_id: str, drawn_in: str | None) -> None:
+def _live(root: Workspace, run_id: str, drawn_in: str | None) -> None:
     """State and curves; when the run ends, the whole page is drawn anew with its results."""
     with explained():
         state = _state(root, run_id)
-        curves = tracked.curves(root, run_id)
+        curves = tracking.curves(root, run_id)
         if not curves:
             _no_curves(state)
         places = st.columns(2)
-        for number, chart in enumerate(charts.grouped(curves)):
+        for number, chart in enumerate(curve_charts.grouped(curves)):
             with places[number % 2]:
-                charts.show_curves(chart, organ_colour, f"curve-{run_id}-{chart.title}")
+                curve_charts.show_curves(chart, organ_colour, f"curve-{run_id}-{chart.title}")
         if curves:
             st.caption("Ctrl and the wheel zoom, a drag moves, a double click shows all again.")
-        if state != drawn_in and drawn_in == tracked.RUNNING:
+        if state != drawn_in and drawn_in == tracking.RUNNING:
             st.rerun()
 
 
 def _no_curves(state: str | None) -> None:
-    if state == tracked.RUNNING:
+    if state == tracking.RUNNING:
         st.info("The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:")
     elif state is not None:
         st.info("This run ended before it recorded a step.")
 
 
-def _results(folder: Path, run_id: str) -> None:
+def _results(run: RunFolder) -> None:
     with explained():
-        metrics = records.read_metrics(folder)
+        metrics = run_files.read_metrics(run)
         if metrics is None:
-            nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run_id}")
+            nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run.name}")
             return
-        _organs(metrics, run_id)
-        _cases(metrics, run_id)
+        _organs(metrics, run.name)
+        _cases(metrics, run.name)
 
 
 def _organs(metrics: pd.DataFrame, run_id: str) -> None:
@@ -98,14 +97,14 @@ def _organs(metrics: pd.DataFrame, run_id: str) -> None:
     tolerance = ", ".join(f"{value:g}" for value in sorted(metrics["nsd_tolerance_mm"].dropna().unique()))
     for place, column, title in zip(st.columns(2), ("dice", "nsd"), ("Dice", f"NSD at {tolerance} mm"), strict=True):
         with place:
-            figure = spread.scores(metrics, column, title, organ_colour)
-            spread.show_cases(figure, f"{run_id}-{column}-by-organ", run=run_id)
+            figure = case_boxes.scores(metrics, column, title, organ_colour)
+            case_boxes.show_cases(figure, f"{run_id}-{column}-by-organ", run=run_id)
     st.caption("A point is a case, and a number in brackets how many have a score. A click opens the case.")
 
 
 def _cases(metrics: pd.DataFrame, run_id: str) -> None:
     st.subheader("Cases")
-    table = records.per_case(metrics)
+    table = run_files.per_case(metrics)
     columns = {
         "case": st.column_config.TextColumn("Case", pinned=True),
         "dice": st.column_config.NumberColumn("Mean Dice", format="%.3f"),
@@ -130,23 +129,23 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
         st.switch_page("views/viewer.py", query_params={"run": run_id, "case": case_id})
 
 
-def _pictures(folder: Path) -> None:
-    files = records.pictures(folder)
+def _pictures(run: RunFolder) -> None:
+    files = sorted(run.evaluation().pictures.glob("*.png"))
     if not files:
         return
     st.subheader("Pictures")
     pages = -(-len(files) // _PICTURES)
-    page = st.pagination(pages, key=f"pictures-{folder.name}") if pages > 1 else 1
+    page = st.pagination(pages, key=f"pictures-{run.name}") if pages > 1 else 1
     for number, file in enumerate(files[(page - 1) * _PICTURES : page * _PICTURES]):
         if number % 2 == 0:
             places = st.columns(2)
         places[number % 2].image(file, caption=plain(file.stem), width="stretch")
 
 
-def _settings(folder: Path, run: RunSummary | None) -> None:
+def _settings(folder: RunFolder, run: RunSummary | None) -> None:
     st.subheader("Settings")
     with explained():
-        config = records.read_config(folder)
+        config = run_files.read_config(folder)
         if not config:
             st.info("The run has not written its settings yet.")
             return
@@ -164,10 +163,10 @@ def _settings(folder: Path, run: RunSummary | None) -> None:
 
 def _page() -> None:
     st.title("Run")
-    root = workspace().folder
+    root = workspace()
     recorded = _recorded(root)
     runs = {run.run_id: run for run in recorded or []}
-    known = list(dict.fromkeys([*runs, *records.run_folders(root)]))
+    known = list(dict.fromkeys([*runs, *(run.name for run in root.run_folders)]))
     if not known:
         nothing("There is no run in this workspace yet.", "make demo")
         return
@@ -176,19 +175,19 @@ def _page() -> None:
         _one(root, run_id, runs, recorded is not None)
 
 
-def _one(root: Path, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
+def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
     folder, run = run_folder(root, run_id), runs.get(run_id)
     state = run.state if run else None
     if can_ask:
-        follow = state == tracked.RUNNING
+        follow = state == tracking.RUNNING
         st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
-    if run is not None and run.role == tracked.SWEEP:
+    if run is not None and run.role == tracking.SWEEP:
         st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
         return
-    if state != tracked.RUNNING or (folder / "evaluation").exists():
-        _results(folder, run_id)
+    if state != tracking.RUNNING or folder.evaluation().folder.exists():
+        _results(folder)
     if run is not None:
-        job_panel(run_id, folder)
+        job_panel(folder)
     show_lineage(root, run_id, list(runs.values()))
     show_report(folder)
     _pictures(folder)

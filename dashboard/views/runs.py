@@ -1,7 +1,6 @@
 """All runs of the workspace, or the best on a dataset beside the paper's; a row that is chosen opens its run."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,10 +8,10 @@ import streamlit as st
 
 from autosam_platform.evaluation.paper import SPLITS
 from autosam_platform.tracking.reading import PARENT, RunSummary
-from autosam_platform.workspace import workspace
-from dashboard.components import leaderboard, tracked
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
+from autosam_platform.workspace import Workspace, workspace
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.text import plain
+from dashboard.components.record import leaderboard, tracking
 
 _ROWS = 18  # as many as a laptop's screen has room for
 _LIST, _BEST = "All runs", "Leaderboard"
@@ -65,7 +64,7 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "nsd": run.mean_nsd,
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
-            "minutes": seconds / 60 if (seconds := tracked.seconds(run)) is not None else None,
+            "minutes": seconds / 60 if (seconds := tracking.seconds(run)) is not None else None,
             "sweep": names.get(run.tags.get(PARENT, "")),
         }
         for run in runs
@@ -115,7 +114,7 @@ def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> N
         st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
 
 
-def _leaderboard(root: Path, runs: Sequence[RunSummary]) -> None:
+def _leaderboard(root: Workspace, runs: Sequence[RunSummary]) -> None:
     datasets = leaderboard.evaluated_datasets(runs)
     if not datasets:
         nothing("No run of this workspace is evaluated yet.", "make demo")
@@ -156,8 +155,8 @@ def _paper(table: pd.DataFrame, dataset: str) -> None:
 
 def _page() -> None:
     with explained():
-        root = workspace().folder
-        runs = tracked.runs(root)
+        root = workspace()
+        runs = tracking.runs(root)
         if not runs:
             nothing("No run is recorded in this workspace yet.", "make demo")
             return
@@ -179,8 +178,8 @@ def _page() -> None:
 def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
-        states = {run.state for run in tracked.runs(workspace().folder)}
-        return 10 if not states or tracked.RUNNING in states else None
+        states = {run.state for run in tracking.runs(workspace())}
+        return 10 if not states or tracking.RUNNING in states else None
     return None
 
 

@@ -1,39 +1,40 @@
 """One sweep: how far it is, what its trials came to, which settings mattered, and the best of them."""
 
 import shlex
-from pathlib import Path
 
 import streamlit as st
 import yaml
 
 from autosam_platform.evaluation.paper import TABLE_4
-from autosam_platform.locks import LOCK, is_locked
-from autosam_platform.workspace import workspace
-from dashboard.components import sweep_charts
-from dashboard.components.chooser import chosen
-from dashboard.components.figures import show
-from dashboard.components.places import inside
-from dashboard.components.states import explained, nothing
-from dashboard.components.sweeps import DICE, SIZE, SweepRecord, read_sweep, sweep_names
-from dashboard.components.text import plain
+from autosam_platform.locks import is_locked
+from autosam_platform.tuning.trials import DICE, SIZE
+from autosam_platform.workspace import SweepFolder, workspace
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import inside
+from dashboard.components.base.text import plain
+from dashboard.components.charts import sweep_charts
+from dashboard.components.charts.plotly_charts import show
+from dashboard.components.record.sweep_files import SweepRecord, read_sweep
 
 _KD_LAMBDA = "distillation.kd_lambda"
 _PAGE_OF_RUN = "views/run.py"
 
 
-def _summary(record: SweepRecord, folder: Path) -> None:
-    if record.about:
-        st.markdown(plain(record.about))
-    best, counts = record.best, record.trials["state"].value_counts()
+def _summary(record: SweepRecord, folder: SweepFolder) -> None:
+    if record.description.about:
+        st.markdown(plain(record.description.about))
+    best, counts = record.best, record.table["state"].value_counts()
     places = st.columns(5)
-    places[0].metric("Best Dice", "–" if best is None else f"{100 * best[DICE]:.2f} %", help="Mean, validation cases")
-    places[1].metric("Best trial", "–" if best is None else f"{best['trial']}")
+    dice = "–" if best is None else f"{100 * (best.dice or 0.0):.2f} %"
+    places[0].metric("Best Dice", dice, help="Mean, validation cases")
+    places[1].metric("Best trial", "–" if best is None else str(best.number))
     places[2].metric("Trials ended", f"{record.ended} of {record.asked}")
     places[3].metric("Stopped early", int(counts.get("stopped", 0)))
     places[4].metric("Failed", int(counts.get("failed", 0)))
     if record.ended < record.asked:
         left = f"{record.asked - record.ended} of {record.asked} trials have not ended yet"
-        if is_locked(folder / LOCK):
+        if is_locked(folder.lock):
             st.info(f"{left}; this page follows them.", icon=":material/hourglass_empty:")
         else:
             st.warning(
@@ -42,7 +43,7 @@ def _summary(record: SweepRecord, folder: Path) -> None:
 
 
 def _pictures(record: SweepRecord) -> None:
-    if record.trials[DICE].notna().sum() == 0:
+    if record.table[DICE].notna().sum() == 0:
         st.info("No trial has been validated yet.")
         return
     name = record.name
@@ -51,19 +52,19 @@ def _pictures(record: SweepRecord) -> None:
     else:
         st.subheader("Trials across all settings", help="Drag along an axis to pick trials; a click clears it.")
         show(sweep_charts.parallel(record), f"parallel-{name}")
-    if SIZE in record.objectives:
+    if SIZE in record.description.objectives:
         st.subheader("Accuracy against size", help="No trial beats one of the front in Dice without being larger.")
         show(sweep_charts.front(record), f"front-{name}")
     if len(record.parameters) > 1:
         _of_several(record)
-    if record.trials["validations"].map(bool).any():
+    if record.table["validations"].map(bool).any():
         st.subheader("How the trials went", help="Their validations; a cross is where a trial was stopped early.")
         show(sweep_charts.courses(record), f"courses-{name}")
 
 
 def _of_one(record: SweepRecord) -> None:
     (parameter,) = record.parameters
-    if not sweep_charts.is_number(record.trials, parameter) or record.finished.empty:
+    if not sweep_charts.is_number(record.table, parameter) or record.finished.empty:
         show(sweep_charts.scatter(record, parameter), f"scatter-{record.name}")
         return
     paper = TABLE_4 if parameter.name == _KD_LAMBDA else None
@@ -85,16 +86,18 @@ def _of_several(record: SweepRecord) -> None:
         show(sweep_charts.scatter(record, named[picked]), f"scatter-{record.name}-{picked}")
     with right:
         st.subheader("Which setting matters")
-        if record.importances:
+        if record.importances.importances:
             show(sweep_charts.importances(record), f"importances-{record.name}")
         else:
-            st.info(f"No importances: {plain(record.note) or 'they are computed when the sweep has ended'}.")
+            st.info(
+                f"No importances: {plain(record.importances.note) or 'they are computed when the sweep has ended'}."
+            )
 
 
 def _trials(record: SweepRecord) -> None:
     st.subheader("Trials")
     columns = {parameter.name: parameter.label for parameter in record.parameters}
-    table = record.trials.drop(columns="validations").assign(**{DICE: 100 * record.trials[DICE]})
+    table = record.table.drop(columns="validations").assign(**{DICE: 100 * record.table[DICE]})
     picked = st.dataframe(
         table.rename(columns=columns),
         hide_index=True,
@@ -116,8 +119,8 @@ def _trials(record: SweepRecord) -> None:
         st.switch_page(_PAGE_OF_RUN, query_params={"run": run})
 
 
-def _best(folder: Path) -> None:
-    path = folder / "best.yaml"
+def _best(folder: SweepFolder) -> None:
+    path = folder.best
     if path.exists():
         with st.expander("The best trial as a recipe (best.yaml)"):
             recipe = path.read_text(encoding="utf-8")
@@ -132,7 +135,7 @@ def _is_taught(recipe: str) -> bool:
     return isinstance(settings, dict) and bool((settings.get("distillation") or {}).get("teacher"))
 
 
-def _sweep(folder: Path, drawn_ended: bool) -> None:
+def _sweep(folder: SweepFolder, drawn_ended: bool) -> None:
     with explained():
         record = read_sweep(folder)
         _summary(record, folder)
@@ -145,13 +148,14 @@ def _sweep(folder: Path, drawn_ended: bool) -> None:
 
 def _page() -> None:
     st.title("Sweeps")
-    root = workspace().folder
-    names = sweep_names(root)
+    root = workspace()
+    names = [sweep.name for sweep in root.sweeps]
     if not names:
         nothing("There is no sweep in this workspace yet.", "python jobs/sweep.py --space kd_lambda --grid")
         return
     with explained():
-        folder = inside(root / "sweeps" / chosen("sweep", names), [root])
+        folder = root.sweep(chosen("sweep", names))
+        inside(folder.folder, [root.folder])
         record = read_sweep(folder)
         over = record.ended == record.asked
         st.fragment(_sweep, run_every=None if over else 5)(folder, over)

@@ -11,23 +11,30 @@ import pandas as pd
 import streamlit as st
 
 from autosam_inference.scans.colours import organ_colour
-from autosam_platform.workspace import workspace
-from dashboard.components import records, surfaces
-from dashboard.components.chooser import chosen
-from dashboard.components.figures import show
-from dashboard.components.places import ReadingError, checked_id, run_folder
-from dashboard.components.records import CaseFiles
-from dashboard.components.segmented import read_prediction
-from dashboard.components.states import explained, nothing
-from dashboard.components.text import plain
-from dashboard.components.volume_viewer.cases import draw_case
+from autosam_platform.workspace import Workspace, workspace
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.places import (
+    ReadingError,
+    allowed_roots,
+    checked_id,
+    inside,
+    prediction_folder,
+    run_folder,
+)
+from dashboard.components.base.text import plain
+from dashboard.components.charts.plotly_charts import show
+from dashboard.components.record import run_files
+from dashboard.components.record.run_files import CaseFiles
+from dashboard.components.viewer import surfaces
+from dashboard.components.viewer.case_view import draw_case
 
 _ALONE = "no other run"
 
 
-def _evaluated(root: Path) -> None:
+def _evaluated(root: Workspace) -> None:
     """A case that a run was evaluated on."""
-    runs = [name for name in records.run_folders(root) if records.case_ids(run_folder(root, name))]
+    runs = [run.name for run in root.run_folders if run.evaluation().case_ids]
     if not runs:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
@@ -36,8 +43,8 @@ def _evaluated(root: Path) -> None:
         with run_place:
             run_id = chosen("run", runs)
         with case_place:
-            case_id = chosen("case", records.case_ids(run_folder(root, run_id)))
-        case = records.read_case(root, run_folder(root, run_id), case_id)
+            case_id = chosen("case", run_folder(root, run_id).evaluation().case_ids)
+        case = run_files.read_case(run_folder(root, run_id), case_id)
         _say_missing(case)
         with with_place:
             second = _second(root, run_id, case_id, runs)
@@ -54,9 +61,9 @@ def _say_missing(case: CaseFiles) -> None:
         st.warning(plain(f"{reason}: it is not shown. Evaluating the run again writes predictions anew."))
 
 
-def _second(root: Path, run_id: str, case_id: str, runs: list[str]) -> str | None:
+def _second(root: Workspace, run_id: str, case_id: str, runs: list[str]) -> str | None:
     """The run to show beside the first one, among those evaluated on the same case; kept in the address."""
-    others = [name for name in runs if name != run_id and case_id in records.case_ids(run_folder(root, name))]
+    others = [name for name in runs if name != run_id and case_id in root.run(name).evaluation().case_ids]
     wanted = st.query_params.get("with")
     options = [_ALONE, *others]
     index = options.index(wanted) if wanted in others else 0
@@ -74,12 +81,12 @@ def _second(root: Path, run_id: str, case_id: str, runs: list[str]) -> str | Non
     return wanted
 
 
-def _beside(root: Path, run_id: str | None, case: CaseFiles) -> dict[str, Path | None]:
+def _beside(root: Workspace, run_id: str | None, case: CaseFiles) -> dict[str, Path | None]:
     """The second run's prediction of the case, if it is one of the same scan."""
     if run_id is None:
         return {}
     with explained():
-        other = records.read_case(root, run_folder(root, run_id), case.case_id)
+        other = run_files.read_case(run_folder(root, run_id), case.case_id)
         if other.image != case.image:
             raise ReadingError(
                 f"{run_id} was evaluated on another scan of this name ({other.image}), so the two are not shown "
@@ -90,14 +97,15 @@ def _beside(root: Path, run_id: str | None, case: CaseFiles) -> dict[str, Path |
     return {}
 
 
-def _predicted(root: Path, name: str) -> None:
+def _predicted(root: Workspace, name: str) -> None:
     """A scan that jobs/predict.py segmented: there is no truth, and nothing was measured."""
     with explained():
-        found = read_prediction(root, name)
-        st.caption(plain(f"{found.scan.name}, segmented by {found.run}. There is no truth to compare it with."))
-        predictions = {found.run: found.labels}
-        draw_case(found.scan, None, predictions, found.classes, title=name)
-        st.fragment(_surfaces)(predictions, found.classes)
+        found = prediction_folder(root, name)
+        recorded, run_id = found.scan_and_run()
+        scan, classes = inside(recorded, allowed_roots()), found.class_names()
+        st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
+        draw_case(scan, None, {run_id: found.label}, classes, title=name)
+        st.fragment(_surfaces)({run_id: found.label}, classes)
 
 
 def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> None:
@@ -145,7 +153,7 @@ def _metrics(rows: pd.DataFrame, run_id: str) -> None:
 
 def _page() -> None:
     st.title("Viewer")
-    root = workspace().folder
+    root = workspace()
     prediction = st.query_params.get("prediction")
     if prediction is None:
         _evaluated(root)

@@ -62,7 +62,7 @@ def connect(**own_ray: Any) -> None:
     # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
     # the environment, so they have the job's values.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
-    known: AbstractContextManager[dict[str, str]] = nullcontext({}) if joins else _known_address()
+    known: AbstractContextManager[dict[str, str]] = nullcontext(_joined_address()) if joins else _known_address()
     try:
         with known as address, _own_end_signal():
             ray.init(
@@ -169,12 +169,21 @@ def _runs_here() -> bool:
     return False
 
 
+def _joined_address() -> dict[str, str]:
+    """The address of the cluster that is joined, for its processes; see ``_known_address``."""
+    from ray._private import services
+
+    by_client = "://" in os.environ.get("RAY_ADDRESS", "")  # then it is not this process that joins
+    address = None if by_client else services.canonicalize_bootstrap_address("auto")
+    return {"RAY_ADDRESS": address} if address else {}
+
+
 @contextmanager
 def _known_address() -> Iterator[dict[str, str]]:
     """Start Ray at an address that its processes can be told before it runs.
 
-    Ray Train's asks for the state of the cluster by that; where two of them run on one machine and neither was named,
-    it fails, and the cores of a stopped trial stay taken.
+    Ray Train's cleaner asks for the state of the cluster by that; where two of them run on one machine and neither was
+    named, it fails, and the cores of a stopped trial stay taken.
     """
     with socket.socket() as probe:
         probe.bind(("", 0))

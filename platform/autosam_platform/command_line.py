@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from autosam_inference.errors import reasons
 from autosam_platform.experiment import ConfigError, Experiment, Section
+from autosam_platform.workspace import settings_at
 
 T = TypeVar("T", bound=BaseModel)
 J = TypeVar("J", bound="Job")
@@ -71,7 +72,7 @@ def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings: a {kind} is a YAML mapping such as `training: {{epochs: 10}}`")
-    return content
+    return settings_at(path, content)
 
 
 def parse_job(arguments: Sequence[str], recipes: Path, *, description: str) -> Job:

@@ -9,8 +9,10 @@ import nibabel as nib
 import numpy as np
 import yaml
 
+from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
 from autosam_platform.tracking.writing import open_run
+from autosam_platform.workspace import RunFolder
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 DONE, GOING, UNTESTED = "demo-0000000a", "btcv-0000000b", "tiny-0000000c"
@@ -33,6 +35,29 @@ def write_workspace(root: Path) -> None:
         folder.mkdir(parents=True)
         folder.joinpath("config.yaml").write_text(yaml.safe_dump({"name": run_id, "dataset": {"root": None}}))
     _evaluate(root, root / "runs" / DONE)
+
+
+def write_card(run: RunFolder, **told: object) -> None:
+    """What a model says of itself, but for its weights.
+
+    Args:
+        told: keys of the card, in place of what it says here.
+    """
+    card = {
+        "run_id": run.name,
+        "model": {"name": "autosam_demo"},
+        "num_classes": 2,
+        "classes": [{"id": 6, "name": "liver"}],
+        "patch": [32, 32, 32],
+        "overlap": 0.5,
+        "spacing_xyz": [2.0, 2.0, 2.0],
+        "hu_window": [-160, 240],
+        "scaling": {"to": [0.0, 1.0]},
+        "nsd_tolerance_mm": 2.0,
+        "dataset": "phantom",
+    }
+    run.model.mkdir(parents=True)
+    run.model_card.write_text(ModelCard.model_validate(card | told).model_dump_json())
 
 
 def _evaluate(root: Path, run: Path) -> None:

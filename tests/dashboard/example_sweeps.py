@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from autosam_inference.files import write_json
-from autosam_platform.tuning.ledger import Ledger, Trial
+from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.space import load_space
+from autosam_platform.tuning.trials import Trial
 
 SPACES = Path(__file__).parents[2] / "jobs" / "spaces"
 KD, RATIO, KERNEL = "distillation.kd_lambda", "model.options.adapter_ratio", "model.options.adapter_kernel"

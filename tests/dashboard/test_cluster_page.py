@@ -15,10 +15,10 @@ from page_texts import texts
 from ray_head import ray_head
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import ray_jobs
-from dashboard.components.cluster_state import Node, nodes
-from dashboard.components.cluster_state import _node as made_node
-from dashboard.components.ray_jobs import NoClusterError, tail
+from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.cluster_state import Node, nodes
+from dashboard.components.jobs.cluster_state import _node as made_node
+from dashboard.components.jobs.ray_jobs import NoClusterError, tail
 
 Page = Callable[..., AppTest]
 pytestmark = pytest.mark.usefixtures("empty")
@@ -58,7 +58,7 @@ def test_a_gpus_load_and_memory_are_said() -> None:
 def test_the_cluster_of_this_machine_is_found_by_what_ray_start_noted(
     ray_dashboard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dashboard.components.ray_clients import States
+    from dashboard.components.jobs.ray_clients import States
 
     (node,) = States(ray_dashboard).measured().values()
     noted = Path(node["raylet"]["tempDir"]) / "ray_current_cluster"

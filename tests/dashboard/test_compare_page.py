@@ -1,6 +1,5 @@
 """The page that compares runs, in its states."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from example_runs import CASE, DONE, GOING
+from example_runs import CASE, DONE, GOING, write_card
 from streamlit.testing.v1 import AppTest
+
+from autosam_platform.workspace import Workspace
 
 Page = Callable[..., AppTest]
 OTHER = "other-0000000e"
@@ -77,9 +78,7 @@ def test_the_address_follows_the_choice(page: Page) -> None:
 
 def test_models_of_different_splits_are_warned_of(page: Page, workspace: Path, other: Path) -> None:
     for number, folder in enumerate((workspace / "runs" / DONE, other)):
-        (folder / "model").mkdir()
-        card = {"dataset": "phantom", "data_fingerprint": "a", "split": {"test": [str(number)]}}
-        (folder / "model" / "model.json").write_text(json.dumps(card))
+        write_card(Workspace(workspace).run(folder.name), data_fingerprint="a", split={"test": [str(number)]})
     said = _said(page("compare", runs=f"{DONE},{OTHER}"))
     assert "differ in their split into training" in said
     assert "differ in their dataset" not in said

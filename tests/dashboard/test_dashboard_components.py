@@ -8,9 +8,10 @@ import pytest
 from example_runs import CASE, DONE
 
 from autosam_platform.evaluation.table import Row
-from dashboard.components import records
-from dashboard.components.places import ReadingError, checked_id, inside, run_folder
-from dashboard.components.text import duration, millimetres, plain, score
+from autosam_platform.workspace import Workspace
+from dashboard.components.base.places import ReadingError, checked_id, inside, run_folder
+from dashboard.components.base.text import duration, millimetres, plain, score
+from dashboard.components.record import run_files
 
 
 @pytest.mark.parametrize("name", ["demo-1f0c22aa", "img 01", "Fall_ä.1", "a..b"])
@@ -32,7 +33,7 @@ def test_a_link_out_of_the_workspace_is_not_followed(tmp_path: Path) -> None:
     (workspace / "runs").mkdir(parents=True)
     (workspace / "runs" / "demo").symlink_to(outside)
     with pytest.raises(ReadingError, match="not opened"):
-        run_folder(workspace, "demo")
+        run_folder(Workspace(workspace), "demo")
     with pytest.raises(ReadingError, match="not opened"):
         inside(workspace / ".." / "outside", [workspace])
     assert inside(workspace / "runs" / "demo", [workspace, outside]) == outside
@@ -49,10 +50,10 @@ def test_times_and_scores() -> None:
 
 
 def test_the_metrics_of_a_run_are_the_evaluation_s(example: Path) -> None:
-    table = records.read_metrics(example / "runs" / DONE)
+    table = run_files.read_metrics(Workspace(example).run(DONE))
     assert table is not None
     assert list(table.columns) == [field.name for field in fields(Row)]
-    case = records.read_case(example, example / "runs" / DONE, CASE)
+    case = run_files.read_case(Workspace(example).run(DONE), CASE)
     pd.testing.assert_frame_equal(case.rows[table.columns], table)
 
 
@@ -66,7 +67,7 @@ def test_cases_are_ranked_by_their_mean_dice_without_undefined_classes() -> None
         ("c", "liver", nan, nan, nan),
     ]
     table = pd.DataFrame(rows, columns=["case", "class_name", "dice", "nsd", "hd95_mm"])
-    ranked = records.per_case(table)
+    ranked = run_files.per_case(table)
     assert ranked["case"].tolist() == ["b", "a", "c"]
     assert ranked["dice"].tolist()[:2] == pytest.approx([0.5, 0.8])
     assert ranked["worst"].tolist() == ["liver", "spleen", ""]

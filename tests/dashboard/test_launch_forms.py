@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from autosam_platform.command_line import Job, parse_job
-from dashboard.components.forms import Setting, arguments, settings
-from dashboard.components.job_kinds import KINDS, names_in, refuse_outside
-from dashboard.components.places import PROJECT, ReadingError
-from dashboard.components.repeat import terminal
+from dashboard.components.base.places import PROJECT, ReadingError
+from dashboard.components.jobs.forms import Setting, arguments, settings
+from dashboard.components.jobs.job_kinds import KINDS, names_in, refuse_outside
+from dashboard.components.jobs.repeat_command import terminal
 
 RECIPES = PROJECT / "jobs" / "recipes"
 

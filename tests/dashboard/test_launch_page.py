@@ -13,15 +13,15 @@ from streamlit.testing.v1 import AppTest
 
 from autosam_platform.tracking.reading import RAY_JOB
 from autosam_platform.tracking.writing import tag_run
-from dashboard.components import ray_jobs
-from dashboard.components.places import PROJECT
+from dashboard.components.base.places import PROJECT
+from dashboard.components.jobs import ray_jobs
 
 Page = Callable[..., AppTest]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
 from autosam_platform.workspace import workspace
-from dashboard.components.job_panel import job_panel
-job_panel("{run}", workspace().folder / "runs" / "{run}")
+from dashboard.components.jobs.job_panel import job_panel
+job_panel(workspace().run("{run}"))
 """
 
 

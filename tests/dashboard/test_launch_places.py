@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.components.places import PROJECT, ReadingError, allowed_path, allowed_roots
+from dashboard.components.base.places import PROJECT, ReadingError, allowed_path, allowed_roots
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
 
 from autosam_platform.data.description import load_description
-from dashboard.components import predicting
-from dashboard.components.finished import finished_runs
-from dashboard.components.places import ReadingError
+from dashboard.components.base.places import ReadingError
+from dashboard.components.jobs import predicting
+from dashboard.components.record.finished_runs import finished_runs
 
 Page = Callable[..., AppTest]
 RUN = "small-01234567"
@@ -46,7 +46,7 @@ def _record(workspace: Path, name: str, **told: object) -> Path:
     return folder / f"{name}.log"
 
 
-def _wait(prediction: predicting.Prediction) -> str:
+def _wait(prediction: predicting.PredictionJob) -> str:
     for _ in range(600):
         if (state := predicting.state(prediction, None)) != predicting.RUNNING:
             return state
@@ -77,7 +77,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     assert prediction is not None
     assert predicting.start(model, RUN, None) == prediction  # found, not started twice
     assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
-    assert nib.load(prediction.label).shape == nib.load(model).shape
+    assert nib.load(prediction.output.label).shape == nib.load(model).shape
     assert predicting.progress(predicting.log_of(prediction, None)) == 1.0
     app = page("predict", prediction=name)
     assert not app.exception and not app.error
@@ -107,7 +107,7 @@ def test_a_prediction_can_be_stopped(model: Path) -> None:
     assert predicting.state(prediction, None) == predicting.RUNNING
     predicting.stop(prediction, None)
     assert _wait(prediction) == predicting.FAILED
-    assert not prediction.label.exists()
+    assert not prediction.output.label.exists()
 
 
 @pytest.mark.usefixtures("model")

@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dashboard.components import uploads
-from dashboard.components.places import ReadingError
-from dashboard.components.uploads import store_upload
+from dashboard.components.base.places import ReadingError
+from dashboard.components.jobs import uploads
+from dashboard.components.jobs.uploads import store_upload
 
 SHAPE = (5, 4, 3)
 

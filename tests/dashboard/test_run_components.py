@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from example_runs import write_card
 from safetensors.numpy import save_file
 
 from autosam_platform.evaluation.table import Row
 from autosam_platform.experiment import Experiment
 from autosam_platform.pipeline import distilling, ending, steps
 from autosam_platform.tracking.reading import PARENT, RunSummary
-from dashboard.components import charts, comparison, leaderboard, lineage, spread
-from dashboard.components.repeat import repeating, terminal
+from autosam_platform.workspace import Workspace
+from dashboard.components.charts import case_boxes, curve_charts
+from dashboard.components.jobs.repeat_command import repeating, terminal
+from dashboard.components.record import comparison, leaderboard, lineage
 
 JOBS = Path(__file__).parents[2] / "jobs"
 NAN = math.nan
@@ -54,7 +56,7 @@ def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:
         "val/dice/mean": point,
         "test/mean_dice": [(0, 0.8)],
     }
-    loss, dice, rate, wait = charts.grouped(curves)
+    loss, dice, rate, wait = curve_charts.grouped(curves)
     assert (loss.title, list(loss.curves)) == ("Loss", ["Dice loss", "Loss"])
     assert (dice.title, list(dice.curves), dice.kind) == ("Validation Dice", ["liver", "mean"], "organs")
     assert dice.curves["liver"] == [(10, 0.7)]
@@ -64,17 +66,17 @@ def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:
 
 def test_a_noisy_curve_has_a_running_mean_and_a_planned_one_has_none() -> None:
     points = [(step, float(step % 2)) for step in range(1, 101)]
-    noisy = charts.table(charts.Chart("Loss", {"Loss": points}, "measured"))
+    noisy = curve_charts.table(curve_charts.Chart("Loss", {"Loss": points}, "measured"))
     assert noisy["value"].tolist() == [value for _, value in points]
     assert noisy["smooth"].tolist()[:3] == pytest.approx([2 / 3, 1 / 2, 3 / 5])  # of 3, 4, 5 values around the point
     assert noisy["smooth"].iloc[-1] == pytest.approx(1 / 3)
-    planned = charts.table(charts.Chart("Rate", {"Rate": points}, "planned"))
+    planned = curve_charts.table(curve_charts.Chart("Rate", {"Rate": points}, "planned"))
     assert planned["smooth"].tolist() == planned["value"].tolist()
 
 
 def test_few_points_are_marked_and_of_many_some_tell_their_value() -> None:
     few, many = (
-        charts.table(charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "planned"))
+        curve_charts.table(curve_charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "planned"))
         for number in (59, 600)
     )
     assert few["marked"].all() and few["told"].all()
@@ -84,23 +86,23 @@ def test_few_points_are_marked_and_of_many_some_tell_their_value() -> None:
 def test_a_growing_curve_is_the_same_chart_with_other_points() -> None:
     """Only then does it keep its zoom in the browser."""
     short, long = (
-        charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "measured") for number in (2, 500)
+        curve_charts.Chart("Loss", {"Loss": [(step, 0.0) for step in range(number)]}, "measured") for number in (2, 500)
     )
-    assert charts.spec(short, lambda _: (0, 0, 0)) == charts.spec(long, lambda _: (0, 0, 0))
+    assert curve_charts.spec(short, lambda _: (0, 0, 0)) == curve_charts.spec(long, lambda _: (0, 0, 0))
 
 
 def test_long_curves_are_thinned_evenly_and_keep_their_end() -> None:
     table = pd.DataFrame({"step": range(2001)})
-    steps = charts.thinned(table)["step"].tolist()
+    steps = curve_charts.thinned(table)["step"].tolist()
     assert len(steps) <= 1000
     assert steps[-1] == 2000
     assert set(np.diff(steps)) == {3}
-    assert len(charts.thinned(table[:1000])) == 1000
+    assert len(curve_charts.thinned(table[:1000])) == 1000
 
 
 def test_organs_have_their_colours_in_curves() -> None:
-    chart = charts.Chart("Validation Dice", {"liver": [(1, 0.5)], "mean": [(1, 0.5)]}, "organs")
-    scale = charts.spec(chart, lambda name: (1, 2, 3))["encoding"]["color"]["scale"]
+    chart = curve_charts.Chart("Validation Dice", {"liver": [(1, 0.5)], "mean": [(1, 0.5)]}, "organs")
+    scale = curve_charts.spec(chart, lambda name: (1, 2, 3))["encoding"]["color"]["scale"]
     assert scale["domain"] == ["liver", "mean"]
     assert scale["range"][0] == "rgb(1, 2, 3)" != scale["range"][1]
 
@@ -108,7 +110,7 @@ def test_organs_have_their_colours_in_curves() -> None:
 def test_the_spread_has_a_box_per_class_and_counts_defined_values() -> None:
     rows = [("<i>a", 6, "<b>liver", 0.9), ("b", 6, "<b>liver", NAN), ("<i>a", 4, "gallbladder", NAN)]
     table = pd.DataFrame(rows, columns=["case", "class_id", "class_name", "dice"])
-    empty, liver = spread.scores(table, "dice", "Dice", lambda name: (0, 0, 0)).data
+    empty, liver = case_boxes.scores(table, "dice", "Dice", lambda name: (0, 0, 0)).data
     assert (empty.y[0], liver.y[0]) == ("gallbladder (0)", "&lt;b&gt;liver (1)")
     assert list(liver.x) == [0.9]
     assert list(liver.customdata[0]) == ["&lt;i&gt;a", "<i>a"]  # shown, and what the viewer is told
@@ -149,13 +151,12 @@ def test_settings_that_differ_and_how_many_do_not() -> None:
 def test_the_leaderboard_is_by_dice_and_counts_parameters(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "good-1"
     (folder / "evaluation").mkdir(parents=True)
-    (folder / "model").mkdir()
     (folder / "evaluation" / "summary.json").write_text('{"n_cases": 6}')
-    (folder / "model" / "model.json").write_text('{"split": {"train": ["a", "b"], "test": ["c"]}}')
+    write_card(Workspace(tmp_path).run("good-1"), split={"train": ["a", "b"], "test": ["c"]})
     tensors = {"weight": np.zeros((1000, 20), np.float32), "index": np.zeros(7, np.int64)}
     save_file(tensors, folder / "model" / "model.safetensors")
     runs = [_run("bad-1", 0.5), _run("none-1"), _run("good-1", 0.75)]
-    table = leaderboard.ours(tmp_path, runs, "phantom")
+    table = leaderboard.ours(Workspace(tmp_path), runs, "phantom")
     assert table["run"].tolist() == ["good-1", "bad-1"]
     assert table.loc[0, ["dice", "cases", "parameters", "split"]].tolist() == [75.0, 6, 0.02, "2 / – / 1"]
     assert table.loc[1, ["cases", "parameters", "split"]].isna().all()
@@ -175,7 +176,7 @@ def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> 
     runs = [student, sweep, _run("teacher-1"), _run("twin-1")]
 
     def found(run_id: str) -> dict[str, str]:
-        return {each.relation: each.run_id for each in lineage.relatives(tmp_path, run_id, runs)}
+        return {each.relation: each.run_id for each in lineage.relatives(Workspace(tmp_path), run_id, runs)}
 
     assert found("student-1") == {
         "part of the sweep": "sweep-1",
@@ -187,14 +188,15 @@ def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> 
 
 
 def test_of_the_matched_report_the_means_are_shown(tmp_path: Path) -> None:
-    (tmp_path / "report").mkdir()
-    with (tmp_path / "report" / "report.csv").open("w", newline="") as file:
+    run = Workspace(tmp_path).run("student-1")
+    run.report.mkdir(parents=True)
+    with run.report_table.open("w", newline="") as file:
         lines = [["model", "run", "organ", "dice_percent", "parameters"], ["student", "s-1", "liver", 90, ""]]
         csv.writer(file).writerows([*lines, ["student", "s-1", "mean over organs", 80, 4]])
-    table = lineage.report_means(tmp_path)
+    table = lineage.report_means(run)
     assert table is not None
     assert table.to_dict("records") == [{"model": "student", "run": "s-1", "dice_percent": 80, "parameters": 4}]
-    assert lineage.report_means(tmp_path / "nowhere") is None
+    assert lineage.report_means(Workspace(tmp_path).run("nowhere-1")) is None
 
 
 @pytest.fixture
@@ -220,14 +222,14 @@ def test_the_command_makes_the_same_run_again(
     if kind in taught:
         settings["distillation"] = {"teacher": str(teacher), "kd_lambda": taught[kind]}
     experiment = Experiment.model_validate(settings)
-    config = experiment.model_dump(mode="json")
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = Workspace(tmp_path).run("x-1")
+    config = run.write_experiment(experiment)
     role = "student" if kind == "twin" else kind
     given: list[Experiment] = []
     monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
     monkeypatch.setattr(steps, "train_and_evaluate", given.append)
     monkeypatch.setattr(distilling, "distil", lambda told, _: given.append(told))
-    _, job, *arguments = shlex.split(terminal(*repeating(tmp_path, config, role)))
+    _, job, *arguments = shlex.split(terminal(*repeating(run, config, role)))
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))
     runpy.run_path(str(JOBS.parent / job), run_name="__main__")

@@ -8,7 +8,7 @@ import streamlit as st
 from example_runs import APP
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.sign_in import is_loopback, refusal
+from dashboard.components.base.sign_in import is_loopback, refusal
 
 AUTH = {"redirect_uri": "http://127.0.0.1:8501/oauth2callback", "cookie_secret": "x", "client_id": "app"}
 MEMBERS = {"emails": ["Ada@example.org"], "domains": ["clinic.example.org"]}

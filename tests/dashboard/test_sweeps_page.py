@@ -6,21 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import filelock
-import pandas as pd
 import pytest
 from example_sweeps import ADAPTER, KERNEL, LAMBDA, RATIO, adapter_trials, lambda_trials, write_sweep
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.evaluation.paper import TABLE_4
 from autosam_platform.locks import LOCK
-from autosam_platform.tuning.report import pareto_front as front_of_optuna
-from autosam_platform.tuning.space import load_space
-from dashboard.components import sweep_charts
-from dashboard.components.places import ReadingError
-from dashboard.components.sweeps import pareto_front, read_sweep, sweep_names
+from autosam_platform.workspace import SweepFolder
+from dashboard.components.base.places import ReadingError
+from dashboard.components.charts import sweep_charts
+from dashboard.components.record.sweep_files import SweepRecord, read_sweep
 
 Page = Callable[..., AppTest]
-SPACES = Path(__file__).parents[2] / "jobs" / "spaces"
+
+
+def _record(folder: Path) -> SweepRecord:
+    return read_sweep(SweepFolder(folder))
 
 
 def _said(app: AppTest) -> str:
@@ -82,11 +83,11 @@ def test_an_address_that_names_no_sweep_is_refused(page: Page, empty: Path, name
     assert not app.metric
 
 
-def test_the_sweep_written_last_is_the_first(empty: Path) -> None:
+def test_the_sweep_written_last_is_the_first(page: Page, empty: Path) -> None:
     for age, name in enumerate((ADAPTER, LAMBDA)):
         folder = write_sweep(empty, name, [], 1)
         os.utime(folder / "trials.json", (age, age))
-    assert sweep_names(empty) == [LAMBDA, ADAPTER]
+    assert page("sweeps").selectbox[0].options == [LAMBDA, ADAPTER]
 
 
 def test_a_row_opens_the_run_of_its_trial(page: Page, empty: Path) -> None:
@@ -106,20 +107,31 @@ def test_several_settings_have_parallel_axes_a_scatter_and_a_front(page: Page, e
     assert {each.value for each in app.subheader} >= {"Trials across all settings", "Accuracy against size"}
 
 
-def test_the_front_is_optunas(empty: Path) -> None:
-    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
-    finished = [trial for trial in adapter_trials() if trial.state == "finished"]
-    expected = front_of_optuna(load_space("adapter", SPACES), finished)
-    assert pareto_front(record.finished)["trial"].tolist() == [trial.number for trial in expected] == [1, 3]
+def test_the_front_is_the_sweeps_with_the_smallest_first(empty: Path) -> None:
+    record = _record(write_sweep(empty, ADAPTER, adapter_trials()[::-1], 4))
+    assert record.front["trial"].tolist() == [1, 3]
+    points = sweep_charts.front(record).data[1]
+    assert (list(points.x), list(points.y)) == ([1.0, 4.0], pytest.approx([50.0, 70.0]))
 
 
-def test_of_two_trials_of_one_size_only_the_better_is_on_the_front() -> None:
-    table = pd.DataFrame({"trial": [1, 2], "dice": [0.5, 0.6], "trained_parameters": [10.0, 10.0]})
-    assert pareto_front(table)["trial"].tolist() == [2]
+def test_a_sweep_of_an_earlier_version_is_read(empty: Path) -> None:
+    folder = write_sweep(empty, LAMBDA, lambda_trials(), 3)
+    trials = json.loads((folder / "trials.json").read_text())
+    for trial in trials:
+        trial["heard"] = [[1, 0.25]]
+        del trial["validations"]
+    (folder / "trials.json").write_text(json.dumps(trials))
+    assert _record(folder).trials[0].validations == [(1, 0.25)]
+
+
+def test_trials_of_two_sweeps_in_one_file_are_refused(empty: Path) -> None:
+    folder = write_sweep(empty, LAMBDA, [lambda_trials()[0], adapter_trials()[1]], 3)
+    with pytest.raises(ReadingError, match="different settings"):
+        _record(folder)
 
 
 def test_the_curve_has_the_papers_beside_it_in_percent(empty: Path) -> None:
-    record = read_sweep(write_sweep(empty, LAMBDA, lambda_trials(), 3))
+    record = _record(write_sweep(empty, LAMBDA, lambda_trials(), 3))
     ours, papers = sweep_charts.curve(record, record.parameters[0], TABLE_4).data
     assert (list(ours.x), list(ours.y)) == ([0.0, 0.5], [10.0, 75.0])
     assert dict(zip(papers.x, papers.y, strict=True)) == TABLE_4
@@ -127,7 +139,7 @@ def test_the_curve_has_the_papers_beside_it_in_percent(empty: Path) -> None:
 
 
 def test_parallel_axes_name_choices_and_are_in_percent(empty: Path) -> None:
-    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
+    record = _record(write_sweep(empty, ADAPTER, adapter_trials(), 4))
     (lines,) = sweep_charts.parallel(record).data
     blocks = next(axis for axis in lines.dimensions if axis.label == "adapter_blocks")
     assert (list(blocks.ticktext), list(blocks["values"])) == (["all", "even", "none"], [0, 2, 1, 0])
@@ -136,7 +148,7 @@ def test_parallel_axes_name_choices_and_are_in_percent(empty: Path) -> None:
 
 
 def test_a_stopped_trial_ends_in_a_cross(empty: Path) -> None:
-    record = read_sweep(write_sweep(empty, ADAPTER, adapter_trials(), 4))
+    record = _record(write_sweep(empty, ADAPTER, adapter_trials(), 4))
     first, *_, stopped = sweep_charts.courses(record).data
     assert list(first.marker.symbol) == ["circle", "circle"] and list(first.y) == [25.0, 50.0]
     assert list(stopped.marker.symbol) == ["x"]
@@ -145,7 +157,7 @@ def test_a_stopped_trial_ends_in_a_cross(empty: Path) -> None:
 def test_importances_are_largest_on_top(empty: Path) -> None:
     folder = write_sweep(empty, ADAPTER, adapter_trials(), 4)
     (folder / "importances.json").write_text(json.dumps({"importances": {RATIO: 0.7, KERNEL: 0.3}, "note": ""}))
-    (bars,) = sweep_charts.importances(read_sweep(folder)).data
+    (bars,) = sweep_charts.importances(_record(folder)).data
     assert (list(bars.y), list(bars.x)) == (["adapter_kernel", "adapter_ratio"], [0.3, 0.7])
 
 
@@ -153,4 +165,4 @@ def test_a_file_that_cannot_be_decoded_is_explained(empty: Path) -> None:
     folder = write_sweep(empty, LAMBDA, lambda_trials(), 3)
     (folder / "sweep.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ReadingError, match=r"sweep\.json cannot be read"):
-        read_sweep(folder)
+        _record(folder)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autosam_inference.scans.grid import Volume
-from dashboard.components.volume_viewer.encoding import (
+from dashboard.components.viewer.encoding import (
     HU_OF_CODE,
     Encoded,
     companded,

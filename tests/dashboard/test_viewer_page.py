@@ -15,7 +15,7 @@ from example_runs import CASE, DONE
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.volume_viewer.encoding import companded
+from dashboard.components.viewer.encoding import companded
 
 Page = Callable[..., AppTest]
 
@@ -103,8 +103,8 @@ def test_what_is_wrong_with_a_prediction_is_said(page: Page, cases: Path) -> Non
     name = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
     record = cases / "predictions" / name / "scan.scan.json"
     for content, said in (
-        ("{", "cannot be read"),
-        ("[]", "holds no JSON object"),
+        ("{", "is no record of a prediction"),
+        ("[]", "is no record of a prediction"),
         ("{}", "is no record of a prediction"),
         (json.dumps({"scan": "/etc/passwd", "run": FIRST}), "is not opened"),
         (json.dumps({"scan": str(cases / "gone.nii.gz"), "run": FIRST}), "cannot be opened"),

@@ -7,8 +7,8 @@ import pytest
 from example_cases import write_volume
 
 from autosam_inference.scans.grid import Volume
-from dashboard.components import surfaces
-from dashboard.components.surfaces import Surface
+from dashboard.components.viewer import surfaces
+from dashboard.components.viewer.surfaces import Surface
 
 
 def _volume_mm3(surface: Surface) -> float:

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compared, Label
+from autosam_platform.distillation.compared import Compared
+from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.metrics import ClassMetrics

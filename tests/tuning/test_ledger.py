@@ -7,10 +7,10 @@ import pytest
 from optuna.trial import TrialState
 
 from autosam_platform.tuning.importances import importances
-from autosam_platform.tuning.ledger import Ledger, Trial
-from autosam_platform.tuning.report import pareto_front
+from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.space import Space
 from autosam_platform.tuning.study import as_study
+from autosam_platform.tuning.trials import Trial, pareto_front
 
 TWO = {"a.a": {"type": "float", "low": 0, "high": 1}, "b.b": {"type": "choice", "choices": ["x", "y"]}}
 SPACE = Space.model_validate({"parameters": TWO})
@@ -83,15 +83,28 @@ def test_two_objectives_in_the_order_of_the_space() -> None:
     assert study.get_trials(states=(TrialState.COMPLETE,))[1].values == [0.3, 20.0]
 
 
-def test_the_front_holds_what_no_other_trial_beats() -> None:
-    figures = [(0.5, 100), (0.6, 200), (0.4, 150), (0.6, 250), (0.7, 300)]  # the third and fourth are beaten
-    trials = [
+def _scored(figures: list[tuple[float, int]]) -> list[Trial]:
+    return [
         Trial(number=number, values={"a.a": 0.1, "b.b": "x"}, state="finished", dice=dice, trained_parameters=size)
         for number, (dice, size) in enumerate(figures, 1)
     ]
-    assert [trial.number for trial in pareto_front(BOTH, trials)] == [1, 2, 5]
-    assert [trial.number for trial in pareto_front(SPACE, trials)] == [5]
-    assert pareto_front(SPACE, []) == []
+
+
+def test_the_front_holds_what_no_other_trial_beats() -> None:
+    trials = _scored([(0.5, 100), (0.6, 200), (0.4, 150), (0.6, 250), (0.7, 300)])  # the third and fourth are beaten
+    assert [trial.number for trial in pareto_front(trials, BOTH.objectives)] == [1, 2, 5]
+    assert [trial.number for trial in pareto_front(trials, SPACE.objectives)] == [5]
+    assert pareto_front([], SPACE.objectives) == []
+    assert pareto_front([trial for trial in _trials() if trial.state != "finished"], SPACE.objectives) == []
+
+
+@pytest.mark.parametrize("space", [SPACE, BOTH], ids=["one objective", "two"])
+def test_the_front_is_optunas(space: Space) -> None:
+    trials = _scored([(place * 7 % 11 / 11, place * 5 % 8) for place in range(100)])  # with ties in one and in both
+    found = pareto_front(trials, space.objectives)
+    expected = {trial.number + 1 for trial in as_study(space, trials).best_trials}
+    assert {trial.number for trial in found} == expected
+    assert 0 < len(found) < len(trials)
 
 
 def test_importances_find_the_parameter_that_matters() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.training.size import count_parameters
-from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.plan import PlanError, compute_of_each, disk_needed, prune, require_disk, share, size_of
+from autosam_platform.tuning.trials import Trial
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
 

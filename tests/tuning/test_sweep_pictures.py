@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from autosam_platform.evaluation.paper import TABLE_4
-from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.pictures import KD_LAMBDA, save_curve, save_front, save_importances
 from autosam_platform.tuning.space import FloatParameter
+from autosam_platform.tuning.trials import Trial
 
 
 def _trial(number: int, name: str, value: float) -> Trial:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autosam_platform.experiment import Experiment
-from autosam_platform.workspace import PredictionFolder, Workspace
+from autosam_platform.workspace import PredictionFolder, Workspace, settings_at
 from autosam_platform.workspace.predictions import PredictionFolderError
 from autosam_platform.workspace.runs import RunFolderError
 
@@ -64,6 +64,19 @@ def test_an_old_path_from_the_folder_of_the_job_is_kept(
     _file(tmp_path / "raw" / "scan.nii.gz")
     assert ours.resolve("raw") == Path("raw")
     assert ours.resolve("absent") == ours.folder / "absent"
+
+
+def test_a_run_s_record_as_a_recipe_names_files_where_they_are_now(ours: Workspace, tmp_path: Path) -> None:
+    raw = _file(ours.folder / "raw" / "a.nii").parent
+    recorded = {"dataset": {"name": "btcv", "root": "raw"}, "model": None}
+    here = _moved(ours)
+    for path in (here.run("student-1").config, here.sweep("kd_lambda-1").best):
+        assert settings_at(path, recorded) == {
+            "dataset": {"name": "btcv", "root": str(here.folder / "raw")},
+            "model": None,
+        }
+    assert not raw.exists()
+    assert settings_at(here.folder / "raw" / "config.yaml", recorded) == recorded  # anybody's recipe
 
 
 def test_an_experiment_is_read_back_from_a_moved_workspace(ours: Workspace, tmp_path: Path) -> None:

@@ -3,17 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
+from autosam_platform.distillation.labels import MEAN, TEACHER, Label
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.table import Row, Summary
-
-Label = Literal["teacher", "student without distillation", "student"]
-TEACHER: Label = "teacher"
-TWIN: Label = "student without distillation"
-STUDENT: Label = "student"
-
-MEAN = "mean over organs"
 
 
 class Overlap(NamedTuple):

@@ -11,17 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autosam_inference.scans.colours import organ_rgb
-from autosam_platform.distillation.compared import (
-    STUDENT,
-    TEACHER,
-    TWIN,
-    Label,
-    Models,
-    counts,
-    organs,
-    retention,
-    runs,
-)
+from autosam_platform.distillation.compared import Models, counts, organs, retention, runs
+from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.evaluation.statistics import case_means
 from autosam_platform.evaluation.table import percent

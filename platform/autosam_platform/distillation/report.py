@@ -16,20 +16,8 @@ from rich.table import Table
 
 from autosam_inference.files import atomic_write, write_json
 from autosam_models.sizes import size_text
-from autosam_platform.distillation.compared import (
-    MEAN,
-    STUDENT,
-    TEACHER,
-    TWIN,
-    Compared,
-    Label,
-    Models,
-    by_label,
-    counts,
-    organs,
-    retention,
-    runs,
-)
+from autosam_platform.distillation.compared import Compared, Models, by_label, counts, organs, retention, runs
+from autosam_platform.distillation.labels import MEAN, STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.picture import save_report_picture
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.statistics import Metric, PairedComparison, compare_cases

@@ -14,7 +14,8 @@ from autosam_inference.card import CARD, WEIGHTS, ModelCard, files_hash, read_ca
 from autosam_inference.files import content_hash, write_json
 from autosam_platform.command_line import parse_job
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.distillation.compared import STUDENT, TEACHER, TWIN, Compared, Label
+from autosam_platform.distillation.compared import Compared
+from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases

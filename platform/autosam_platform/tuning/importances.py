@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.space import Space
 from autosam_platform.tuning.study import as_study
+from autosam_platform.tuning.trials import Trial
 
 _FEWEST = 4  # trials: a forest over fewer says what its seed says
 

@@ -5,44 +5,11 @@ the resources and callbacks of the machine that wrote it. A trial is an ordinary
 what a sweep has to remember is only this.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from autosam_inference.files import write_json
-from autosam_platform.tuning.space import Point
-
-State = Literal["waiting", "running", "finished", "stopped", "failed"]
-"""``stopped`` early, since others were better at the same epoch; ``failed`` for a reason that is kept."""
-
-ENDED: tuple[State, ...] = ("finished", "stopped", "failed")
-
-
-class Trial(BaseModel):
-    """One trial."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, populate_by_name=True)
-
-    number: int
-    """From 1, in the order of their starts."""
-    values: Point
-    state: State = "waiting"
-    run: str = ""
-    """Name of its run; none before it starts."""
-    made: bool = False
-    """Was the run's folder made for this trial? Otherwise it had been there before."""
-    dice: float | None = None
-    """Best mean Dice of the validation cases so far, of the weights that are kept."""
-    validations: Annotated[
-        list[tuple[int, float]], Field(validation_alias=AliasChoices("validations", "heard"))
-    ] = []  # "heard" in files of earlier versions
-    """Every validation before the last one, as the epochs done and the mean Dice."""
-    trained_parameters: int | None = None
-    reason: str = ""
-    """Why it failed."""
+from autosam_platform.tuning.trials import Point, State, Trial, best_trial, read_trials
 
 
 class Ledger:
@@ -77,8 +44,7 @@ class Ledger:
 
     def best(self) -> Trial | None:
         """The finished trial of the highest Dice, the first of several; failed and stopped ones never are."""
-        finished = [trial for trial in self.of("finished") if trial.dice is not None]
-        return max(finished, key=lambda trial: (trial.dice or 0.0, -trial.number), default=None)
+        return best_trial(self.trials)
 
     def save(self) -> None:
         """Write all trials."""
@@ -88,8 +54,8 @@ class Ledger:
         if not self.path.exists():
             return []
         try:
-            return [Trial.model_validate(each) for each in json.loads(self.path.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError, ValidationError) as error:
+            return read_trials(self.path)
+        except ValueError as error:
             aside = self.path.replace(self.path.with_suffix(".broken.json"))
             print(f"{self.path} is damaged ({str(error).splitlines()[0]}) and set aside as {aside.name}: the sweep")
             print("begins anew, and finds the runs that are finished.", flush=True)

@@ -10,8 +10,8 @@ from matplotlib.patheffects import withStroke
 
 from autosam_platform.evaluation.paper import TABLE_4
 from autosam_platform.evaluation.pictures import DPI, save_figure
-from autosam_platform.tuning.ledger import Trial
 from autosam_platform.tuning.space import FloatParameter, IntParameter
+from autosam_platform.tuning.trials import Trial
 
 KD_LAMBDA = "distillation.kd_lambda"
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from autosam_platform.cluster import MOST_CORES
 from autosam_platform.experiment import ComputeSection, ConfigError
-from autosam_platform.tuning.ledger import Trial
-from autosam_platform.tuning.space import Point
+from autosam_platform.tuning.trials import Point, Trial
 
 _FLOAT = 4
 _CHECKPOINTS = 3  # Ray keeps the best and the newest, and a new one is whole before an old one goes

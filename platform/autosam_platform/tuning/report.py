@@ -9,14 +9,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from autosam_inference.files import atomic_write, write_json, write_text
+from autosam_inference.files import atomic_write, write_text
 from autosam_platform.tracking.writing import open_run
+from autosam_platform.tuning.description import Importances
 from autosam_platform.tuning.importances import importances
-from autosam_platform.tuning.ledger import ENDED, Ledger, Trial
+from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.pictures import save_curve, save_front, save_importances
-from autosam_platform.tuning.space import SIZE, FloatParameter, IntParameter, Space
-from autosam_platform.tuning.study import as_study
+from autosam_platform.tuning.space import FloatParameter, IntParameter, Space
 from autosam_platform.tuning.sweep import Sweep, SweepError
+from autosam_platform.tuning.trials import ENDED, SIZE, Trial, pareto_front
 
 _LOG_WIDTH = 120  # of a table in a job's log: rich would take 80, which cuts names
 
@@ -27,7 +28,7 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     Raises:
         SweepError: all trials failed; the message gives the reasons.
     """
-    front = pareto_front(sweep.space, ledger.of("finished"))
+    front = pareto_front(ledger.trials, sweep.space.objectives)
     Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(as_table(sweep, ledger, front))
     for trial in ledger.of("failed"):
         print(f"trial {trial.number} failed: {trial.reason}")
@@ -41,12 +42,6 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     _draw(sweep, ledger.of("finished"), front)
     _record(sweep, ledger, best)
     return best
-
-
-def pareto_front(space: Space, finished: list[Trial]) -> list[Trial]:
-    """The trials that no other one beats in all objectives; the best one where there is one objective."""
-    best = {trial.number for trial in as_study(space, finished).best_trials} if finished else set()
-    return [trial for place, trial in enumerate(finished) if place in best]
 
 
 def best_recipe(sweep: Sweep, best: Trial) -> str:
@@ -99,7 +94,7 @@ def _write_csv(path: Path, space: Space, trials: list[Trial]) -> None:
 
 def _write_importances(sweep: Sweep, ledger: Ledger) -> None:
     found, why_not = importances(sweep.space, ledger.of("finished"))
-    write_json(sweep.folder / "importances.json", {"importances": found, "note": why_not})
+    Importances(importances=found, note=why_not).write(sweep.folder / "importances.json")
     if why_not:
         print(f"No importances: {why_not}.", flush=True)
     else:

@@ -27,12 +27,12 @@ from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOCK, LOOK_SECONDS
 from autosam_platform.training.size import count_parameters
-from autosam_platform.tuning.ledger import ENDED, Ledger
+from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of
-from autosam_platform.tuning.space import DICE, Point
 from autosam_platform.tuning.study import as_study
 from autosam_platform.tuning.sweep import Sweep, SweepError
 from autosam_platform.tuning.trial import run_trial
+from autosam_platform.tuning.trials import DICE, ENDED, Point
 from autosam_platform.tuning.watcher import Watcher
 
 _REDUCTION = 3  # of the trials that reach a rung of ASHA, the best third goes on

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -21,16 +21,9 @@ from autosam_inference.errors import reasons
 from autosam_models import find_model
 from autosam_platform.command_line import load_recipe
 from autosam_platform.experiment import ConfigError, Experiment, Section
+from autosam_platform.tuning.trials import DICE, SIZE, Objectives, Point, Scalar
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every trial, and so do we
-
-Scalar = bool | int | float | str
-Point = dict[str, Scalar]
-"""A trial's values by the names of the settings; a choice that is a list is named by its JSON."""
-
-DICE: Final = "dice"
-SIZE: Final = "trained_parameters"
-"""What a trial can be judged by: mean Dice of the validation cases, and how many parameters training changes."""
 
 _FIXED = ("name", "dataset", "compute")
 
@@ -149,7 +142,7 @@ class Space(Section):
     """For people: what the sweep asks."""
     recipe: str = "demo"
     """The recipe that everything else is taken from, where the command line names none."""
-    objectives: dict[Literal["dice", "trained_parameters"], Literal["max", "min"]] = {"dice": "max"}
+    objectives: Objectives = {"dice": "max"}
     """Dice to the maximum; beside it, if wanted, trained parameters to the minimum."""
     parameters: Annotated[dict[str, Parameter], Field(min_length=1)]
     """Settings by their dotted names, such as ``training.learning_rate``."""

@@ -6,8 +6,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from autosam_platform.tuning.ledger import Trial
-from autosam_platform.tuning.space import DICE, Space
+from autosam_platform.tuning.space import Space
+from autosam_platform.tuning.trials import DICE, Trial
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 

@@ -11,7 +11,8 @@ from autosam_inference.files import content_hash
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.size import ModelSettingsError, count_parameters
-from autosam_platform.tuning.space import Point, Space, SpaceError
+from autosam_platform.tuning.space import Space, SpaceError
+from autosam_platform.tuning.trials import Point
 
 _VERSION = 1  # raise it whenever the same sweep would make other trials
 

@@ -16,8 +16,8 @@ from autosam_platform.training.on_ray import OnRay
 from autosam_platform.training.reporter import NO_SCORE
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import Computes
-from autosam_platform.tuning.space import DICE, SIZE, Point
 from autosam_platform.tuning.sweep import Sweep
+from autosam_platform.tuning.trials import DICE, SIZE, Point
 
 
 def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:

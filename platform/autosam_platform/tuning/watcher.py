@@ -15,11 +15,11 @@ from autosam_inference.card import CARD
 from autosam_inference.errors import reasons
 from autosam_platform.tracking.reading import PARENT, flatten
 from autosam_platform.tracking.writing import open_run, tag_run
-from autosam_platform.tuning.ledger import Ledger, Trial
+from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.plan import prune
-from autosam_platform.tuning.space import DICE, SIZE, Point
 from autosam_platform.tuning.sweep import Sweep
 from autosam_platform.tuning.trial import kept_dice
+from autosam_platform.tuning.trials import DICE, SIZE, Point, Trial
 
 _RECORDED = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _LONGEST_REASON = 500

@@ -6,7 +6,7 @@ No other room joins names of this layout (docs/design.md, "The workspace"; ``tes
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
-from autosam_platform.workspace.root import Workspace, workspace
+from autosam_platform.workspace.root import Workspace, settings_at, workspace
 from autosam_platform.workspace.runs import EvaluationFolder, RunFolder
 from autosam_platform.workspace.sweeps import SweepFolder
 
@@ -18,5 +18,6 @@ __all__ = [
     "SweepFolder",
     "Workspace",
     "WorkspacePaths",
+    "settings_at",
     "workspace",
 ]

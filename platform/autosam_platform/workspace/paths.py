@@ -59,8 +59,9 @@ class WorkspacePaths:
         """Recorded settings with paths that lead to the files wherever the workspace lies now."""
         settings = dict(recorded)
         for section, name in _PATHS:
-            value = (settings.get(section) or {}).get(name)
-            place = self.resolve(value) if value else None
-            if place is not None and place.exists():
-                settings[section] = settings[section] | {name: str(place)}
+            part = settings.get(section)
+            value = part.get(name) if isinstance(part, dict) else None
+            place = self.resolve(value) if isinstance(value, str) and value else None
+            if isinstance(part, dict) and place is not None and place.exists():
+                settings[section] = part | {name: str(place)}
         return settings

@@ -81,5 +81,19 @@ class PredictionFolder:
                 f"{self.record} is no record of a prediction ({error!r}): predict the scan again."
             ) from error
 
+    def class_names(self) -> dict[int, str]:
+        """Names of the organs by their ids in the label map.
+
+        Raises:
+            PredictionFolderError: the file that names them is missing or damaged.
+        """
+        try:
+            told = json.loads(self.organs.read_text(encoding="utf-8"))
+            return {int(id_): str(organ["name"]) for id_, organ in told.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PredictionFolderError(
+                f"{self.organs} names no organs ({error!r}): predict the scan again."
+            ) from error
+
     def _beside(self, ending: str) -> Path:
         return self.label.with_name(f"{stem(self.label)}{ending}")

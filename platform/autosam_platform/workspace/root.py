@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from autosam_inference.scans.names import stem
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -24,6 +25,17 @@ def workspace() -> "Workspace":
         )
     folder.mkdir(parents=True, exist_ok=True)
     return Workspace(folder)
+
+
+def settings_at(path: Path, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Settings read from ``path``, wherever their workspace lies now.
+
+    Where they are a run's record or a sweep's best recipe, paths start from that workspace; others are as they are.
+    """
+    path = path.absolute()
+    name, owner = path.parent.name, Workspace(path.parent.parent.parent)
+    ours = path in (owner.run(name).config, owner.sweep(name).best)
+    return owner.settings_here(recorded) if ours else recorded
 
 
 def _default_folder() -> Path:

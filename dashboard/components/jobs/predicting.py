@@ -13,23 +13,23 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.scans.names import stem
-from autosam_platform.workspace import workspace
-from dashboard.components import ray_jobs
-from dashboard.components.places import PROJECT, ReadingError, checked_id
+from autosam_platform.workspace import PredictionFolder, workspace
+from dashboard.components.base.places import PROJECT, ReadingError, checked_id
+from dashboard.components.jobs import ray_jobs
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 _WINDOWS = re.compile(r"window (\d+) of (\d+)")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One scan and the run whose model segments it.
+class PredictionJob:
+    """A scan, the run whose model segments it, and what works on it.
 
     Attributes:
         name: of its folder in predictions/.
@@ -38,28 +38,24 @@ class Prediction:
     """
 
     name: str
-    scan: str
+    scan: Path
     run: str
     started: datetime
     job_id: str
     process: int
 
     @property
-    def label(self) -> Path:
-        """The label map, which is there when the prediction is done."""
-        return workspace().folder / "predictions" / self.name / f"{stem(Path(self.scan))}.nii.gz"
+    def output(self) -> PredictionFolder:
+        """What is there when the prediction is done."""
+        return workspace().new_prediction(self.name, self.scan)
 
     @property
     def log(self) -> Path:
         """What the process printed; a Ray job's log is Ray's."""
-        return _place() / f"{self.name}.log"
+        return workspace().predicting / f"{self.name}.log"
 
 
-def _place() -> Path:
-    return workspace().folder / "predicting"
-
-
-def start(scan: Path, run: str, address: str | None) -> Prediction:
+def start(scan: Path, run: str, address: str | None) -> PredictionJob:
     """Predict ``scan`` with the model of ``run``: on the cluster at ``address``, else in a process of this machine.
 
     A prediction that goes on, or is done, is found.
@@ -67,21 +63,30 @@ def start(scan: Path, run: str, address: str | None) -> Prediction:
     Raises:
         ReadingError, NoClusterError: the cluster does not take it.
     """
-    name = f"{stem(scan)}-{content_hash(str(scan))[:8]}-{run}"
+    name = f"{stem(scan)}-{content_hash(workspace().relative(scan))[:8]}-{run}"
     known = find(name)
     if known is not None and state(known, address) != FAILED:
         return known
-    new = Prediction(name, str(scan), run, datetime.now(UTC), "", 0)
-    words = ["--input", str(scan), "--run", run, "--output", str(new.label)]
+    new = PredictionJob(name, scan, run, datetime.now(UTC), "", 0)
+    words = ["--input", str(scan), "--run", run, "--output", str(new.output.label)]
     if address is not None:
         return _recorded(new, ray_jobs.submit(address, "predict", words), 0)
     return _recorded(new, "", _start_process(new.log, words))
 
 
-def _recorded(new: Prediction, job_id: str, process: int) -> Prediction:
-    content = {"scan": new.scan, "run": new.run, "started": new.started.isoformat(), "job_id": job_id}
-    write_json(_place() / f"{new.name}.json", content | {"process": process})
-    return Prediction(new.name, new.scan, new.run, new.started, job_id, process)
+def _recorded(new: PredictionJob, job_id: str, process: int) -> PredictionJob:
+    content = {
+        "scan": workspace().relative(new.scan),
+        "run": new.run,
+        "started": new.started.isoformat(),
+        "job_id": job_id,
+    }
+    write_json(_record(new.name), content | {"process": process})
+    return replace(new, job_id=job_id, process=process)
+
+
+def _record(name: str) -> Path:
+    return workspace().predicting / f"{name}.json"
 
 
 def _start_process(log: Path, words: list[str]) -> int:
@@ -103,27 +108,28 @@ def _start_process(log: Path, words: list[str]) -> int:
     return process.pid
 
 
-def find(name: str) -> Prediction | None:
+def find(name: str) -> PredictionJob | None:
     """The prediction of this name, if the page started one.
 
     Raises:
         ReadingError: its record is damaged, or ``name`` is none.
     """
-    path = _place() / f"{checked_id('prediction', name)}.json"
+    path = _record(checked_id("prediction", name))
     if not path.exists():
         return None
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        started = datetime.fromisoformat(told["started"])
-        return Prediction(name, str(told["scan"]), str(told["run"]), started, str(told["job_id"]), int(told["process"]))
+        scan, started = workspace().resolve(str(told["scan"])), datetime.fromisoformat(told["started"])
+        return PredictionJob(name, scan, str(told["run"]), started, str(told["job_id"]), int(told["process"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ReadingError(f"{path} is no record of a prediction ({error!r}): remove it and predict again.") from error
 
 
-def listed(most: int) -> list[Prediction]:
+def listed(most: int) -> list[PredictionJob]:
     """The newest predictions that can be read, newest first."""
     found = []
-    for path in sorted(_place().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)[:most]:
+    records = workspace().predicting.glob("*.json")
+    for path in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)[:most]:
         try:
             found.append(find(path.stem))
         except ReadingError:
@@ -131,9 +137,9 @@ def listed(most: int) -> list[Prediction]:
     return [each for each in found if each is not None]
 
 
-def state(prediction: Prediction, address: str | None) -> str:
+def state(prediction: PredictionJob, address: str | None) -> str:
     """RUNNING, DONE or FAILED; what a cluster that is gone was doing has failed."""
-    if prediction.label.exists():
+    if prediction.output.label.exists():
         return DONE
     if not prediction.job_id:
         return RUNNING if _locked(prediction.log) else FAILED
@@ -152,7 +158,7 @@ def _locked(log: Path) -> bool:
     return False
 
 
-def log_of(prediction: Prediction, address: str | None) -> str:
+def log_of(prediction: PredictionJob, address: str | None) -> str:
     """The end of what was printed."""
     if not prediction.job_id:
         return ray_jobs.tail(prediction.log.read_text("utf-8", "replace"), 200) if prediction.log.exists() else ""
@@ -166,7 +172,7 @@ def progress(log: str) -> float | None:
     return int(counts[-1][0]) / int(counts[-1][1]) if counts else None
 
 
-def stop(prediction: Prediction, address: str | None) -> None:
+def stop(prediction: PredictionJob, address: str | None) -> None:
     """End a prediction that goes on."""
     if prediction.job_id and address:
         ray_jobs.stop(address, prediction.job_id)

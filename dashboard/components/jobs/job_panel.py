@@ -1,45 +1,40 @@
 """A Ray job on a page: its state, the end of its log, a button that stops it; and the job of a run."""
 
-from pathlib import Path
-
 import streamlit as st
 
-from autosam_platform.workspace import workspace
-from dashboard.components import ray_jobs, tracked
-from dashboard.components.job_kinds import KINDS, checked_settings
-from dashboard.components.places import ReadingError
-from dashboard.components.ray_jobs import NoClusterError, Submitted
-from dashboard.components.records import read_config
-from dashboard.components.repeat import repeating, terminal
-from dashboard.components.states import explained
-from dashboard.components.text import duration, plain
+from autosam_platform.workspace import RunFolder, workspace
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import ReadingError
+from dashboard.components.base.text import duration, plain
+from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.job_kinds import KINDS, checked_settings
+from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
+from dashboard.components.jobs.repeat_command import repeating, terminal
+from dashboard.components.record import tracking
+from dashboard.components.record.run_files import read_config
 
 _REFRESH = 3  # seconds between looks at a job that goes on
 
 
-def job_panel(run_id: str, folder: Path) -> None:
-    """The Ray job that trained a run last: its state and log, Stop while it goes on, Continue where it stopped.
-
-    Args:
-        folder: of the run.
-    """
+def job_panel(run: RunFolder) -> None:
+    """The Ray job that trained a run last: its state and log, Stop while it goes on, Continue where it stopped."""
     st.subheader("Job")
     with explained():
-        command = _continuing(run_id, folder)
+        command = _continuing(run)
         try:
             address = ray_jobs.cluster()
         except NoClusterError as error:
             st.info(plain(f"No Ray cluster runs: {error}. A run that stopped continues in a terminal:"))
             st.code(terminal(*command), language="bash")
             return
-        job_id = tracked.ray_job(workspace().folder, run_id)
+        job_id = tracking.ray_job(workspace(), run.name)
         job = ray_jobs.find_job(address, job_id) if job_id else None
         if job:
             follow(address, job.job_id)
         else:
             st.caption("No job of the cluster that runs now has trained this run.")
-        if not (job and job.active) and not (folder / "model" / "model.json").exists():
-            _continue(address, run_id, *command)
+        if not (job and job.active) and not run.finished:
+            _continue(address, run.name, *command)
 
 
 def follow(address: str, job_id: str) -> None:
@@ -81,18 +76,16 @@ def _head(address: str, job: Submitted) -> None:
                 st.rerun()
 
 
-def _continuing(run_id: str, folder: Path) -> tuple[str, list[str]]:
+def _continuing(run: RunFolder) -> tuple[str, list[str]]:
     """The job that trains this run, and its arguments.
 
     Raises:
         ReadingError: the run has not written its settings, or nothing records what it trains.
     """
-    config, run = read_config(folder), tracked.find(workspace().folder, run_id)
-    if not config or run is None:
-        raise ReadingError(
-            f"{folder / 'config.yaml'} or the record of {run_id} is missing: it cannot be continued here."
-        )
-    return repeating(folder, config, run.role)
+    config, recorded = read_config(run), tracking.find(workspace(), run.name)
+    if not config or recorded is None:
+        raise ReadingError(f"{run.config} or the record of {run.name} is missing: it cannot be continued here.")
+    return repeating(run, config, recorded.role)
 
 
 def _continue(address: str, run_id: str, kind: str, arguments: list[str]) -> None:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from autosam_platform.distillation.labels import MEAN, STUDENT, TWIN, Label
 from autosam_platform.tracking.reading import PARENT, RunSummary
-from dashboard.components import records
-from dashboard.components.places import ReadingError
-
-_TWIN, _STUDENT = "student without distillation", "student"
-_MEAN = "mean over organs"
+from autosam_platform.workspace import RunFolder, Workspace
+from dashboard.components.base.places import ReadingError
+from dashboard.components.record import run_files
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Relative:
     note: str = ""
 
 
-def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[Relative]:
+def relatives(workspace: Workspace, run_id: str, runs: Sequence[RunSummary]) -> list[Relative]:
     """The runs that a run is tied to: sweep, teacher, twin, students.
 
     Raises:
@@ -32,8 +30,8 @@ def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[
     """
     tags = next((run.tags for run in runs if run.run_id == run_id), {})
     found = [Relative("part of the sweep", run.run_id) for run in runs if run.mlflow_id == tags.get(PARENT)]
-    folder = workspace / "runs" / run_id
-    taught = records.read_card(folder).get("lineage") or _taught(tags)
+    card = run_files.read_card(workspace.run(run_id))
+    taught = (card.lineage if card else {}) or _taught(tags)
     if taught.get("teacher"):
         found.append(Relative("learned from the teacher", taught["teacher"], _manner(taught)))
     found += _twins(workspace, run_id)
@@ -41,18 +39,18 @@ def relatives(workspace: Path, run_id: str, runs: Sequence[RunSummary]) -> list[
     return found + [Relative("taught", run.run_id, _manner(_taught(run.tags))) for run in students]
 
 
-def report_means(folder: Path) -> pd.DataFrame | None:
+def report_means(run: RunFolder) -> pd.DataFrame | None:
     """The matched report's line per model, its mean over organs with its costs; ``None`` where there is no report.
 
     Raises:
         ReadingError: the file is not a report.
     """
-    path = folder / "report" / "report.csv"
+    path = run.report_table
     if not path.exists():
         return None
     try:
         table = pd.read_csv(path)
-        return table[table["organ"] == _MEAN].drop(columns="organ").dropna(axis="columns", how="all")
+        return table[table["organ"] == MEAN].drop(columns="organ").dropna(axis="columns", how="all")
     except (ValueError, KeyError, OSError) as error:
         raise ReadingError(f"{path} cannot be read ({error!r}): jobs/distill_student.py writes it anew.") from error
 
@@ -69,11 +67,11 @@ def _manner(taught: Mapping[str, str]) -> str:
     return ", ".join([*told, f"teacher's files {taught['teacher_hash']}"] if "teacher_hash" in taught else told)
 
 
-def _twins(workspace: Path, run_id: str) -> list[Relative]:
+def _twins(workspace: Workspace, run_id: str) -> list[Relative]:
     """From the matched reports: the run that differs from this one in having no teacher, or in having one."""
     found = []
-    for path in sorted((workspace / "runs").glob("*/report/report.json")):
-        student, twin = (_named(path, label) for label in (_STUDENT, _TWIN))
+    for run in workspace.run_folders:
+        student, twin = (_named(run, label) for label in (STUDENT, TWIN))
         if student == run_id and twin:
             found.append(Relative("twin without a teacher", twin))
         elif twin == run_id and student:
@@ -81,9 +79,9 @@ def _twins(workspace: Path, run_id: str) -> list[Relative]:
     return found
 
 
-def _named(report: Path, label: str) -> str | None:
-    """The run that plays a part in a matched report."""
-    content: Any = records.read_json(report, "jobs/distill_student.py writes it anew")
+def _named(run: RunFolder, label: Label) -> str | None:
+    """The run that plays a part in the matched report of ``run``."""
+    content: Any = run_files.read_json(run.report_json, "jobs/distill_student.py writes it anew")
     try:
         return str(content["models"][label]["run"])
     except (KeyError, TypeError):

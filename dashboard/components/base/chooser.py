@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.places import ReadingError, checked_id
+from dashboard.components.base.places import ReadingError, checked_id
 
 
 def chosen(kind: str, options: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.components.charts import Colour, css
-from dashboard.components.figures import show
+from dashboard.components.charts.curve_charts import Colour, css
+from dashboard.components.charts.plotly_charts import show
 
 _VIEWER = "views/viewer.py"
 

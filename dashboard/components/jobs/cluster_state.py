@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.ray_jobs import answers
+from dashboard.components.jobs.ray_jobs import answers
 
 _GB, _MB = 1e9, 1e6
 
@@ -57,7 +57,7 @@ def nodes(address: str) -> list[Node]:
     Raises:
         NoClusterError, ReadingError: see ``ray_jobs.cluster``.
     """
-    from dashboard.components.ray_clients import States
+    from dashboard.components.jobs.ray_clients import States
 
     with answers(address):
         client = States(address)
@@ -96,7 +96,7 @@ def work(address: str) -> list[Work]:
     Raises:
         NoClusterError, ReadingError: see ``ray_jobs.cluster``.
     """
-    from dashboard.components.ray_clients import States
+    from dashboard.components.jobs.ray_clients import States
 
     over = {"actors": ("DEAD",), "tasks": ("FINISHED", "FAILED")}
     counted: Counter[tuple[str, str, str, str, str]] = Counter()

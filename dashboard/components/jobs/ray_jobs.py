@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from autosam_platform.workspace import workspace
-from dashboard.components.job_kinds import KINDS
-from dashboard.components.places import PROJECT, ReadingError
+from dashboard.components.base.places import PROJECT, ReadingError
+from dashboard.components.jobs.job_kinds import KINDS
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
-    from dashboard.components.ray_clients import Jobs
+    from dashboard.components.jobs.ray_clients import Jobs
 
 START = "ray start --head"
 _LOCAL = "http://127.0.0.1:8265"  # where `ray start --head` serves its dashboard
@@ -148,7 +148,7 @@ def _told(head: str) -> str:
 
 
 def _jobs(address: str) -> "Jobs":
-    from dashboard.components.ray_clients import Jobs
+    from dashboard.components.jobs.ray_clients import Jobs
 
     return Jobs(address)
 
@@ -282,7 +282,7 @@ def _is_here(address: str) -> bool:
     """Is the cluster's head this machine? Its address may be the end of a tunnel, so the head's own is asked for."""
     from ray.util import get_node_ip_address
 
-    from dashboard.components.ray_clients import States
+    from dashboard.components.jobs.ray_clients import States
 
     with answers(address):
         heads = States(address).listed("nodes", ("is_head_node", "=", True))

@@ -1,4 +1,4 @@
-"""The canvas in the page: what ``viewer.html``, ``viewer.css`` and the scripts make of an encoded case.
+"""The canvas in the page: what the files in ``browser/`` make of an encoded case.
 
 Scrolling, windows, organs and Dice of a slice are computed in the browser, from voxels that are sent once: nothing
 that a person does there asks the server.
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "browser"
 _SCRIPTS = (
     "decode",
     "tally",
@@ -33,5 +33,5 @@ _mount = st.components.v2.component(
 
 
 def volume_viewer(message: bytes, key: str) -> None:
-    """Show a message of ``encoding.message``; its header is described in ``cases.draw_case``."""
+    """Show a message of ``encoding.message``; its header is described in ``case_view.draw_case``."""
     _mount(data=message, key=key)

@@ -9,15 +9,16 @@ import pandas as pd
 import streamlit as st
 from safetensors import SafetensorError, safe_open
 
+from autosam_inference.errors import UserError
 from autosam_platform.evaluation.paper import published
 from autosam_platform.tracking.reading import RunSummary
-from dashboard.components import records
-from dashboard.components.places import ReadingError, run_folder
+from autosam_platform.workspace import Workspace
+from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.record import run_files
 
 MOST = 20
 """So many runs are shown; their files are read, so they are the best only."""
 
-_WEIGHTS = "model/model.safetensors"
 _PARTS = ("train", "val", "test")
 _COLUMNS = ("run", "model", "role", "dice", "nsd", "cases", "parameters", "split", "unread")
 
@@ -27,7 +28,7 @@ def evaluated_datasets(runs: Sequence[RunSummary]) -> list[str]:
     return sorted({run.dataset for run in runs if run.mean_dice is not None})
 
 
-def ours(workspace: Path, runs: Sequence[RunSummary], dataset: str) -> pd.DataFrame:
+def ours(workspace: Workspace, runs: Sequence[RunSummary], dataset: str) -> pd.DataFrame:
     """Our runs on a dataset with the highest mean Dice, best first.
 
     Dice and NSD are in percent; ``cases`` are those evaluated, ``parameters`` in millions, ``split`` how many cases the
@@ -43,15 +44,15 @@ def papers(dataset: str) -> pd.DataFrame:
     return pd.DataFrame(published(dataset), columns=["model", "dice", "nsd", "table"]).astype({"nsd": float})
 
 
-def _row(workspace: Path, run: RunSummary) -> dict[str, Any]:
+def _row(workspace: Workspace, run: RunSummary) -> dict[str, Any]:
     figures = {"dice": _percent(run.mean_dice), "nsd": _percent(run.mean_nsd)}
     row = {"run": run.run_id, "model": run.model, "role": run.role} | figures
     try:
         folder = run_folder(workspace, run.run_id)
-        cases = records.read_summary(folder).get("n_cases")
-        split = split_in_words(records.read_card(folder).get("split") or {})
-        return row | {"cases": cases, "split": split, "parameters": _millions(folder / _WEIGHTS), "unread": None}
-    except ReadingError as error:
+        cases, card = run_files.read_summary(folder).get("n_cases"), run_files.read_card(folder)
+        split = split_in_words(card.split) if card else None
+        return row | {"cases": cases, "split": split, "parameters": _millions(folder.weights), "unread": None}
+    except UserError as error:
         return row | {"unread": str(error)}
 
 

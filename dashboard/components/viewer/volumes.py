@@ -11,8 +11,8 @@ from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import read_scan
 from autosam_models.sizes import size_text
-from dashboard.components.places import ReadingError
-from dashboard.components.volume_viewer.encoding import Encoded, encode_labels, encode_scan
+from dashboard.components.base.places import ReadingError
+from dashboard.components.viewer.encoding import Encoded, encode_labels, encode_scan
 
 Stamp = tuple[str, int, int]
 

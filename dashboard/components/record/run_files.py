@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
-from dashboard.components.places import ReadingError, checked_id, inside
+from autosam_platform.workspace import RunFolder
+from dashboard.components.base.places import ReadingError, checked_id, inside
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
 _NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)
 _ADDED_LATER = "hd95_mm"  # runs evaluated before it have no such column
-METRICS = "evaluation/metrics.csv"
-"""In the folder of an evaluated run."""
 _FILES = ("image", "label", "prediction")
 
 
@@ -34,36 +34,32 @@ class CaseFiles:
     rows: pd.DataFrame
 
 
-def run_folders(workspace: Path) -> list[str]:
-    """Names of the folders of runs, sorted."""
-    return sorted(path.name for path in (workspace / "runs").glob("*") if path.is_dir())
-
-
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(run: RunFolder) -> dict[str, Any]:
     """The resolved experiment of a run, as plain values; empty where the run has not written it.
 
     Raises:
         ReadingError: the file is not a YAML mapping.
     """
-    path = folder / "config.yaml"
-    if not path.exists():
+    if not run.config.exists():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ReadingError(f"{path} cannot be read ({error}): start the run again, it writes the file anew.") from error
+        raise ReadingError(
+            f"{run.config} cannot be read ({error}): start the run again, it writes the file anew."
+        ) from error
     if not isinstance(content, dict):
-        raise ReadingError(f"{path} holds no settings: start the run again, it writes the file anew.")
+        raise ReadingError(f"{run.config} holds no settings: start the run again, it writes the file anew.")
     return content
 
 
-def read_metrics(folder: Path) -> pd.DataFrame | None:
-    """Table of ``evaluation/metrics.csv``: a row per case and class; ``None`` before there is one.
+def read_metrics(run: RunFolder) -> pd.DataFrame | None:
+    """Metrics of the run's test cases: a row per case and class; ``None`` before there is one.
 
     Raises:
         ReadingError: the file is not one of ours, or damaged.
     """
-    path = folder / METRICS
+    path = run.evaluation().metrics
     if not path.exists():
         return None
     try:
@@ -80,22 +76,22 @@ def as_rows(metrics: pd.DataFrame) -> list[Row]:
     return [Row(**values) for values in metrics[names].to_dict("records")]
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """``evaluation/summary.json``; empty before there is one.
+def read_summary(run: RunFolder) -> dict[str, Any]:
+    """What the evaluation on the test cases came to; empty before there is one.
 
     Raises:
         ReadingError: the file is damaged.
     """
-    return read_json(folder / "evaluation" / "summary.json", "jobs/evaluate.py writes it anew")
+    return read_json(run.evaluation().summary, "jobs/evaluate.py writes it anew")
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """``model/model.json``: what the run's model is and was made from; empty before there is one.
+def read_card(run: RunFolder) -> ModelCard | None:
+    """What the run's model is and was made from; ``None`` before there is one.
 
     Raises:
-        ReadingError: the file is damaged.
+        ModelFolderError: the file is damaged.
     """
-    return read_json(folder / "model" / "model.json", "copy the model again, or train it again")
+    return run.card if run.finished else None
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -130,22 +126,18 @@ def per_case(metrics: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("dice", ignore_index=True)
 
 
-def case_ids(folder: Path) -> list[str]:
-    """Ids of the cases that the evaluation of a run recorded, sorted."""
-    return sorted(path.stem for path in (folder / "evaluation" / "cases").glob("*.json"))
-
-
-def read_case(workspace: Path, folder: Path, case_id: str) -> CaseFiles:
+def read_case(run: RunFolder, case_id: str) -> CaseFiles:
     """A case as its evaluation recorded it; files are taken from the workspace and the run's dataset only.
 
     Raises:
         ReadingError: not evaluated, a broken record, a path outside both folders, or no image.
     """
-    path = inside(folder / "evaluation" / "cases" / f"{checked_id('case', case_id)}.json", [workspace])
+    here = run.paths
+    path = inside(run.evaluation().record(checked_id("case", case_id)), [here.folder])
     record = _read_record(path)
-    dataset = (read_config(folder).get("dataset") or {}).get("root")
-    roots = [workspace, Path(dataset)] if dataset else [workspace]
-    files = {part: inside(Path(record[part]), roots) if record.get(part) else None for part in _FILES}
+    dataset = (read_config(run).get("dataset") or {}).get("root")
+    roots = [here.folder, here.resolve(dataset)] if dataset else [here.folder]
+    files = {part: inside(here.resolve(record[part]), roots) if record.get(part) else None for part in _FILES}
     missing = tuple(f"{file} is missing" for file in files.values() if file and not file.is_file())
     image, truth, prediction = (file if file and file.is_file() else None for file in files.values())
     if image is None:
@@ -177,8 +169,3 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"it has no column {', '.join(absent)}")
     numbers = {name: pd.to_numeric(table[name]).astype(float) for name in _NUMBERS}
     return table.assign(**numbers).astype({"class_id": int})
-
-
-def pictures(folder: Path) -> list[Path]:
-    """Pictures the evaluation drew, sorted by case."""
-    return sorted((folder / "evaluation" / "pictures").glob("*.png"))

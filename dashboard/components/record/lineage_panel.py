@@ -1,17 +1,18 @@
 """A run's relatives and its matched report, on a page."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
+from autosam_inference.card import ModelCard
 from autosam_platform.tracking.reading import RunSummary
-from dashboard.components import records, tracked
-from dashboard.components.leaderboard import split_in_words
-from dashboard.components.lineage import Relative, relatives, report_means
-from dashboard.components.places import run_folder
-from dashboard.components.states import explained
-from dashboard.components.text import plain
+from autosam_platform.workspace import RunFolder, Workspace
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import run_folder
+from dashboard.components.base.text import plain
+from dashboard.components.record import run_files, tracking
+from dashboard.components.record.leaderboard import split_in_words
+from dashboard.components.record.lineage import Relative, relatives, report_means
 
 _REPORT = {
     "model": st.column_config.TextColumn("Model", pinned=True),
@@ -27,18 +28,20 @@ _REPORT = {
 }
 
 
-def show_lineage(root: Path, run_id: str, runs: Sequence[RunSummary]) -> None:
+def show_lineage(root: Workspace, run_id: str, runs: Sequence[RunSummary]) -> None:
     """Data, split and the runs that this one is tied to, each with a link."""
     st.subheader("Lineage")
     with explained():
-        card = records.read_card(run_folder(root, run_id))
-        split = split_in_words(card.get("split") or {})
-        known = {"Data": card.get("dataset"), "fingerprint": card.get("data_fingerprint"), "split": split}
-        told = ", ".join(f"{name} {value}" for name, value in known.items() if value)
-        st.markdown(plain(told) if told else "The run has no model yet, which would say what data it was made from.")
+        card = run_files.read_card(run_folder(root, run_id))
+        st.markdown(plain(_data(card)) if card else "The run has no model yet, which would say what data it is from.")
         roles = {run.run_id: run.role for run in runs}
         for relative in relatives(root, run_id, runs):
             _show(relative, run_id, roles)
+
+
+def _data(card: ModelCard) -> str:
+    known = {"Data": card.dataset, "fingerprint": card.data_fingerprint, "split": split_in_words(card.split)}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value)
 
 
 def _show(relative: Relative, run_id: str, roles: dict[str, str]) -> None:
@@ -47,22 +50,21 @@ def _show(relative: Relative, run_id: str, roles: dict[str, str]) -> None:
     name = relative.run_id
     if name not in roles:
         link.markdown(plain(f"{name} (not in this workspace)"))
-    elif roles[name] == tracked.SWEEP:
+    elif roles[name] == tracking.SWEEP:
         link.page_link("views/sweeps.py", label=plain(name), query_params={"sweep": name})
     else:
         link.page_link("views/run.py", label=plain(name), query_params={"run": name})
         compare.page_link("views/compare.py", label="Compare", query_params={"runs": f"{name},{run_id}"})
 
 
-def show_report(folder: Path) -> None:
+def show_report(run: RunFolder) -> None:
     """The matched report of a distillation, where the run has one."""
     with explained():
-        table = report_means(folder)
+        table = report_means(run)
         if table is None:
             return
         st.subheader("Student, twin and teacher on the same cases")
         columns = [name for name in _REPORT if name in table]
         st.dataframe(table, hide_index=True, placeholder="–", column_config=_REPORT, column_order=columns)
-        picture = folder / "report" / "report.png"
-        if picture.exists():
-            st.image(picture, width=900)
+        if run.report_picture.exists():
+            st.image(run.report_picture, width=900)

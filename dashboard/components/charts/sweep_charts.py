@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from dashboard.components.sweeps import DICE, SIZE, Parameter, SweepRecord, pareto_front
+from autosam_platform.tuning.trials import DICE, SIZE
+from dashboard.components.record.sweep_files import Parameter, SweepRecord
 
 _OURS, _PAPERS, _FAINT = qualitative.D3[0], "#888888", "rgba(128, 128, 128, 0.6)"
 _NAMED = 8  # values of an axis that have room for a label each
@@ -29,7 +30,7 @@ def curve(record: SweepRecord, parameter: Parameter, paper: Mapping[float, float
         paper: mean Dice in percent by value, of the paper's model on the paper's data.
     """
     table = record.finished.dropna(subset=DICE).sort_values(parameter.name)
-    ours = html.escape(f"ours: {record.model} on {record.dataset}")
+    ours = html.escape(f"ours: {record.description.model} on {record.description.dataset}")
     titles = [ours, "the paper's Table 4: SwinUNETR-Small on BTCV"] if paper else [ours]
     figure = make_subplots(cols=len(titles), subplot_titles=titles)
     _add_curve(figure, table[parameter.name].tolist(), (100 * table[DICE]).tolist(), _OURS, 1, table["trial"].tolist())
@@ -61,9 +62,9 @@ def _add_curve(
 
 def parallel(record: SweepRecord) -> go.Figure:
     """A line per trial with a Dice across all parameters, coloured by its Dice (Viridis: readable to all)."""
-    table = record.trials.dropna(subset=DICE)
+    table = record.table.dropna(subset=DICE)
     axes = [_axis(table, parameter) for parameter in record.parameters]
-    if SIZE in record.objectives:
+    if SIZE in record.description.objectives:
         axes.append({"label": "trained (M)", "values": table[SIZE] / 1e6})
     percent = 100 * table[DICE]
     axes.append({"label": "Dice %", "values": percent})
@@ -88,8 +89,8 @@ def scatter(record: SweepRecord, parameter: Parameter) -> go.Figure:
     """Dice over one parameter, a point per trial; those that were stopped early are open."""
     figure = go.Figure()
     for state, symbol in (("finished", "circle"), ("stopped", "circle-open"), ("running", "x-thin-open")):
-        rows = record.trials[record.trials["state"] == state].dropna(subset=DICE)
-        values = rows[parameter.name] if is_number(record.trials, parameter) else rows[parameter.name].map(str)
+        rows = record.table[record.table["state"] == state].dropna(subset=DICE)
+        values = rows[parameter.name] if is_number(record.table, parameter) else rows[parameter.name].map(str)
         _add_points(figure, values, rows, state, {"symbol": symbol, "size": 10, "color": _OURS})
     figure.update_xaxes(title=html.escape(parameter.label), type="log" if parameter.log else None)
     figure.update_yaxes(title=_VAL_DICE)
@@ -98,7 +99,7 @@ def scatter(record: SweepRecord, parameter: Parameter) -> go.Figure:
 
 def front(record: SweepRecord) -> go.Figure:
     """Dice over trained parameters; the Pareto front joined."""
-    rows, best = record.finished.dropna(subset=[DICE, SIZE]), pareto_front(record.finished)
+    rows, best = record.finished.dropna(subset=[DICE, SIZE]), record.front
     figure = go.Figure()
     _add_points(figure, rows[SIZE] / 1e6, rows, "trial", {"color": _FAINT, "size": 10})
     _add_points(figure, best[SIZE] / 1e6, best, "Pareto front", {"color": _OURS, "size": 11}, "lines+markers+text")
@@ -125,7 +126,7 @@ def _add_points(
 
 def importances(record: SweepRecord) -> go.Figure:
     """A bar per parameter, the largest share on top."""
-    shares = sorted(record.importances.items(), key=lambda item: item[1])
+    shares = sorted(record.importances.importances.items(), key=lambda item: item[1])
     figure = go.Figure(
         go.Bar(
             x=[share for _, share in shares],
@@ -144,7 +145,7 @@ def importances(record: SweepRecord) -> go.Figure:
 def courses(record: SweepRecord) -> go.Figure:
     """Validation Dice of each trial as it was reported; a trial that was stopped early ends in a cross."""
     figure = go.Figure()
-    for row in record.trials.itertuples():
+    for row in record.table.itertuples():
         points = [(epoch, 100 * dice) for epoch, dice in row.validations]
         if points:
             epochs, dice = zip(*points, strict=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from autosam_inference.files import content_hash
 from autosam_inference.scans.colours import organ_colour
-from dashboard.components.states import explained
-from dashboard.components.volume_viewer.component import volume_viewer
-from dashboard.components.volume_viewer.encoding import message
-from dashboard.components.volumes import load_case, stamp
+from dashboard.components.base.messages import explained
+from dashboard.components.viewer.component import volume_viewer
+from dashboard.components.viewer.encoding import message
+from dashboard.components.viewer.volumes import load_case, stamp
 
 
 def draw_case(

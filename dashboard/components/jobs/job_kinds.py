@@ -18,7 +18,7 @@ import streamlit as st
 import yaml
 
 from autosam_platform.workspace import workspace
-from dashboard.components.places import PROJECT, ReadingError, allowed_path
+from dashboard.components.base.places import PROJECT, ReadingError, allowed_path
 
 _JOBS = PROJECT / "jobs"
 _SECONDS = 120  # the slowest disk has imported torch by then

@@ -15,7 +15,7 @@ from autosam_inference.files import atomic_write
 from autosam_inference.scans.names import SUFFIXES
 from autosam_inference.scans.nifti import ScanError, open_nifti
 from autosam_platform.workspace import workspace
-from dashboard.components.places import ReadingError, checked_id
+from dashboard.components.base.places import ReadingError, checked_id
 
 MOST_BYTES = 4 << 30
 """Largest scan, unpacked: a CT of 512 × 512 × 4,000 voxels, twice what whole-body scans have."""
@@ -37,7 +37,7 @@ def store_upload(name: str, file: BinaryIO) -> Path:
     if not name.endswith(SUFFIXES):
         raise ReadingError(f"{name} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix).")
     _check_length(name, file)
-    target = workspace().folder / "uploads" / _digest(file) / name
+    target = workspace().uploads / _digest(file) / name
     try:
         if not target.exists():
             _write(file, target)

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from autosam_platform.workspace import workspace
+from autosam_inference.errors import UserError
+from autosam_platform.workspace import PredictionFolder, RunFolder, Workspace, workspace
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 """The project's own folder: its jobs run there, and paths that people type start there."""
 
 
-class ReadingError(Exception):
+class ReadingError(UserError):
     """Something a page needs cannot be read; the message names it, says what is wrong and what to do."""
 
 
@@ -34,13 +35,28 @@ def is_name(text: str) -> bool:
     return bool(text) and len(text) <= 200 and harmless
 
 
-def run_folder(workspace: Path, run_id: str) -> Path:
-    """Folder of a run inside ``workspace``; it need not exist yet.
+def run_folder(workspace: Workspace, run_id: str) -> RunFolder:
+    """A run inside ``workspace``; its folder need not exist yet.
 
     Raises:
         ReadingError: ``run_id`` is no name, or leads out of the workspace through a link.
     """
-    return inside(workspace / "runs" / checked_id("run", run_id), [workspace])
+    run = workspace.run(checked_id("run", run_id))
+    inside(run.folder, [workspace.folder])
+    return run
+
+
+def prediction_folder(workspace: Workspace, name: str) -> PredictionFolder:
+    """A segmented scan inside ``workspace``.
+
+    Raises:
+        ReadingError: ``name`` is no name, leads out of the workspace through a link, or nothing was predicted there.
+    """
+    folder = inside(workspace.predictions / checked_id("prediction", name), [workspace.folder])
+    found = workspace.prediction(name)
+    if found is None:
+        raise ReadingError(f"{folder} holds no prediction: jobs/predict.py writes one there.")
+    return found
 
 
 def allowed_roots() -> list[Path]:

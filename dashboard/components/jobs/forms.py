@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.places import ReadingError, allowed_path
-from dashboard.components.text import plain
+from dashboard.components.base.places import ReadingError, allowed_path
+from dashboard.components.base.text import plain
 
 NOT_SAID = "not said"
 _LETTERS = {"DHW": ("D", "H", "W"), "xyz": ("x", "y", "z")}

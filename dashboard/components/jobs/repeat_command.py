@@ -2,18 +2,19 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from autosam_platform.workspace import RunFolder
 
-def repeating(folder: Path, config: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
+
+def repeating(run: RunFolder, config: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
     """The job, and its arguments. Where the run is done it is found, where it stopped it continues.
 
     Args:
-        config: of the run (``records.read_config``).
+        config: of the run (``run_files.read_config``).
         role: of its model: teacher, student or baseline.
     """
-    recipe = ["--recipe", str(folder / "config.yaml")]
+    recipe = ["--recipe", str(run.config)]
     model = str((config.get("model") or {}).get("name"))
     taught = config.get("distillation") or {}
     if taught.get("teacher") and taught.get("kd_lambda", 0) < 1:

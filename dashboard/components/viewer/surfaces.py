@@ -13,7 +13,7 @@ from skimage.measure import block_reduce, marching_cubes
 
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Volume
-from dashboard.components.volumes import Stamp, read_volume, stamp
+from dashboard.components.viewer.volumes import Stamp, read_volume, stamp
 
 MOST_TRIANGLES = 150_000  # of all organs together: a browser without a GPU still turns them
 _FINEST_MM = 2.0

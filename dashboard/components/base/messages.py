@@ -1,12 +1,12 @@
-"""The states every page has beside its content: nothing there yet, and something broken."""
+"""What every page may say in place of its content: nothing there yet, and something broken."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard.components.places import ReadingError
-from dashboard.components.text import plain
+from autosam_inference.errors import UserError
+from dashboard.components.base.text import plain
 
 
 def nothing(what: str, command: str) -> None:
@@ -20,5 +20,5 @@ def explained() -> Iterator[None]:
     """Show what cannot be read with its reason and remedy, and go on with the rest of the page."""
     try:
         yield
-    except ReadingError as error:
+    except UserError as error:
         st.error(plain(error), icon=":material/error:")

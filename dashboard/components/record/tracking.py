@@ -1,26 +1,24 @@
 """Runs and curves from the tracking record, read at most every other second however many pages are open."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import streamlit as st
 
-from autosam_platform.locks import LOCK, is_locked
+from autosam_platform.locks import is_locked
 from autosam_platform.tracking.reading import (
     RAY_JOB,
     RunSummary,
-    TrackingError,
     database,
     recorded_curves,
     recorded_runs,
 )
-from dashboard.components.places import ReadingError, is_name
+from autosam_platform.workspace import Workspace
+from dashboard.components.base.places import is_name
 
-T = TypeVar("T")
 Points = Sequence[tuple[int, float]]
 
 RUNNING = "RUNNING"
@@ -32,38 +30,38 @@ SWEEP = "sweep"
 _QUIET = 60  # seconds: an evaluation is recorded without the lock, but not without writing to the folder
 
 
-def runs(workspace: Path) -> list[RunSummary]:
+def runs(workspace: Workspace) -> list[RunSummary]:
     """The newest runs first; of those that a killed process left RUNNING, the state is INTERRUPTED.
 
     Raises:
-        ReadingError: the record exists and cannot be read.
+        TrackingError: the record exists and cannot be read.
     """
-    return _asked(lambda: _runs(str(workspace)))
+    return _runs(str(workspace))
 
 
-def find(workspace: Path, run_id: str) -> RunSummary | None:
+def find(workspace: Workspace, run_id: str) -> RunSummary | None:
     """What is on record of a run.
 
     Raises:
-        ReadingError: the record exists and cannot be read.
+        TrackingError: the record exists and cannot be read.
     """
     return next((run for run in runs(workspace) if run.run_id == run_id), None)
 
 
-def curves(workspace: Path, run_id: str) -> dict[str, Points]:
+def curves(workspace: Workspace, run_id: str) -> dict[str, Points]:
     """Every curve of a run; none where it is not recorded.
 
     Raises:
-        ReadingError: the record exists and cannot be read.
+        TrackingError: the record exists and cannot be read.
     """
-    return _asked(lambda: _curves(str(workspace), run_id))
+    return _curves(str(workspace), run_id)
 
 
-def ray_job(workspace: Path, run_id: str) -> str:
+def ray_job(workspace: Workspace, run_id: str) -> str:
     """Id of the submitted Ray job that trained a run last; empty where it was none.
 
     Raises:
-        ReadingError: the record exists and cannot be read.
+        TrackingError: the record exists and cannot be read.
     """
     run = find(workspace, run_id)
     return run.tags.get(RAY_JOB, "") if run else ""
@@ -78,46 +76,44 @@ def seconds(run: RunSummary) -> float | None:
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")
 def _runs(workspace: str) -> list[RunSummary]:
-    root = Path(workspace)
+    root = Workspace(Path(workspace))
     return [replace(run, state=INTERRUPTED) if _is_interrupted(root, run) else run for run in _listed(root)]
 
 
-def _listed(root: Path) -> list[RunSummary]:
-    file = database(root)
+def _listed(root: Workspace) -> list[RunSummary]:
+    file = database(root.folder)
     if file is not None:
         return recorded_runs(file)
     from autosam_platform.tracking.writing import list_runs  # MLflow takes seconds to import: only a server needs it
 
-    return list_runs(root)
+    return list_runs(root.folder)
 
 
-def _is_interrupted(root: Path, run: RunSummary) -> bool:
+def _is_interrupted(root: Workspace, run: RunSummary) -> bool:
     """Nobody holds the run's lock, and its folder is quiet; what runs on other machines cannot be told."""
     if run.state != RUNNING or not is_name(run.run_id):
         return False
-    folder = root / ("sweeps" if run.role == SWEEP else "runs") / run.run_id
-    if not (folder / LOCK).exists():
+    if run.role == SWEEP:
+        sweep = root.sweep(run.run_id)
+        lock, places = sweep.lock, [sweep.folder]
+    else:
+        made = root.run(run.run_id)
+        lock, places = made.lock, [made.folder, made.evaluation().folder]
+    if not lock.exists():
         return False
-    written = max(place.stat().st_mtime for place in (folder, folder / "evaluation") if place.exists())
-    return time.time() - written > _QUIET and not is_locked(folder / LOCK)
+    written = max(place.stat().st_mtime for place in places if place.exists())
+    return time.time() - written > _QUIET and not is_locked(lock)
 
 
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _curves(workspace: str, run_id: str) -> dict[str, Points]:
-    root = Path(workspace)
-    file = database(root)
+    root = Workspace(Path(workspace))
+    file = database(root.folder)
     try:
         if file is not None:
             return dict(recorded_curves(file, run_id))
         from autosam_platform.tracking.writing import read_curves
 
-        return dict(read_curves(root, run_id))
+        return dict(read_curves(root.folder, run_id))
     except KeyError:
         return {}
-
-
-def _asked(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except TrackingError as error:
-        raise ReadingError(str(error)) from error

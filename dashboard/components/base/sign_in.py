@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard.components.text import plain
+from dashboard.components.base.text import plain
 
 
 def admit() -> None:

@@ -1,0 +1,97 @@
+"""Nobody but the workspace's own room joins names of its layout: what lies where is asked of its objects."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import pytest
+
+from autosam_platform.locks import LOCK
+from autosam_platform.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOTS = ("dashboard",)
+OTHERS = {"dashboard/components/jobs/ray_jobs.py": "'ray'"}
+"""Folders of others that happen to be called as ours are: Ray's own scratch."""
+
+_JOINING = {"joinpath", "glob", "rglob", "with_name", "Path", "PurePath"}
+
+
+def _layout() -> tuple[frozenset[str], frozenset[str]]:
+    """Names of files (with a suffix, so that they mean nothing else) and of folders, as the workspace's objects say."""
+    place = Workspace(Path("/workspace"))
+    run, sweep = place.run("NAME"), place.sweep("NAME")
+    objects = [place, run, run.evaluation(), run.evaluation("val"), sweep]
+    found = [value for each in objects for name in dir(type(each)) if isinstance(value := _value(each, name), Path)]
+    found += [run.evaluation().folder, sweep.folder, place.dataset("NAME"), place.teacher("NAME")]
+    found += [place.prepared("NAME").folder, place.cost("NAME"), place.benchmark("NAME")]
+    names = {part for path in found for part in path.relative_to(place.folder).parts}
+    names -= {"NAME", "NAME.json", LOCK}  # the lock's name is that of locks.py
+    files = {name for name in names if "." in name}
+    return frozenset(files), frozenset(names - files)
+
+
+def _value(thing: object, name: str) -> object:
+    return getattr(thing, name) if isinstance(getattr(type(thing), name), property) and name not in _READ else None
+
+
+_READ = {"card", "experiment", "case_ids", "run_folders", "finished_runs", "sweeps", "results", "finished"}
+FILES, FOLDERS = _layout()
+
+
+def _joined_names(source: str) -> list[str]:
+    """Literals of a source that are names of the layout: of files anywhere, of folders where paths are joined."""
+    tree = ast.parse(source)
+    joined = {id(literal) for node in ast.walk(tree) for literal in _literals_of_a_path(node)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            parts = set(PurePath(node.value).parts)
+            named = parts & FILES | (parts & FOLDERS if id(node) in joined else set())
+            found += [f"line {node.lineno}: {name!r}" for name in sorted(named) if len(node.value.split()) == 1]
+    return found
+
+
+def _literals_of_a_path(node: ast.AST) -> Iterator[ast.AST]:
+    """Literals that ``/``, ``Path`` and its methods make paths of."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        for side in (node.left, node.right):
+            yield from ast.walk(side)
+    elif isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in _JOINING:
+            for argument in node.args:
+                yield from ast.walk(argument)
+
+
+def _sources() -> list[Path]:
+    return sorted(file for root in ROOTS for file in (ROOT / root).rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", _sources(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_name_of_the_layout_is_joined(file: Path) -> None:
+    name = str(file.relative_to(ROOT))
+    found = [
+        each for each in _joined_names(file.read_text(encoding="utf-8")) if not each.endswith(OTHERS.get(name, "\0"))
+    ]
+    assert not found, f"ask the Workspace object where it lies: {name}"
+
+
+def test_the_layout_is_known() -> None:
+    assert {"config.yaml", "model.json", "metrics.csv", "trials.json", "report.csv", "mlflow.db"} <= FILES
+    assert {"runs", "sweeps", "predictions", "uploads", "evaluation", "model", "report", "cases"} <= FOLDERS
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ('path = root / "runs" / name', ["'runs'"]),
+        ('path = root / ("sweeps" if swept else "runs") / name', ["'sweeps'", "'runs'"]),
+        ('METRICS = "evaluation/metrics.csv"', ["'metrics.csv'"]),
+        ('found = root.glob("*/report/report.json")', ["'report'", "'report.json'"]),
+        ('name = f"{run}.png"; st.session_state["runs"] = chosen("predictions")', []),
+        ('st.expander("The resolved experiment (config.yaml)")', []),
+    ],
+)
+def test_the_check_sees_them(source: str, names: list[str]) -> None:
+    assert [each.partition(": ")[2] for each in _joined_names(source)] == names
