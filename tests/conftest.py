@@ -17,6 +17,8 @@ _JOINED = pytest.StashKey[bool]()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One of several processes: threads of one would wait for those of the others.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A process less for each fit: it looks whether a node is to be taken away, and here none is.
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,17 @@ RAY = ("ray_local", "ray_dashboard", "ray_of_its_own")
 """Fixtures of a test that touches Ray."""
 _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 
-SLOW_FILES: set[str] = set()
+SLOW_FILES = {
+    "test_autosam_reference.py",
+    "test_benchmarks.py",
+    "test_estimate.py",
+    "test_every_model.py",
+    "test_phantom.py",
+    "test_sam_import.py",
+    "test_swin_attention.py",
+    "test_tracking.py",
+}
+"""Files without Ray or a browser that take more than about five seconds each."""
 
 
 @functools.cache
@@ -37,6 +47,7 @@ def uses_ray(item: pytest.Item) -> bool:
 
 
 def is_slow(item: pytest.Item) -> bool:
+    """Left out by `make test-quick`."""
     return uses_ray(item) or group_of(item.path) == "browser" or item.path.name in SLOW_FILES
 
 

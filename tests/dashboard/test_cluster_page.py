@@ -105,7 +105,7 @@ def _seen(address: str, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_token_is_passed_on_and_never_shown(tmp_path: Path) -> None:
+def test_the_token_is_passed_on_and_never_shown(ray_of_its_own: None, tmp_path: Path) -> None:
     token, file = secrets.token_hex(32), tmp_path / "token"
     file.write_text(token)
     home = {"HOME": str(tmp_path)}

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -213,21 +214,28 @@ class _Job:
         self._command = [sys.executable, script, "--recipe", str(self.recipe), "--json"]
         self._environment = {**os.environ, "AUTOSAM_WORKSPACE": str(self.workspace), "RAY_ADDRESS": ray_address}
 
-    def start(self, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
+    @contextmanager
+    def started(self, stderr: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[str]]:
+        """It is not left to train on where the test fails."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(self._command, env=self._environment, stdout=pipe, stderr=stderr, text=True)
+        process = subprocess.Popen(self._command, env=self._environment, stdout=pipe, stderr=stderr, text=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_a_job_killed_and_started_again_ends_with_the_same_weights(
     scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path, ray_local: str
 ) -> None:
     job = _Job(_experiment(scans, batch=2), prepared, tmp_path, ray_local)
-    first = job.start()
     killed: list[int] = []
-    _kill_when(job.workspace / "runs", "*/ray/checkpoint_*/position.json", str(job.recipe).encode(), killed)
-    assert killed == [first.pid] and first.wait() == -signal.SIGKILL
-    again = job.start(stderr=subprocess.PIPE)
-    said, complained = again.communicate(timeout=240)
+    with job.started() as first:
+        _kill_when(job.workspace / "runs", "*/ray/checkpoint_*/position.json", str(job.recipe).encode(), killed)
+        assert killed == [first.pid] and first.wait() == -signal.SIGKILL
+    with job.started(stderr=subprocess.PIPE) as again:
+        said, complained = again.communicate(timeout=240)
     assert again.returncode == 0, said + complained
     last = json.loads(said.splitlines()[-1])
     assert "of 24" in said  # "from step 8 of 24": it continued
@@ -242,10 +250,10 @@ def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stoppe
     job = _Job(_experiment(scans, epochs=200), prepared, tmp_path, ray_local)
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         before = _checkpoints(job.workspace)
-        process = job.start()
-        _wait_until(functools.partial(_has_new_checkpoint, job.workspace, before))
-        process.send_signal(number)
-        said, _ = process.communicate(timeout=60)
+        with job.started() as process:
+            _wait_until(functools.partial(_has_new_checkpoint, job.workspace, before))
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=60)
         assert process.returncode == status, said
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
