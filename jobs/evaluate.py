@@ -8,12 +8,10 @@ Examples:
 import sys
 from typing import Literal
 
-import yaml
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
-from autosam_platform.experiment import Experiment
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import workspace
 
@@ -38,12 +36,11 @@ def main() -> None:
 def _evaluate(job: EvaluateJob) -> Outcome:
     from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
 
-    if len(sys.argv) == 1 and not any((workspace().folder / "runs").glob("*/model/model.json")):
+    if len(sys.argv) == 1 and not workspace().finished_runs:
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)
-    experiment = Experiment.model_validate(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
-    summary = evaluated(run, prepared_dataset(experiment.dataset), job.split, job.overlap)
-    return Outcome(run, {"run": run.name, "split": job.split} | summary.as_json())
+    summary = evaluated(run, prepared_dataset(run.experiment.dataset), job.split, job.overlap)
+    return Outcome(run.folder, {"run": run.name, "split": job.split} | summary.as_json())
 
 
 if __name__ == "__main__":

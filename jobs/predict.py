@@ -18,7 +18,7 @@ from autosam_inference.scans.names import SUFFIXES, stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
 
 _PAUSE = 2.0  # seconds between lines of progress in a log file
 
@@ -49,7 +49,6 @@ def main() -> None:
 
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference import TrainedModel, predict, read_scan, write_nifti
-    from autosam_inference.files import write_json
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
@@ -58,34 +57,34 @@ def _predict(job: PredictJob) -> Outcome:
     if job.output and not job.output.name.endswith(SUFFIXES):  # said before the work
         raise UserError(f"{job.output} must end in .nii.gz or .nii: a label map is written as NIfTI")
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    target = job.output or workspace().folder / "predictions" / f"{stem(source)}-{run.name}" / f"{stem(source)}.nii.gz"
-    model = TrainedModel.load(run / "model", overlap=job.overlap, device=job.device, batch=job.batch)
+    place = workspace().new_prediction(f"{stem(source)}-{run.name}", source)
+    files = place if job.output is None else PredictionFolder(job.output, workspace())
+    model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     with watch.phase("read"):
         scan = read_scan(source)
     result = predict(model, scan, progress=_Progress(), watch=watch)
     with watch.phase("write"):
-        write_nifti(result, target)
-    picture, card = target.with_name(f"{stem(target)}.png"), model.card
+        write_nifti(result, files.label)
+    card, title = model.card, files.label.name
     save_case_picture(
-        picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=target.name
+        files.picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
     )
     seconds = with_total(watch.seconds)
-    write_seconds(target.with_name(f"{stem(target)}.seconds.csv"), {stem(source): seconds})
-    # What the dashboard's viewer needs to show the label map over its scan.
-    write_json(target.with_name(f"{stem(target)}.scan.json"), {"scan": str(source.resolve()), "run": run.name})
-    print(f"Seconds: {as_line(seconds)}\nPicture: {picture}")
-    return Outcome(target, {"run": run.name, "picture": str(picture), "seconds": seconds})
+    write_seconds(files.seconds, {stem(source): seconds})
+    files.write_record(source.resolve(), run.name)
+    print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
+    return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
 
 
-def _demo() -> tuple[Path, Path]:
+def _demo() -> tuple[Path, RunFolder]:
     """The embedded demo's run, made if it is not there, and its first test case."""
     from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
 
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
-    run = train_and_evaluate(experiment).place
-    return Path(prepared_dataset(experiment.dataset).cases("test")[0].record.image), run
+    run = workspace().run_at(train_and_evaluate(experiment).place)
+    return prepared_dataset(experiment.dataset).raw("test")[0].image, run
 
 
 class _Progress:

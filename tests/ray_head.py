@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,16 +35,25 @@ def ray_head(**environment: str) -> Iterator[Head]:
     command += [f"{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
     with (folder / "start.log").open("wb") as log:
-        head = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
+        head = subprocess.Popen(command, env=settings, stdout=log, stderr=log, start_new_session=True)
     try:
         made = Head(f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
         token = environment.get("RAY_AUTH_TOKEN_PATH")
         _wait_for(head, made.dashboard, folder / "start.log", Path(token).read_text() if token else "")
         yield made
     finally:
-        head.terminate()  # takes all processes of the cluster along
-        head.wait(timeout=60)
+        _end(head)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """With all processes of the cluster; it would wait half a minute for workers whose driver was killed."""
+    head.terminate()
+    try:
+        head.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait(timeout=60)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -57,7 +67,7 @@ def _free_ports(count: int) -> list[int]:
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
     for _ in range(300):
         assert head.poll() is None, log.read_text()
-        if _has_nodes(address, token):
+        if (log.parent / "ray_current_cluster").exists() and _has_nodes(address, token):  # the last that it writes
             return
         time.sleep(0.2)
     raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from synthetic_scans import write_btcv
 from autosam_platform.command_line import CommandLine
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.tracking.writing import read_curves
+from autosam_platform.training import on_ray
+from autosam_platform.training.in_process import InProcess
+from autosam_platform.workspace import Workspace
 
 JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,7 +110,7 @@ def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(
     phases = ["read", "resample", "network", "write", "score", "picture", "total"]
     assert [each.split()[0] for each in line.partition(": ")[2].split(", ")] == phases
     folder = Path(str(trained["place"]))
-    recorded = {name: points[-1][1] for name, points in read_curves(folder.parents[1], folder.name).items()}
+    recorded = {name: points[-1][1] for name, points in read_curves(Workspace(folder.parents[1]), folder.name).items()}
     seconds = json.loads((folder / "evaluation" / "summary.json").read_text())["seconds_per_case"]
     assert list(seconds) == phases
     assert {name: recorded[f"test/seconds/{name}"] for name in phases} == seconds == trained["seconds_per_case"]
@@ -117,6 +121,27 @@ def test_the_same_command_again_finds_the_run(job_here: Run, scans: Path, traine
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was trained before and is found" in done.stdout
     assert done.stdout.splitlines()[-1] == f"Result: {trained['place']}"
+
+
+def test_a_workspace_that_was_moved_works_in_full_and_leaves_the_old_place_alone(
+    job_here: Run, trained: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved with the raw data in it: by what is recorded, all else than Ray's own files leads to the new place."""
+    old, moved = Path(str(trained["place"])).parents[1], tmp_path / "moved"
+    shutil.copytree(old, moved)
+    files = {path: path.stat().st_mtime_ns for path in old.rglob("*") if path.is_file()}
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(moved))
+    done = job_here("evaluate", "--run", trained["run"], "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["place"] == str(moved / "runs" / str(trained["run"]))
+    assert {name: result[name] for name in ("mean_dice", "n_cases", "seconds_per_case")} == {
+        name: trained[name] for name in ("mean_dice", "n_cases", "seconds_per_case")
+    }, "what was evaluated is found"
+    assert {path: path.stat().st_mtime_ns for path in old.rglob("*") if path.is_file()} == files
+    for record in (path for path in moved.rglob("*") if path.suffix in (".json", ".yaml", ".csv", ".txt", ".db")):
+        if "ray" not in record.relative_to(moved).parts:
+            assert str(old).encode() not in record.read_bytes(), record
 
 
 def test_evaluate_takes_another_split(job: Run, trained: dict[str, object]) -> None:
@@ -156,7 +181,7 @@ def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
     assert card["lineage"]["teacher"] == trained["run"] and card["lineage"]["kd_lambda"] == "0.5"
     assert card["split"]["train"] == ["img0001", "img0002"] and len(card["lineage"]["teacher_hash"]) == 16
     assert {path.name for path in (folder / "report").iterdir()} == {"report.csv", "report.json", "report.png"}
-    curves = read_curves(folder.parents[1], folder.name)
+    curves = read_curves(Workspace(folder.parents[1]), folder.name)
     total, labels, teacher = (
         [value for _, value in curves[f"train/{name}"]] for name in ("loss", "segmentation_loss", "distillation_loss")
     )
@@ -166,7 +191,9 @@ def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
     assert "teacher's probabilities" not in again.stdout
 
 
-def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path) -> None:
+def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: tests/training/test_fit.py holds a worker on Ray equal to it, bit for bit."""
+    monkeypatch.setattr(on_ray, "OnRay", InProcess)
     settings = ["--model.patch-DHW", 64, 32, 32, "--training.epochs", 1, "--training.warmup-epochs", 0]
     done = job_here(
         "train_baseline", "--model", "swin_unetr_tiny", "--recipe", scans / "recipe.json", *settings, "--json"
@@ -222,7 +249,7 @@ def test_a_job_may_be_submitted_with_variables_that_we_set_too(job: Run, scans: 
     recipe = scans / "recipe.json"
     done = job("prepare", "--recipe", recipe, RAY_JOB_CONFIG_JSON_ENV_VAR=submitted, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list((tmp_path / "prepared").glob("tiny-*/dataset.json"))
+    assert list((tmp_path / "prepared").glob("tiny-*/dataset-*.json"))
 
 
 def test_a_check_prints_the_resolved_settings_and_does_nothing(job_here: Run) -> None:

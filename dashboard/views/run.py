@@ -5,7 +5,7 @@ import streamlit as st
 import yaml
 
 from autosam_inference.scans.colours import organ_colour
-from autosam_platform.tracking.reading import RunSummary
+from autosam_platform.tracking.reading import STOPPED, RunSummary
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
@@ -19,10 +19,10 @@ from dashboard.components.record.lineage_panel import show_lineage, show_report
 
 _PICTURES = 6  # on one page
 _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
-_STOPPED = "This run stopped before its end."
+_ENDED_EARLY = "This run stopped before its end."
 _CONTINUES = {
-    "FAILED": f"{_STOPPED} The command below continues it from its last checkpoint.",
-    "KILLED": f"{_STOPPED} The command below continues it from its last checkpoint.",
+    "FAILED": f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
+    STOPPED: f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
     tracking.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
     "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
 }
@@ -49,7 +49,7 @@ def _state(root: Workspace, run_id: str) -> str | None:
         "Mean Dice": score(run.mean_dice),
         "Mean NSD": score(run.mean_nsd),
         "Mean HD95": millimetres(run.mean_hd95_mm),
-        "Duration": duration(tracking.seconds(run)),
+        "Training time": duration(run.training_seconds) or "–",
     }
     for place, (name, value) in zip(st.columns(_WIDTHS), shown.items(), strict=True):
         place.metric(name, value, border=True)

@@ -29,7 +29,7 @@ _COLUMNS = {
         "HD95 (mm)", format="%.1f", help="Mean over classes and test cases that have it; lower is better"
     ),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
-    "minutes": st.column_config.NumberColumn("Minutes", format="%.1f"),
+    "minutes": st.column_config.NumberColumn("Training (min)", format="%.1f", help="Spent training"),
     "sweep": st.column_config.TextColumn("Trial of", help="The sweep that it is a trial of"),
 }
 _BOARD = {
@@ -64,7 +64,7 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "nsd": run.mean_nsd,
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
-            "minutes": seconds / 60 if (seconds := tracking.seconds(run)) is not None else None,
+            "minutes": None if run.training_seconds is None else run.training_seconds / 60,
             "sweep": names.get(run.tags.get(PARENT, "")),
         }
         for run in runs

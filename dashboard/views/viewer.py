@@ -18,8 +18,8 @@ from dashboard.components.base.places import (
     ReadingError,
     allowed_roots,
     checked_id,
-    inside,
     prediction_folder,
+    recorded_file,
     run_folder,
 )
 from dashboard.components.base.text import plain
@@ -102,7 +102,7 @@ def _predicted(root: Workspace, name: str) -> None:
     with explained():
         found = prediction_folder(root, name)
         recorded, run_id = found.scan_and_run()
-        scan, classes = inside(recorded, allowed_roots()), found.class_names()
+        scan, classes = recorded_file(recorded, root, allowed_roots()), found.class_names()
         st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
         draw_case(scan, None, {run_id: found.label}, classes, title=name)
         st.fragment(_surfaces)({run_id: found.label}, classes)

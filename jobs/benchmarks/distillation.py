@@ -25,7 +25,8 @@ from autosam_platform.pipeline.steps import finished_run, prepared_dataset
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.objectives import SegmentationObjective
-from autosam_platform.workspace import workspace
+from autosam_platform.training.size import count_parameters
+from autosam_platform.workspace import RunFolder, Workspace, workspace
 from benchmarks.comparison import Row
 from benchmarks.job import BenchmarkJob
 from benchmarks.synthetic import scans_in_btcvs_layout
@@ -40,13 +41,13 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
 
 def _of_run(name: str, device: torch.device, repeats: int) -> list[Row]:
     """With the data, student and teacher of a finished distillation."""
-    run = workspace().run_at(finished_run(name))
+    run = finished_run(name)
     experiment = run.experiment
     if experiment.distillation.teacher is None:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
     teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
-    return _rows(experiment, prepared, teacher, workspace().folder, device, repeats)
+    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
 
 
 def _of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
@@ -56,20 +57,22 @@ def _of_model(name: str, patch: int, device: torch.device, repeats: int) -> list
         "model": {"name": "swin_unetr_tiny", "patch_DHW": (patch,) * 3},
         "training": {"loader_workers": 0},
     }
+    student = Experiment.model_validate(settings)
+    count_parameters(student, load_description("btcv").num_classes)  # refuses a patch that it cannot have
     with tempfile.TemporaryDirectory(prefix="autosam-") as temporary:
         folder = Path(temporary)
         connect()
         scans_in_btcvs_layout(folder / "raw", 2, (patch,) * 3)
-        prepared = prepare(load_description("btcv"), folder / "raw", Preparation(), folder)
-        teacher = TrainedTeacher.of(_untrained(name, patch, prepared, folder / "run"), 0.5)
-        return _rows(Experiment.model_validate(settings), prepared, teacher, folder, device, repeats)
+        prepared = prepare(load_description("btcv"), folder / "raw", Preparation(), Workspace(folder))
+        teacher = TrainedTeacher.of(_untrained(name, patch, prepared, Workspace(folder).run("teacher")), 0.5)
+        return _rows(student, prepared, teacher, Workspace(folder), device, repeats)
 
 
 def _rows(
     experiment: Experiment,
     prepared: PreparedDataset,
     teacher: TrainedTeacher,
-    place: Path,
+    place: Workspace,
     device: torch.device,
     repeats: int,
 ) -> list[Row]:
@@ -145,11 +148,11 @@ def _size_row(stored: StoredTeacher) -> Row:
     return Row(name, 0.0, None, sum(kept) / len(kept) / 1e6, sum(raw) / len(raw) / 1e6, None)
 
 
-def _untrained(name: str, patch: int, prepared: PreparedDataset, folder: Path) -> Path:
+def _untrained(name: str, patch: int, prepared: PreparedDataset, run: RunFolder) -> Path:
     torch.manual_seed(0)
     model = build_model(name, in_channels=1, num_classes=prepared.num_classes, patch=(patch,) * 3)
     experiment = Experiment.model_validate({"model": {"name": name, "patch_DHW": (patch,) * 3}})
-    checkpoint = folder / "checkpoint"
+    checkpoint = run.folder / "checkpoint"
     checkpoint.mkdir(parents=True)
     checkpoints.save(checkpoint, 0, checkpoints.Position(0, 0, 1), model, torch.optim.AdamW(model.parameters()))
-    return export_model(checkpoint, experiment, prepared, folder, {}, {})
+    return export_model(checkpoint, experiment, prepared, run, {}, {}, seconds=0.0)

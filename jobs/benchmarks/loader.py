@@ -15,6 +15,7 @@ from autosam_platform.cluster import connect
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, prepare
+from autosam_platform.workspace import Workspace
 from benchmarks.comparison import Row
 from benchmarks.job import BenchmarkJob
 from benchmarks.synthetic import scans_in_btcvs_layout
@@ -27,7 +28,7 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
         connect()
         scans_in_btcvs_layout(Path(folder) / "raw", 2, (200, 300, 300))
         description = load_description("btcv")
-        prepared = prepare(description, Path(folder) / "raw", Preparation(), Path(folder))
+        prepared = prepare(description, Path(folder) / "raw", Preparation(), Workspace(Path(folder)))
         patches = PatchDataset(prepared, (patch,) * 3, patches_per_case=128)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in a worker of a loader

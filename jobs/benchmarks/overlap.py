@@ -6,7 +6,7 @@ from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.pictures import save_overlap_picture
 from autosam_platform.experiment import ConfigError
 from autosam_platform.pipeline.steps import finished_run, prepared_dataset, split_cases
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import EvaluationFolder, workspace
 from benchmarks.comparison import Row
 from benchmarks.job import BenchmarkJob
 
@@ -15,15 +15,14 @@ _OVERLAPS = (0.0, 0.25, 0.5, 0.75)
 
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
     """A row for each overlap, and a picture beside the job's result."""
-    run, picture = workspace().run_at(finished_run(job.run)), job.result(device).with_suffix(".png")
-    experiment = run.experiment
-    dataset = prepared_dataset(experiment.dataset)
+    run, picture = finished_run(job.run), job.result(device).with_suffix(".png")
+    dataset = prepared_dataset(run.experiment.dataset)
     cases = split_cases(dataset, "test")
     if not cases:
         raise ConfigError(f"{dataset.name} has no test cases: name a run whose data has with --run")
     found = {}
     for overlap in _OVERLAPS:
-        folder = picture.parent / f"overlap-{run.name}" / f"{overlap:g}"
+        folder = EvaluationFolder(picture.parent / f"overlap-{run.name}" / f"{overlap:g}", workspace())
         found[overlap] = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
     paper = found[_OVERLAPS[-1]]
     save_overlap_picture(picture, found, f"{run.name}: {paper.n_cases} test cases of {dataset.name}")

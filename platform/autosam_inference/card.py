@@ -12,8 +12,6 @@ from autosam_inference.files import content_hash
 CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
 """What a folder must hold to be a trained model: its description and its weights."""
 
-Size = tuple[PositiveInt, PositiveInt, PositiveInt]
-
 
 class ModelFolderError(UserError):
     """A folder that holds no usable model; the message names the file, what is wrong and what to do."""
@@ -69,7 +67,7 @@ class ModelCard(BaseModel):
     num_classes: Annotated[int, Field(ge=2, le=256)]
     """K, including background."""
     classes: tuple[LabelClass, ...]
-    patch: Size
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Depth, height and width of a window in voxels."""
     overlap: Overlap
     spacing_xyz: tuple[Spacing, Spacing, Spacing]

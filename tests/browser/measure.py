@@ -26,6 +26,7 @@ from playwright.sync_api import Page  # noqa: E402
 from autosam_platform.evaluation.table import Row  # noqa: E402
 from autosam_platform.measure import machine  # noqa: E402
 from autosam_platform.tracking.writing import open_run  # noqa: E402
+from autosam_platform.workspace import Workspace  # noqa: E402
 
 RUNS, CASES = 1000, 50
 LARGE, SMALL = (512, 512, 150), (256, 256, 100)
@@ -38,7 +39,7 @@ def main() -> None:
         few, many = Path(temporary) / "few", Path(temporary) / "many"
         _write_cases(few, "large", LARGE, 2)
         _write_cases(few, "small", SMALL, CASES)
-        open_run(few, RUN, tags=TAGS | {"name": "measured"}, params={}).finish()
+        open_run(Workspace(few), RUN, tags=TAGS | {"name": "measured"}, params={}).finish()
         _write_runs(many)
         print(machine(torch.device("cpu")), flush=True)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -113,7 +114,7 @@ def _resident_mb(pid: int) -> float:
 
 def _write_runs(root: Path) -> None:
     for number in range(RUNS):
-        run = open_run(root, f"run-{number:08x}", tags=TAGS | {"name": "run"}, params={})
+        run = open_run(Workspace(root), f"run-{number:08x}", tags=TAGS | {"name": "run"}, params={})
         run.log({f"test/dice/organ{index}": 0.5 for index in range(49)} | {"test/mean_dice": number / RUNS}, 0)
         run.finish()
 

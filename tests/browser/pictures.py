@@ -15,6 +15,7 @@ from chromium import started_chromium  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
 
 from autosam_platform.tracking.writing import RunSummary, list_runs  # noqa: E402
+from autosam_platform.workspace import Workspace  # noqa: E402
 
 PLACE = ROOT / "docs" / "dashboard"
 WIDTH, LONGEST = 1280, 1600
@@ -22,7 +23,7 @@ WIDTH, LONGEST = 1280, 1600
 
 def main() -> None:
     workspace = Path(sys.argv[1]).resolve()
-    runs = [run for run in list_runs(workspace) if run.mean_dice is not None]
+    runs = [run for run in list_runs(Workspace(workspace)) if run.mean_dice is not None]
     teacher = next(run for run in runs if run.role == "teacher")
     students = [run.run_id for run in runs if run.role == "student"][:2]
     case = sorted((workspace / "runs" / teacher.run_id / "evaluation" / "cases").glob("*.json"))[0].stem

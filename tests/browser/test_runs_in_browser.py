@@ -11,6 +11,7 @@ from example_runs import CASE, DONE, GOING, UNTESTED, write_workspace
 from playwright.sync_api import Locator, Page, expect
 
 from autosam_platform.tracking.writing import open_run
+from autosam_platform.workspace import Workspace
 
 _STEPS = "g[aria-label^='X-axis'] .role-axis-label text"
 
@@ -30,7 +31,7 @@ def address(root: Path) -> Iterator[Callable[..., str]]:
 
 def _record(root: Path, steps: range) -> None:
     points = [({"train/loss": 1 / step, "train/epoch": step // 100}, step) for step in steps]
-    open_run(root, GOING, tags={}, params={}).log_many(points)
+    open_run(Workspace(root), GOING, tags={}, params={}).log_many(points)
 
 
 def _shown_steps(chart: Locator) -> list[int]:

@@ -12,7 +12,7 @@ import yaml
 from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
 from autosam_platform.tracking.writing import open_run
-from autosam_platform.workspace import RunFolder
+from autosam_platform.workspace import RunFolder, Workspace
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 DONE, GOING, UNTESTED = "demo-0000000a", "btcv-0000000b", "tiny-0000000c"
@@ -23,13 +23,13 @@ SHAPE_XYZ = (14, 11, 8)
 def write_workspace(root: Path) -> None:
     """Three runs: one evaluated on one case, one in progress, one that failed before its first step."""
     tags = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
-    done = open_run(root, DONE, tags=tags | {"name": "demo"}, params={})
+    done = open_run(Workspace(root), DONE, tags=tags | {"name": "demo"}, params={})
     done.log_many([({"train/loss": 2 / step, "train/epoch": step}, step) for step in range(1, 6)])
-    done.log({"val/dice/liver": 0.5, "val/dice/mean": 0.5}, 5)
+    done.log({"val/dice/liver": 0.5, "val/dice/mean": 0.5, "train/seconds": 450.0}, 5)
     done.log({"test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 0)
     done.finish()
-    open_run(root, GOING, tags=tags | {"name": "btcv", "dataset": "btcv"}, params={})
-    open_run(root, UNTESTED, tags=tags | {"name": "tiny", "role": "student"}, params={}).finish("FAILED")
+    open_run(Workspace(root), GOING, tags=tags | {"name": "btcv", "dataset": "btcv"}, params={})
+    open_run(Workspace(root), UNTESTED, tags=tags | {"name": "tiny", "role": "student"}, params={}).finish("FAILED")
     for run_id in (DONE, GOING, UNTESTED):
         folder = root / "runs" / run_id
         folder.mkdir(parents=True)

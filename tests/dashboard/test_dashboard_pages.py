@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from example_runs import APP, CASE, DONE
+from example_cases import volumes, write_prediction, write_volume
+from example_runs import APP, CASE, DONE, write_card
+from example_sweeps import ADAPTER, adapter_trials, write_sweep
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
+
+from autosam_platform.workspace import Workspace
 
 Page = Callable[..., AppTest]
 
@@ -65,17 +69,46 @@ def test_a_link_into_the_app_may_be_the_first_thing_a_server_is_asked_for() -> N
     assert not (APP.parent / "pages").exists()
 
 
-def test_no_page_imports_the_libraries_of_training(example: Path) -> None:
-    code = (
-        "import sys; from streamlit.testing.v1 import AppTest\n"
-        "app = AppTest.from_file(sys.argv[1], default_timeout=60).run()\n"
-        "app.query_params['run'] = sys.argv[2]\n"
-        "for name in ('run', 'compare', 'viewer'):\n"
-        "    app.switch_page(f'views/{name}.py').run()\n"
-        "    assert not app.exception and not app.error, (app.exception, app.error)\n"
-        "print([name for name in ('torch', 'ray', 'monai', 'mlflow') if name in sys.modules])"
-    )
-    environment = {"AUTOSAM_WORKSPACE": str(example), "PATH": "", "RAY_ADDRESS": os.environ["RAY_ADDRESS"]}
-    command = [sys.executable, "-c", code, str(APP), DONE]
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert output.stdout.strip() == "[]"
+VISIT = """
+import json, sys
+from streamlit.testing.v1 import AppTest
+
+app, pages = sys.argv[1:]
+answers = []
+for name, address, shown in json.loads(pages):
+    page = AppTest.from_file(app, default_timeout=120).run()
+    page.switch_page(f"views/{name}.py")
+    for key, value in address.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception and not page.error, (name, page.exception, page.error)
+    assert page.get(shown), f"{name} shows no {shown}"
+    answers.append([name, [each for each in ("torch", "ray", "monai", "mlflow", "optuna") if each in sys.modules]])
+print(json.dumps(answers))
+"""
+
+
+def test_no_page_imports_the_libraries_of_training(workspace: Path) -> None:
+    """Every page in one fresh process, each with something to show; what a page imports is blamed on it."""
+    run = Workspace(workspace).run(DONE)
+    write_card(run)
+    run.weights.write_bytes(b"not read")
+    write_sweep(workspace, ADAPTER, adapter_trials(), 4)
+    prediction = write_prediction(workspace, write_volume(workspace / "scan.nii.gz", volumes().scan), volumes().first)
+    pages = [
+        ("runs", {}, "dataframe"),
+        ("run", {"run": DONE}, "vega_lite_chart"),
+        ("compare", {"runs": DONE}, "multiselect"),
+        ("viewer", {"run": DONE, "case": CASE}, "bidi_component"),
+        ("viewer", {"prediction": prediction}, "bidi_component"),
+        ("sweeps", {"sweep": ADAPTER}, "plotly_chart"),
+        ("predict", {"run": DONE}, "file_uploader"),
+        ("launch", {"job": "train_teacher"}, "button"),
+        ("launch", {"job": "sweep"}, "button"),
+        ("cluster", {}, "code"),
+    ]
+    environment = {"AUTOSAM_WORKSPACE": str(workspace), "PATH": "", "RAY_ADDRESS": os.environ["RAY_ADDRESS"]}
+    command = [sys.executable, "-c", VISIT, str(APP), json.dumps(pages)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[name, []] for name, _, _ in pages]

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from autosam_platform.tracking.reading import RAY_JOB
 from autosam_platform.tracking.writing import tag_run
+from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import PROJECT
 from dashboard.components.jobs import ray_jobs
 
@@ -174,7 +175,7 @@ def test_without_a_cluster_a_run_says_what_continues_it(workspace: Path) -> None
 def test_a_run_finds_its_job_and_continues_where_it_stopped(workspace: Path, on_cluster: str) -> None:
     job_id = ray_jobs.submit(on_cluster, "evaluate", ["--check"])
     _wait(on_cluster, job_id, "SUCCEEDED")
-    tag_run(workspace, GOING, {RAY_JOB: job_id})
+    tag_run(Workspace(workspace), GOING, {RAY_JOB: job_id})
     (workspace / "runs" / GOING / "config.yaml").write_text("model: {name: autosam_demo}\ntraining: {epochs: 0}")
     app = _panel(GOING)
     assert "SUCCEEDED" in texts(app.markdown) and "split: test" in app.code[0].value

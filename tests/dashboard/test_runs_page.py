@@ -1,5 +1,6 @@
 """The pages of runs and of one run, in their states."""
 
+import math
 import os
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from autosam_platform.locks import LOCK
 from autosam_platform.tracking.reading import PARENT
 from autosam_platform.tracking.writing import open_run, tag_run
+from autosam_platform.workspace import Workspace
 
 Page = Callable[..., AppTest]
 
@@ -43,6 +45,7 @@ def test_runs_are_listed_and_filtered(page: Page) -> None:
     assert table.loc[DONE, "dice"] == 0.75
     assert table.loc[DONE, "hd95_mm"] == 6.0
     assert table.loc[GOING, "state"] == "RUNNING"
+    assert table["minutes"].to_dict() == pytest.approx({DONE: 7.5, GOING: math.nan, UNTESTED: math.nan}, nan_ok=True)
     app.multiselect(key="role").set_value(["student"]).run()
     assert list(app.dataframe[0].value["run"]) == [UNTESTED]
     app.text_input(key="search").set_value("no such name").run()
@@ -58,8 +61,8 @@ def test_a_link_brings_its_filters() -> None:
 
 
 def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> None:
-    sweep = open_run(workspace, "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
-    tag_run(workspace, DONE, {PARENT: sweep.mlflow_id})
+    sweep = open_run(Workspace(workspace), "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
+    tag_run(Workspace(workspace), DONE, {PARENT: sweep.mlflow_id})
     app = page("runs")
     assert app.dataframe[0].value.set_index("run").loc[DONE, "sweep"] == "lambda-0000000d"
     app.toggle(key="trials").set_value(False).run()
@@ -79,7 +82,7 @@ def test_a_chosen_row_opens_its_run(page: Page) -> None:
 
 
 def test_the_leaderboard_keeps_the_papers_results_apart(workspace: Path) -> None:
-    open_run(workspace, GOING, tags={}, params={}).log({"test/mean_dice": 0.9, "test/mean_nsd": 0.8}, 0)
+    open_run(Workspace(workspace), GOING, tags={}, params={}).log({"test/mean_dice": 0.9, "test/mean_nsd": 0.8}, 0)
     app = _linked(show="Leaderboard", on="btcv")
     ours, paper = (frame.value for frame in app.dataframe)
     assert ours[["run", "dice", "nsd"]].values.tolist() == [[GOING, 90.0, 80.0]]
@@ -108,13 +111,13 @@ def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
     assert not app.exception
     assert not app.error
     shown = {metric.label: metric.value for metric in app.metric}
-    assert shown | {"Duration": ""} == {
+    assert shown == {
         "State": "FINISHED",
         "Epoch": "5",
         "Mean Dice": "0.750",
         "Mean NSD": "0.500",
         "Mean HD95": "6.0 mm",
-        "Duration": "",
+        "Training time": "0:07:30",
     }
     assert len(app.get("vega_lite_chart")) == 2  # loss, validation Dice
     assert len(app.get("plotly_chart")) == 2  # Dice and NSD by organ
@@ -163,6 +166,23 @@ def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> 
     assert "jobs/train_teacher.py" in texts(app.code)
 
 
+def test_a_run_that_was_stopped_is_said_to_be(page: Page, workspace: Path) -> None:
+    tag_run(Workspace(workspace), GOING, {}, "STOPPED")
+    app = page("runs")
+    assert app.dataframe[0].value.set_index("run").loc[GOING, "state"] == "STOPPED"
+    assert "STOPPED" in app.multiselect(key="state").options
+    app = page("run", run=GOING)
+    assert {metric.label: metric.value for metric in app.metric} == {
+        "State": "STOPPED",
+        "Epoch": "–",
+        "Mean Dice": "–",
+        "Mean NSD": "–",
+        "Mean HD95": "–",
+        "Training time": "–",
+    }
+    assert "stopped before its end" in errors(app)
+
+
 def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, workspace: Path) -> None:
     folder = workspace / "runs" / GOING
     _left_behind(folder)
@@ -176,7 +196,7 @@ def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, w
 def test_a_run_that_ends_while_it_is_watched_is_drawn_with_its_end(page: Page, workspace: Path) -> None:
     app = page("run", run=GOING)
     assert app.metric[0].value == "RUNNING"
-    open_run(workspace, GOING, tags={}, params={}).finish()
+    open_run(Workspace(workspace), GOING, tags={}, params={}).finish()
     st.cache_data.clear()
     app.run()
     assert app.metric[0].value == "FINISHED"

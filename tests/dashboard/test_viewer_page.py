@@ -1,6 +1,7 @@
 """The viewer's page: what it sends to the canvas, and what it says where something cannot be shown."""
 
 import json
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,26 @@ def test_what_is_wrong_with_a_prediction_is_said(page: Page, cases: Path) -> Non
     ):
         record.write_text(content)
         assert said in errors(page("viewer", prediction=name))
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["moved", "copied"])
+def test_records_with_the_paths_of_another_place_are_shown(
+    page: Page, cases: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """Those of earlier versions are absolute; the files of a copy count, though the others may still be there."""
+    prediction = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
+    here = tmp_path_factory.mktemp("elsewhere") / "renamed"
+    if kept:
+        shutil.copytree(cases, here)
+    else:
+        cases.rename(here)
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(here))
+    app = page("viewer", run=FIRST, case=CORNER)
+    assert not errors(app) and not app.warning
+    assert (_sent(app)[0]["truth"], _sent(app)[0]["predictions"]) == (True, [FIRST])
+    app = page("viewer", prediction=prediction)
+    assert not errors(app)
+    assert _sent(app)[0]["predictions"] == [FIRST]
 
 
 @pytest.mark.usefixtures("cases")

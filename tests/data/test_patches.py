@@ -1,6 +1,7 @@
 """Training patches: where they lie, what they hold, and that seed, epoch and place decide all of it."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from autosam_platform.data import augmentation
 from autosam_platform.data.description import Augmentation, DatasetDescription, load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.workspace import Workspace
 
 PATCH = (6, 10, 8)
 ALWAYS = {"flip": 1.0, "rotate": 1.0, "intensity_scale": 1.0, "intensity_shift": 1.0}
@@ -23,14 +25,13 @@ NEVER = dict.fromkeys(ALWAYS, 0.0)
 def prepared(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     folder = tmp_path_factory.mktemp("patches")
     root = write_btcv(folder / "raw", 5)
-    return prepare(load_description("btcv"), root, Preparation(spacing_xyz=(1.5, 1.5, 2.0)), folder)
+    return prepare(load_description("btcv"), root, Preparation(spacing_xyz=(1.5, 1.5, 2.0)), Workspace(folder))
 
 
 def _with(prepared: PreparedDataset, **changes: object) -> PreparedDataset:
     """The same prepared cases under a description with other augmentation or sampling."""
     fields = prepared.description.model_dump(mode="json") | changes
-    description = DatasetDescription.model_validate(fields)
-    return PreparedDataset(prepared.folder, description, prepared.spacing_xyz, prepared.fingerprint, prepared.entries)
+    return replace(prepared, description=DatasetDescription.model_validate(fields))
 
 
 def _epoch(patches: PatchDataset) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -190,7 +191,7 @@ def test_default_augmentation_is_the_descriptions(prepared: PreparedDataset) -> 
 
 
 def test_real_ct_patch(real_ct: Path, ray_local: None, tmp_path: Path) -> None:
-    prepared = prepare(load_description("one_scan"), real_ct, Preparation(), tmp_path)
+    prepared = prepare(load_description("one_scan"), real_ct, Preparation(), Workspace(tmp_path))
     item = PatchDataset(prepared, (64, 64, 64), patches_per_case=2)[1]
     assert item["case_id"] == "image" and item["image"].shape == (1, 64, 64, 64)
     assert item["image"].min() >= -2 and item["image"].max() <= 2.2  # the window, and a scale of up to 1.1

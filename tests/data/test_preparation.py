@@ -19,6 +19,7 @@ from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import DatasetError
+from autosam_platform.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -28,18 +29,23 @@ SETTINGS = Preparation(spacing_xyz=(2.0, 2.0, 2.0))
 
 def _states(prepared: PreparedDataset) -> dict[str, tuple[int, int]]:
     """Inode and time of every file of the cases: new ones for whatever was written again."""
-    files = (prepared.folder / "cases").iterdir()
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+    files = (path for path in (prepared.folder / "cases").rglob("*") if path.is_file())
+    return {f"{path.parent.name}/{path.name}": (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def _with(**changes: object) -> DatasetDescription:
+    """BTCV's description with some fields changed."""
+    return DatasetDescription.model_validate(BTCV.model_dump(mode="json") | changes)
 
 
 def test_prepared_case_is_the_scan_resampled_windowed_and_scaled(tmp_path: Path) -> None:
-    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 3), SETTINGS, tmp_path)
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 3), SETTINGS, Workspace(tmp_path))
     assert prepared.folder.parent == tmp_path / "prepared" and prepared.folder.name.startswith("btcv-")
     assert [each.case_id for each in prepared.cases("all")] == ["img0001", "img0002", "img0003"]
     assert (prepared.name, prepared.num_classes, prepared.spacing_xyz) == ("btcv", 14, (2, 2, 2))
     for case in prepared.cases("all"):
-        scan = read_scan(Path(case.record.image)).volume
-        label = read_scan(Path(str(case.record.label))).volume
+        scan = read_scan(tmp_path / case.record.image).volume
+        label = read_scan(tmp_path / str(case.record.label)).volume
         image = resample(scan, (2, 2, 2))
         expected = normalise(image.array_DHW, BTCV.hu_window, BTCV.scaling)
         np.testing.assert_array_equal(case.image().numpy(), expected)
@@ -50,52 +56,147 @@ def test_prepared_case_is_the_scan_resampled_windowed_and_scaled(tmp_path: Path)
 def test_orientation_does_not_matter(tmp_path: Path) -> None:
     for number, codes in enumerate(("RAS", "LPS", "SAL"), start=1):
         write_btcv_case(tmp_path / "raw", number, make_scan(0), codes)
-    first, *others = prepare(BTCV, tmp_path / "raw", SETTINGS, tmp_path).cases("all")
+    first, *others = prepare(BTCV, tmp_path / "raw", SETTINGS, Workspace(tmp_path)).cases("all")
     for other in others:
         assert first.image().equal(other.image()) and first.label().equal(other.label())
 
 
 def test_second_preparation_finds_everything(tmp_path: Path) -> None:
     root = write_btcv(tmp_path / "raw", 3)
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     before = _states(prepared)
-    again = prepare(BTCV, root, SETTINGS, tmp_path)
-    assert again == prepared == PreparedDataset.load(prepared.folder)
+    again = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    assert again == prepared == PreparedDataset.load(prepared.manifest)
     assert _states(again) == before
 
 
 def test_changed_file_is_prepared_again_and_nothing_else(tmp_path: Path) -> None:
     root = write_btcv(tmp_path / "raw", 3)
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     before = _states(prepared)
     write_btcv_case(root, 2, make_scan(99))
-    again = prepare(BTCV, root, SETTINGS, tmp_path)
+    again = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     after = _states(again)
-    assert {name for name in after if after[name] != before[name]} == {
-        "img0002.b2nd",
-        "img0002.label.b2nd",
-        "img0002.json",
-    }
+    new = {name.partition("/")[2] for name in after if after[name] != before.get(name)}
+    assert new == {"img0002.b2nd", "img0002.label.b2nd", "img0002.json"}
     assert again.folder == prepared.folder and again.fingerprint != prepared.fingerprint
+    assert not again.cases("all")[1].image().equal(prepared.cases("all")[1].image()), "what others read stays"
 
 
 def test_new_case_joins_without_the_others_being_redone(tmp_path: Path) -> None:
     root = write_btcv(tmp_path / "raw", 2)
-    before = _states(prepare(BTCV, root, SETTINGS, tmp_path))
+    before = _states(prepare(BTCV, root, SETTINGS, Workspace(tmp_path)))
     write_btcv_case(root, 3, make_scan(3))
-    after = _states(prepare(BTCV, root, SETTINGS, tmp_path))
-    changed = {name for name in after if before.get(name) != after[name]}
-    # With a third case the split of so few is another, and what may be wrong with a case depends on its
-    # split.
-    assert "img0003.json" in changed and "img0001.json" not in changed
+    after = _states(prepare(BTCV, root, SETTINGS, Workspace(tmp_path)))
+    changed = {name.partition("/")[2] for name in after if before.get(name) != after[name]}
+    assert changed == {"img0003.b2nd", "img0003.label.b2nd", "img0003.json"}
 
 
 def test_fingerprint_tells_datasets_apart_but_not_places(tmp_path: Path) -> None:
-    here = prepare(BTCV, write_btcv(tmp_path / "a", 2), SETTINGS, tmp_path)
-    there = prepare(BTCV, write_btcv(tmp_path / "b", 2), SETTINGS, tmp_path)
-    other = prepare(BTCV, tmp_path / "a", Preparation(spacing_xyz=(2.0, 2.0, 3.0)), tmp_path)
-    assert here.folder != there.folder and here.fingerprint == there.fingerprint
+    here = prepare(BTCV, write_btcv(tmp_path / "a", 2), SETTINGS, Workspace(tmp_path))
+    there = prepare(BTCV, write_btcv(tmp_path / "b", 2), SETTINGS, Workspace(tmp_path))
+    other = prepare(BTCV, tmp_path / "a", Preparation(spacing_xyz=(2.0, 2.0, 3.0)), Workspace(tmp_path))
+    assert here.folder == there.folder and here.fingerprint == there.fingerprint
     assert other.folder != here.folder and other.fingerprint != here.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "same_fingerprint"),
+    [
+        ({"title": "Another title"}, True),
+        ({"nsd_tolerance_mm": 3.0}, True),
+        ({"layout": "pairs", "files": {"image": "imagesTr/img{id}", "label": "labelsTr/label{id}"}}, True),
+        ({"split": {"rule": "every_case", "splits": ["train", "test"]}}, False),
+        ({"augmentation": {"flip": 0, "rotate": 0, "intensity_scale": 0, "intensity_shift": 0}}, False),
+        ({"foreground_fraction": 0.25}, False),
+        ({"scaling": {"to": [-1, 1]}}, False),
+        ({"annotated": {"img0001": ["liver"]}}, False),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_what_decides_no_voxel_prepares_nothing_anew(
+    tmp_path: Path, changes: dict[str, object], same_fingerprint: bool
+) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    before = _states(prepared)
+    again = prepare(_with(**changes), root, SETTINGS, Workspace(tmp_path))
+    assert again.folder == prepared.folder and _states(again) == before
+    assert (again.fingerprint == prepared.fingerprint) == same_fingerprint
+    assert PreparedDataset.load(prepared.manifest).fingerprint == prepared.fingerprint, "what others read stays"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hu_window": [-100, 300]},
+        {"ignored_labels": {13: "left adrenal gland"}, "classes": BTCV.model_dump(mode="json")["classes"][:12]},
+        {"ignored_labels": {200: "a line"}},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_what_decides_voxels_or_labels_prepares_anew(tmp_path: Path, changes: dict[str, object]) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    if "classes" in changes:
+        changes["classes"] = [each | {"mirror": None} for each in changes["classes"]]  # type: ignore[attr-defined]
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    again = prepare(_with(**changes), root, SETTINGS, Workspace(tmp_path))
+    assert again.folder != prepared.folder and again.fingerprint != prepared.fingerprint
+
+
+def test_a_renamed_class_is_another_training_with_the_same_voxels(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    renamed = [each | ({"name": "Leber"} if each["name"] == "liver" else {}) for each in _classes()]
+    again = prepare(_with(classes=renamed), root, SETTINGS, Workspace(tmp_path))
+    assert again.folder == prepared.folder and again.fingerprint != prepared.fingerprint
+
+
+def _classes() -> list[dict[str, object]]:
+    return BTCV.model_dump(mode="json")["classes"]
+
+
+def test_a_raw_folder_that_was_moved_is_found_and_its_cases_lead_to_it(tmp_path: Path) -> None:
+    root = write_btcv(tmp_path / "raw", 3)
+    (root / "labelsTr" / "label0002.nii.gz").unlink()
+    ours = tmp_path / "workspace"
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(ours))
+    before = _states(prepared)
+    there = root.rename(tmp_path / "elsewhere")
+    again = prepare(BTCV, there, SETTINGS, Workspace(ours))
+    assert again.fingerprint == prepared.fingerprint
+    assert {name for name, state in _states(again).items() if before[name] != state} == {
+        name for name in before if name.endswith(".json")
+    }
+    assert [case.image.parent for case in again.raw("all")] == [there / "imagesTr"] * 2
+    (reason,) = again.verdicts[1].reasons
+    assert str(there / "labelsTr" / "label0002.nii.gz") in reason and str(root) not in reason
+
+
+def test_a_workspace_that_was_moved_is_prepared_already(tmp_path: Path) -> None:
+    ours = tmp_path / "workspace"
+    root = write_btcv(ours / "raw", 3)
+    (root / "labelsTr" / "label0002.nii.gz").unlink()
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(ours))
+    before = _states(prepared)
+    there = ours.rename(tmp_path / "moved")
+    assert PreparedDataset.load(there / prepared.manifest.relative_to(ours)).raw("all")[0].image.is_file()
+    again = prepare(BTCV, there / "raw", SETTINGS, Workspace(there))
+    assert again.fingerprint == prepared.fingerprint and _states(again) == before
+    assert all(case.image.is_relative_to(there) and case.image.is_file() for case in again.raw("all"))
+    assert str(ours) not in again.manifest.read_text() + "".join(again.verdicts[1].reasons)
+
+
+def test_an_old_record_with_absolute_paths_is_read(tmp_path: Path) -> None:
+    ours = tmp_path / "workspace"
+    prepared = prepare(BTCV, write_btcv(ours / "raw", 2), SETTINGS, Workspace(ours))
+    for path in prepared.folder.glob("cases/*/*.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {name: str(ours / record[name]) for name in ("image", "label")}))
+    there = ours.rename(tmp_path / "moved")
+    (first, _) = PreparedDataset.load(there / prepared.manifest.relative_to(ours)).raw("all")
+    assert first.image == there / "raw" / "imagesTr" / "img0001.nii.gz" and first.image.is_file()
+    assert first.label == there / "raw" / "labelsTr" / "label0001.nii.gz"
 
 
 def test_bad_cases_are_named_and_the_others_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +209,7 @@ def test_bad_cases_are_named_and_the_others_prepared(tmp_path: Path, capsys: pyt
     hu[0, 0, 0] = np.nan
     write_nifti(root / "imagesTr" / "img0004.nii.gz", hu, scan.affine)
     write_nifti(root / "labelsTr" / "label0004.nii.gz", scan.label_xyz, scan.affine)
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     assert {each.case_id: each.status for each in prepared.verdicts} == {
         "img0001": "ok", "img0002": "rejected", "img0003": "rejected", "img0004": "fixed", "img0005": "ok",
     }  # fmt: skip
@@ -128,9 +229,9 @@ def test_corrected_case_is_accepted_on_the_next_run(tmp_path: Path) -> None:
     label = root / "labelsTr" / "label0001.nii.gz"
     kept = label.read_bytes()
     label.write_bytes(kept[:100])
-    assert prepare(BTCV, root, SETTINGS, tmp_path).verdicts[0].status == "rejected"
+    assert prepare(BTCV, root, SETTINGS, Workspace(tmp_path)).verdicts[0].status == "rejected"
     label.write_bytes(kept)
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     assert prepared.verdicts[0].status == "ok"
     prepared.require_complete()
 
@@ -138,14 +239,14 @@ def test_corrected_case_is_accepted_on_the_next_run(tmp_path: Path) -> None:
 def test_dataset_without_a_usable_training_case_is_refused(tmp_path: Path) -> None:
     root = write_btcv(tmp_path / "raw", 2)
     (root / "labelsTr" / "label0001.nii.gz").unlink()
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     with pytest.raises(IncompleteDatasetError, match="no training case of btcv is usable"):
         prepared.require_complete(allow_rejected=True)
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere is not a folder"):
-        prepare(BTCV, tmp_path / "nowhere", SETTINGS, tmp_path)
+        prepare(BTCV, tmp_path / "nowhere", SETTINGS, Workspace(tmp_path))
     assert not (tmp_path / "prepared").exists()
 
 
@@ -155,6 +256,7 @@ from pathlib import Path
 import blosc2
 from autosam_platform.data import preparation
 from autosam_platform.data.description import load_description
+from autosam_platform.workspace import Workspace
 
 def one_after_the_other(function, items, *, label, memory):
     return [function(item) for item in items]
@@ -169,7 +271,7 @@ written, blosc2.asarray = blosc2.asarray, write
 preparation.map_tasks = one_after_the_other
 root, workspace = map(Path, sys.argv[1:])
 preparation.prepare(load_description("btcv"), root, preparation.Preparation(spacing_xyz=(2.0, 2.0, 2.0)),
-workspace)
+Workspace(workspace))
 """
 
 
@@ -179,35 +281,36 @@ def test_killed_preparation_leaves_nothing_half_written_and_continues(tmp_path: 
     killed = subprocess.run([sys.executable, "-c", KILLED, root, tmp_path], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     (folder,) = (tmp_path / "prepared").iterdir()
-    with pytest.raises(IncompleteDatasetError, match=r"dataset\.json is missing: the preparation did not end"):
-        PreparedDataset.load(folder)
-    left = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
+    manifest = folder / "dataset-01234567.json"
+    with pytest.raises(IncompleteDatasetError, match=r"dataset-.*\.json is missing: the preparation did not end"):
+        PreparedDataset.load(manifest)
+    left = {path.name: path.stat().st_ino for path in folder.glob("cases/*/*")}
     assert "img0001.json" in left and "img0002.json" not in left and "img0002.label.b2nd" not in left
     assert any(".tmp-" in name for name in left)
-    prepared = prepare(BTCV, root, SETTINGS, tmp_path)
-    after = {path.name: path.stat().st_ino for path in (folder / "cases").iterdir()}
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    after = {path.name: path.stat().st_ino for path in folder.glob("cases/*/*")}
     assert sorted(after) == sorted(f"img000{n}{end}" for n in "123" for end in (".b2nd", ".label.b2nd", ".json"))
     assert after["img0001.b2nd"] == left["img0001.b2nd"], "the finished case was found"
-    clean = prepare(BTCV, root, SETTINGS, tmp_path / "other")
+    clean = prepare(BTCV, root, SETTINGS, Workspace(tmp_path / "other"))
     assert clean.folder.parent == tmp_path / "other" / "prepared", "nothing of the interrupted one was taken"
     for one, other in zip(prepared.cases("all"), clean.cases("all"), strict=True):
         assert one.label().equal(other.label()) and one.image().equal(other.image())
 
 
 def test_damaged_manifest_says_so(tmp_path: Path) -> None:
-    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, tmp_path)
-    manifest = json.loads((prepared.folder / "dataset.json").read_text())
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, Workspace(tmp_path))
+    manifest = json.loads(prepared.manifest.read_text())
     assert manifest["cases"][0]["status"] == "ok"
-    (prepared.folder / "dataset.json").write_text("{}")
+    prepared.manifest.write_text("{}")
     with pytest.raises(IncompleteDatasetError, match="damaged or of another version: prepare the dataset again"):
-        PreparedDataset.load(prepared.folder)
+        PreparedDataset.load(prepared.manifest)
 
 
 def test_case_changed_under_an_open_dataset_is_noticed(tmp_path: Path) -> None:
-    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, tmp_path)
-    (prepared.folder / "cases" / "img0001.json").unlink()
-    with pytest.raises(IncompleteDatasetError, match=r"img0001\.json is missing, damaged or newer"):
-        PreparedDataset.load(prepared.folder).cases("train")
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 2), SETTINGS, Workspace(tmp_path))
+    next(prepared.folder.glob("cases/*/img0001.json")).unlink()
+    with pytest.raises(IncompleteDatasetError, match=r"img0001\.json is missing or damaged"):
+        PreparedDataset.load(prepared.manifest).cases("train")
 
 
 def test_impossible_spacing_is_refused() -> None:
@@ -223,14 +326,14 @@ def test_unlabelled_test_case_is_prepared(tmp_path: Path) -> None:
     write_nifti(tmp_path / "raw/imagesTr/a.nii.gz", scan.image_xyz, scan.affine)
     write_nifti(tmp_path / "raw/labelsTr/a.nii.gz", scan.label_xyz, scan.affine)
     write_nifti(tmp_path / "raw/imagesTs/b.nii.gz", scan.image_xyz, scan.affine)
-    prepared = prepare(description, tmp_path / "raw", SETTINGS, tmp_path)
+    prepared = prepare(description, tmp_path / "raw", SETTINGS, Workspace(tmp_path))
     (case,) = prepared.cases("test")
     assert case.record.label is None and case.image().equal(prepared.cases("train")[0].image())
 
 
 def test_real_ct(real_ct: Path, tmp_path: Path) -> None:
     description = load_description("one_scan")
-    prepared = prepare(description, real_ct, Preparation(spacing_xyz=(4.0, 4.0, 4.0)), tmp_path)
+    prepared = prepare(description, real_ct, Preparation(spacing_xyz=(4.0, 4.0, 4.0)), Workspace(tmp_path))
     (case,) = prepared.cases("test")
     assert prepared.cases("train") == [case] and case.record.status == "ok"
     truth = np.asarray(nib.load(real_ct / "labels-btcv.nii.gz").dataobj)

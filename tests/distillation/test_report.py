@@ -17,6 +17,7 @@ from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.table import Row, summarise
+from autosam_platform.workspace import Workspace
 
 NAN = math.nan
 COST = ModelCost(4_000_000, 44.79, (96, 96, 96), 2.5, 812.4, "one scan of 9 × 9 × 9 voxels, overlap 0.5; a CPU")
@@ -41,8 +42,8 @@ def row(case: str, organ: str, number: int, dice: float) -> Row:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    folder = tmp_path_factory.mktemp("report")
-    return folder, matched_report(folder, [compared(STUDENT), compared(TEACHER), compared(TWIN)])
+    run = Workspace(tmp_path_factory.mktemp("workspace")).run("student-1")
+    return run.report, matched_report(run, [compared(STUDENT), compared(TEACHER), compared(TWIN)])
 
 
 def lines(path: Path) -> list[dict[str, str]]:
@@ -123,17 +124,19 @@ def test_the_picture_is_there_and_shows_the_organs_colours(made: tuple[Path, Rep
 
 @pytest.mark.parametrize("labels", [[STUDENT], [TEACHER], [TWIN, TEACHER], [STUDENT, TEACHER]], ids=str)
 def test_a_report_comes_with_the_models_there_are(tmp_path: Path, labels: list[Label]) -> None:
-    report = matched_report(tmp_path, [compared(label) for label in labels])
-    assert len(lines(tmp_path / "report.csv")) == 4 * len(labels)
+    run = Workspace(tmp_path).run("student-1")
+    report = matched_report(run, [compared(label) for label in labels])
+    assert len(lines(run.report_table)) == 4 * len(labels)
     assert set(report.as_json()["wilcoxon"]) == ({"student vs teacher"} if labels == [STUDENT, TEACHER] else set())
-    assert (tmp_path / "report.png").stat().st_size > 0
+    assert run.report_picture.stat().st_size > 0
     kept = report.as_json()["models"][labels[0]]["retention_percent"]
     assert (kept is None) == (TEACHER not in labels)
 
 
 def test_two_runs_with_one_label_are_refused(tmp_path: Path) -> None:
+    run = Workspace(tmp_path).run("student-1")
     with pytest.raises(ValueError, match=r"these have \['student', 'student'\]"):
-        matched_report(tmp_path, [compared(STUDENT), compared(STUDENT)])
+        matched_report(run, [compared(STUDENT), compared(STUDENT)])
     with pytest.raises(ValueError, match="these have"):
-        matched_report(tmp_path, [])
+        matched_report(run, [])
     assert not list(tmp_path.iterdir())

@@ -30,6 +30,7 @@ from autosam_platform.distillation.teacher import (
     require_match,
     stored_teacher,
 )
+from autosam_platform.workspace import Workspace
 
 SPACING = (2.0, 2.0, 3.0)
 OVERLAP = 0.5
@@ -38,7 +39,8 @@ OVERLAP = 0.5
 @pytest.fixture(scope="module")
 def prepared(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     folder = tmp_path_factory.mktemp("teacher")
-    return prepare(load_description("btcv"), write_btcv(folder / "raw", 3), Preparation(spacing_xyz=SPACING), folder)
+    raw = write_btcv(folder / "raw", 3)
+    return prepare(load_description("btcv"), raw, Preparation(spacing_xyz=SPACING), Workspace(folder))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def teacher(prepared: PreparedDataset, tmp_path_factory: pytest.TempPathFactory)
 def stored(
     prepared: PreparedDataset, teacher: TrainedTeacher, tmp_path_factory: pytest.TempPathFactory
 ) -> StoredTeacher:
-    return stored_teacher(teacher, prepared, tmp_path_factory.mktemp("workspace"))
+    return stored_teacher(teacher, prepared, Workspace(tmp_path_factory.mktemp("workspace")))
 
 
 def test_stored_probabilities_are_those_of_monais_sliding_window_within_the_quantisation(
@@ -161,7 +163,7 @@ class _OneHot:
 def test_what_is_there_is_kept_and_what_is_missing_or_of_another_teacher_is_made(
     prepared: PreparedDataset, teacher: TrainedTeacher, tmp_path: Path
 ) -> None:
-    first = stored_teacher(teacher, prepared, tmp_path)
+    first = stored_teacher(teacher, prepared, Workspace(tmp_path))
     ids = sorted(case.case_id for case in prepared.cases("train"))
     assert sorted(first.records) == ids and first.folder.parent == tmp_path / "teachers"
     kept, lost = (first.folder / f"{case_id}.b2nd" for case_id in ids)
@@ -170,14 +172,14 @@ def test_what_is_there_is_kept_and_what_is_missing_or_of_another_teacher_is_made
     before, case = kept.stat().st_mtime_ns, prepared.cases("train")[1]
     numbers = first.probabilities(case, (0, 0, 0), case.shape_DHW).astype(int)
     lost.unlink()
-    again = stored_teacher(teacher, prepared, tmp_path)
+    again = stored_teacher(teacher, prepared, Workspace(tmp_path))
     assert again.folder == first.folder and sorted(again.records) == ids
     assert kept.stat().st_mtime_ns == before and not leftover.exists()
     assert np.abs(again.probabilities(case, (0, 0, 0), case.shape_DHW) - numbers).max() <= 1  # other threads, bf16
     other_windows = TrainedTeacher(teacher.folder, teacher.identity, 0.25)
-    assert stored_teacher(other_windows, prepared, tmp_path).folder != first.folder
+    assert stored_teacher(other_windows, prepared, Workspace(tmp_path)).folder != first.folder
     other_weights = TrainedTeacher.of(write_model(tmp_path / "model", prepared.description, SPACING, seed=1), OVERLAP)
-    assert stored_teacher(other_weights, prepared, tmp_path).folder != first.folder
+    assert stored_teacher(other_weights, prepared, Workspace(tmp_path)).folder != first.folder
 
 
 def test_a_teacher_of_this_dataset_matches(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:

@@ -21,6 +21,7 @@ from autosam_platform.evaluation import evaluate
 from autosam_platform.evaluation.evaluate import EvaluationError, Plan, _memory, evaluate_case, evaluate_cases
 from autosam_platform.evaluation.metrics import case_metrics
 from autosam_platform.evaluation.table import Row, read_rows, summarise
+from autosam_platform.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,14 @@ def cases(tmp_path: Path, description: DatasetDescription) -> list[Case]:
 
 @pytest.fixture
 def plan(model: Path, description: DatasetDescription) -> Plan:
-    return Plan(model, hash_of(model), model.parent / "evaluation", description, overlap=0.25, tolerance_mm=2.0)
+    return Plan(
+        model,
+        hash_of(model),
+        Workspace(model.parent).run_at(model.parent).evaluation(),
+        description,
+        overlap=0.25,
+        tolerance_mm=2.0,
+    )
 
 
 def hash_of(model: Path) -> str:
@@ -120,7 +128,7 @@ def test_a_bad_case_is_named_and_the_others_are_kept(
 
 def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan, cases: list[Case]) -> None:
     case = cases[0]
-    record = plan.folder / "cases" / f"{case.case_id}.json"
+    record = plan.folder.record(case.case_id)
 
     def redone(plan: Plan) -> bool:
         """Evaluate; was the record written anew?"""
@@ -132,7 +140,7 @@ def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan,
     assert not redone(plan)
     assert repr(evaluate_case(case, plan)) == repr(first)
 
-    (plan.folder / "pictures" / f"{case.case_id}.png").unlink()
+    (plan.folder.picture(case.case_id)).unlink()
     assert redone(plan)
     assert redone(replace(plan, overlap=0.5))
     assert redone(replace(plan, tolerance_mm=3.0))
@@ -153,7 +161,7 @@ def test_a_case_of_an_earlier_version_is_done_again(
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "VERSION", 1)  # which had no HD95
         first = evaluate_case(cases[0], plan)
-    record = plan.folder / "cases" / f"{cases[0].case_id}.json"
+    record = plan.folder.record(cases[0].case_id)
     earlier = json.loads(record.read_text())
     for each in earlier["rows"]:
         del each["hd95_mm"]
@@ -164,7 +172,7 @@ def test_a_case_of_an_earlier_version_is_done_again(
 def test_the_prediction_lies_on_the_scan(plan: Plan, cases: list[Case]) -> None:
     for case in cases:
         evaluate_case(case, plan)
-        scan, written = nib.load(case.image), nib.load(plan.folder / "predictions" / f"{case.case_id}.nii.gz")
+        scan, written = nib.load(case.image), nib.load(plan.folder.prediction(case.case_id))
         assert written.shape == scan.shape
         np.testing.assert_array_equal(written.affine, scan.affine)
 

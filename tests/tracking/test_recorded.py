@@ -9,6 +9,7 @@ import pytest
 
 from autosam_platform.tracking.reading import TrackingError, database, recorded_curves, recorded_runs
 from autosam_platform.tracking.writing import list_runs, open_run, read_curves
+from autosam_platform.workspace import Workspace
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
@@ -17,21 +18,23 @@ TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "
 def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that did one step twice, one in progress, and one that MLflow's own page deleted."""
     root = tmp_path_factory.mktemp("record")
-    done = open_run(root, "demo-0000000a", tags=TAGS, params={})
+    done = open_run(Workspace(root), "demo-0000000a", tags=TAGS, params={})
     done.log_many([({"train/loss": 2.0, "train/epoch": 1}, 1), ({"train/loss": 1.0, "val/dice/liver": 0.5}, 2)])
+    done.log_many([({"train/seconds": 20.25}, 1), ({"train/seconds": 40.5}, 2)])
     done.log({"train/loss": 0.9, "test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 2)
     done.finish()
-    open_run(root, "demo-0000000b", tags=TAGS | {"dataset": "btcv"}, params={})
-    deleted = open_run(root, "demo-0000000c", tags=TAGS, params={})
+    open_run(Workspace(root), "demo-0000000b", tags=TAGS | {"dataset": "btcv"}, params={})
+    deleted = open_run(Workspace(root), "demo-0000000c", tags=TAGS, params={})
     deleted._client.delete_run(deleted.mlflow_id)
     return root
 
 
 def test_the_database_says_what_mlflow_says(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = list_runs(record), read_curves(record, "demo-0000000a")
+    ours = list_runs(Workspace(record)), read_curves(Workspace(record), "demo-0000000a")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{record / 'mlflow.db'}")
-    assert database(record) is None  # so that MLflow is asked
-    assert ours == (list_runs(record), read_curves(record, "demo-0000000a"))
+    assert database(Workspace(record)) is None  # so that MLflow is asked
+    assert ours == (list_runs(Workspace(record)), read_curves(Workspace(record), "demo-0000000a"))
+    assert {run.run_id: run.training_seconds for run in ours[0]} == {"demo-0000000a": 40.5, "demo-0000000b": None}
     assert sorted(run.run_id for run in ours[0]) == ["demo-0000000a", "demo-0000000b"]
     assert ours[1]["train/loss"] == [(1, 2.0), (2, 0.9)]
 

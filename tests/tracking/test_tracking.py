@@ -9,67 +9,71 @@ from pathlib import Path
 
 import pytest
 
-from autosam_platform.tracking.reading import PARENT, RunSummary, TrackingError, flatten
-from autosam_platform.tracking.writing import list_runs, open_run, read_curves, tag_run
+from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
+from autosam_platform.tracking.writing import Run, list_runs, open_run, read_curves, tag_run
+from autosam_platform.workspace import Workspace
 
 TAGS = {"name": "demo", "role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
 
-def _recorded(workspace: Path, run_id: str) -> RunSummary:
-    return next(each for each in list_runs(workspace) if each.run_id == run_id)
-
-
 def test_a_workspace_without_runs_has_none_and_gets_no_database(tmp_path: Path) -> None:
-    assert list_runs(tmp_path) == []
+    assert list_runs(Workspace(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_continued_under_its_name(tmp_path: Path) -> None:
-    run = open_run(tmp_path, "demo-0123", tags=TAGS, params={"training.epochs": 3})
+    run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={"training.epochs": 3})
     run.log_many([({"train/loss": 2.0}, 1), ({"train/loss": 1.0}, 2)])
-    again = open_run(tmp_path, "demo-0123", tags={}, params={"training.epochs": 3, "training.seed": 0})
+    again = open_run(Workspace(tmp_path), "demo-0123", tags={}, params={"training.epochs": 3, "training.seed": 0})
     assert again.mlflow_id == run.mlflow_id
     again.log({"train/loss": 0.9}, 2)  # the step that the interrupted run had done too
     again.log({"train/loss": math.nan}, 3)
     again.log({"test/mean_dice": 0.81, "train/epoch": 3}, 3)
     again.finish()
-    (summary,) = list_runs(tmp_path)
+    (summary,) = list_runs(Workspace(tmp_path))
     assert (summary.run_id, summary.state, summary.mean_dice, summary.epoch) == ("demo-0123", "FINISHED", 0.81, 3)
     assert (summary.role, summary.model, summary.dataset) == ("teacher", "autosam_demo", "phantom")
-    assert read_curves(tmp_path, "demo-0123")["train/loss"] == [(1, 2.0), (2, 0.9)]
+    assert read_curves(Workspace(tmp_path), "demo-0123")["train/loss"] == [(1, 2.0), (2, 0.9)]
+
+
+def _ended(run: Run) -> tuple[str, int]:
+    """How and when MLflow has it that a run ended."""
+    info = run._client.get_run(run.mlflow_id).info
+    return info.status, info.end_time
 
 
 def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path) -> None:
-    sweep = open_run(tmp_path, "sweep-0123", tags=TAGS, params={})
-    run = open_run(tmp_path, "demo-0123", tags=TAGS, params={})
-    tag_run(tmp_path, "demo-0123", {PARENT: sweep.mlflow_id})
+    sweep = open_run(Workspace(tmp_path), "sweep-0123", tags=TAGS, params={})
+    run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
+    tag_run(Workspace(tmp_path), "demo-0123", {PARENT: sweep.mlflow_id})
     assert run.tags()[PARENT] == sweep.mlflow_id
-    assert {each.state for each in list_runs(tmp_path)} == {"RUNNING"}
-    tag_run(tmp_path, "demo-0123", {"autosam.stopped": "early"}, "KILLED")
-    stopped = _recorded(tmp_path, "demo-0123")
-    assert stopped.state == "KILLED"
-    tag_run(tmp_path, "demo-0123", {}, "KILLED")
-    assert _recorded(tmp_path, "demo-0123") == stopped, "a state that is told again has another end"
+    assert {each.state for each in list_runs(Workspace(tmp_path))} == {"RUNNING"}
+    tag_run(Workspace(tmp_path), "demo-0123", {"autosam.stopped": "early"}, "STOPPED")
+    ended = _ended(run)
+    assert ended[0] == "KILLED"  # MLflow's word
+    tag_run(Workspace(tmp_path), "demo-0123", {}, "STOPPED")
+    assert _ended(run) == ended
     run.finish("FAILED")  # its own process has noticed only now
-    assert _recorded(tmp_path, "demo-0123") == stopped
-    tag_run(tmp_path, "demo-9999", {"a": "b"}, "FAILED")
-    assert len(list_runs(tmp_path)) == 2
+    assert _ended(run) == ended
+    assert {each.state for each in list_runs(Workspace(tmp_path))} == {"RUNNING", "STOPPED"}
+    tag_run(Workspace(tmp_path), "demo-9999", {"a": "b"}, "FAILED")
+    assert len(list_runs(Workspace(tmp_path))) == 2
 
 
 def test_an_unknown_run_is_named(tmp_path: Path) -> None:
-    open_run(tmp_path, "demo-0123", tags=TAGS, params={})
+    open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
     with pytest.raises(KeyError, match="demo-9999"):
-        read_curves(tmp_path, "demo-9999")
+        read_curves(Workspace(tmp_path), "demo-9999")
 
 
 def test_a_damaged_database_is_an_error_with_its_path_and_remedy(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("rubbish")
     with pytest.raises(TrackingError, match=r"mlflow\.db.*move the file away"):
-        list_runs(tmp_path)
+        list_runs(Workspace(tmp_path))
 
 
 def test_a_database_that_fails_while_a_run_writes_is_our_error(tmp_path: Path) -> None:
-    run = open_run(tmp_path, "demo-0123", tags=TAGS, params={})
+    run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         other.execute("DROP TABLE metrics")
         other.commit()
@@ -80,7 +84,8 @@ def test_a_database_that_fails_while_a_run_writes_is_our_error(tmp_path: Path) -
 def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from autosam_platform.tracking.writing import open_run\n"
-        "open_run(Path(sys.argv[1]), sys.argv[2], tags={'name': 'x'}, params={}).finish()"
+        "from autosam_platform.workspace import Workspace\n"
+        "open_run(Workspace(Path(sys.argv[1])), sys.argv[2], tags={'name': 'x'}, params={}).finish()"
     )
     root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": f"{root / 'platform'}:{root / 'models'}", "PATH": ""}
@@ -88,7 +93,7 @@ def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"run-{i}"], env=environment) for i in range(3)
     ]
     assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
-    assert sorted(run.run_id for run in list_runs(tmp_path)) == ["run-0", "run-1", "run-2"]
+    assert sorted(run.run_id for run in list_runs(Workspace(tmp_path))) == ["run-0", "run-1", "run-2"]
 
 
 def test_flatten() -> None:

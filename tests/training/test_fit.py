@@ -27,6 +27,7 @@ from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
 from autosam_platform.training.in_process import InProcess
 from autosam_platform.training.objectives import SegmentationObjective
 from autosam_platform.training.on_ray import OnRay
+from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("train/step_seconds", "train/wait_share", "train/seconds")
@@ -51,7 +52,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: str) -> PreparedDataset:
     description = load_description(scans / "tiny.yaml")
-    return prepare(description, scans, Preparation(), tmp_path_factory.mktemp("prepared"))
+    return prepare(description, scans, Preparation(), Workspace(tmp_path_factory.mktemp("prepared")))
 
 
 def _experiment(scans: Path, **training: object) -> Experiment:
@@ -85,9 +86,9 @@ def uninterrupted(scans: Path, prepared: PreparedDataset, tmp_path_factory: pyte
     for name, workers, runner in (("here", 1, InProcess()), ("1", 1, OnRay()), ("2", 2, OnRay())):
         workspace = tmp_path_factory.mktemp(f"workers-{name}")
         experiment = _experiment(scans, workers=workers, batch=2 // workers)
-        result = fit(experiment, prepared, workspace, runner=runner)
+        result = fit(experiment, prepared, Workspace(workspace), runner=runner)
         assert not result.found
-        folders[name] = result.folder
+        folders[name] = result.run.folder
     return folders
 
 
@@ -102,12 +103,16 @@ def _same_bits(one: Path, other: Path) -> bool:
 
 def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """All that was recorded at each step, but how long it took."""
-    curves = read_curves(run.parents[1], run.name)
+    curves = _recorded(run)
     return {name: points for name, points in curves.items() if name not in TIMES}
 
 
+def _recorded(run: Path) -> dict[str, list[tuple[int, float]]]:
+    return read_curves(Workspace(run.parents[1]), run.name)
+
+
 def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted: dict[str, Path]) -> None:
-    curves = [read_curves(uninterrupted[name].parents[1], uninterrupted[name].name) for name in ("1", "2")]
+    curves = [_recorded(uninterrupted[name]) for name in ("1", "2")]
     one, two = (dict(curve["train/loss"]) for curve in curves)
     assert sorted(one) == sorted(two) == list(range(1, 25))  # 3 epochs of 4 cases · 4 patches in batches of 2
     assert max(abs(one[step] - two[step]) for step in one) < 1e-3
@@ -123,10 +128,10 @@ def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupte
 
 def test_the_seconds_of_training_are_in_the_record_and_in_the_models_card(uninterrupted: dict[str, Path]) -> None:
     for run in uninterrupted.values():
-        points = read_curves(run.parents[1], run.name)["train/seconds"]
+        points = _recorded(run)["train/seconds"]
         seconds = [value for _, value in points]
         assert points[-1][0] == 24 and seconds == sorted(seconds) and seconds[0] > 0
-        steps = sum(value for _, value in read_curves(run.parents[1], run.name)["train/step_seconds"])
+        steps = sum(value for _, value in _recorded(run)["train/step_seconds"])
         assert seconds[-1] >= steps
         assert json.loads((run / "model" / "model.json").read_text())["training_seconds"] == round(seconds[-1], 1)
 
@@ -136,10 +141,10 @@ def test_a_finished_run_is_found_not_repeated(
 ) -> None:
     folder = uninterrupted["1"]
     before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
-    result = fit(_experiment(scans, batch=2), prepared, folder.parents[1])
-    assert result.found and result.folder == folder
+    result = fit(_experiment(scans, batch=2), prepared, Workspace(folder.parents[1]))
+    assert result.found and result.run.folder == folder
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
-    (run,) = list_runs(folder.parents[1])
+    (run,) = list_runs(Workspace(folder.parents[1]))
     assert run.state == "FINISHED"
 
 
@@ -147,7 +152,7 @@ def test_a_finished_run_leaves_its_best_checkpoint_and_its_settings(uninterrupte
     card = json.loads((uninterrupted["1"] / "model" / "model.json").read_text())
     assert (card["dataset"], card["num_classes"], card["patch"]) == ("tiny", 14, [16, 16, 16])
     assert card["epoch"] in (2, 3) and 0 <= card["validation_dice"] <= 1
-    curves = read_curves(uninterrupted["1"].parents[1], uninterrupted["1"].name)
+    curves = read_curves(Workspace(uninterrupted["1"].parents[1]), uninterrupted["1"].name)
     assert card["validation_dice"] == pytest.approx(max(value for _, value in curves["val/dice/mean"]))
 
 
@@ -187,10 +192,10 @@ def killed_once(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest
         target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed)
     )
     killer.start()
-    result = fit(experiment, prepared, workspace)
+    result = fit(experiment, prepared, Workspace(workspace))
     killer.join()
     assert len(killed) == 1
-    return result.folder
+    return result.run.folder
 
 
 def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_weights_losses_and_scores(
@@ -257,8 +262,8 @@ def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stoppe
         assert process.returncode == status, said
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
-        (run,) = list_runs(job.workspace)
-        assert run.state == "KILLED"  # MLflow's word for stopped
+        (run,) = list_runs(Workspace(job.workspace))
+        assert run.state == "STOPPED"
         _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
 
 
@@ -292,8 +297,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_optimiser_and_names_
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"not finite.*img0003.*learning-rate"):
-        fit(_experiment(scans, seed=5, checkpoint_steps=1), prepared, tmp_path, Supervision(_NotANumber), InProcess())
-    (run,) = list_runs(tmp_path)
+        fit(
+            _experiment(scans, seed=5, checkpoint_steps=1),
+            prepared,
+            Workspace(tmp_path),
+            Supervision(_NotANumber),
+            InProcess(),
+        )
+    (run,) = list_runs(Workspace(tmp_path))
     assert run.state == "FAILED"
     assert not (tmp_path / "runs" / run.run_id / "model").exists()
     weights = sorted((tmp_path / "runs" / run.run_id / "ray").glob("checkpoint_*/weights.safetensors"))
@@ -313,7 +324,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingStopped, match=r"gradient is not finite .*epoch 1, step 1, in img000\d\. No weight"):
-        fit(_experiment(scans, seed=6), prepared, tmp_path, Supervision(_Bottomless), InProcess())
+        fit(_experiment(scans, seed=6), prepared, Workspace(tmp_path), Supervision(_Bottomless), InProcess())
 
 
 def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
@@ -324,7 +335,7 @@ def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
     section = experiment.model.model_validate(huge)
     checked = experiment.compute.model_copy(update={"memory_check": True})
     with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--training.batch"):
-        fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, tmp_path)
+        fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, Workspace(tmp_path))
 
 
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
@@ -333,4 +344,4 @@ def test_more_workers_than_cores_are_refused_with_the_setting_to_change(
     with pytest.raises(
         TrainingStopped, match=r"5 worker\(s\) want 5 CPUs and the cluster has 2: lower --compute.workers"
     ):
-        fit(_experiment(scans, workers=5), prepared, tmp_path)
+        fit(_experiment(scans, workers=5), prepared, Workspace(tmp_path))

@@ -40,6 +40,7 @@ from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.tracking.writing import read_curves
 from autosam_platform.training.fitting import fit
 from autosam_platform.training.in_process import InProcess
+from autosam_platform.workspace import Workspace
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")
 RECIPES = Path(__file__).parents[2] / "jobs" / "recipes"
@@ -65,8 +66,8 @@ def experiment(tmp_path: Path, ray_local: None) -> Experiment:
 
 
 def test_the_demos_losses_are_the_golden_ones(experiment: Experiment, tmp_path: Path) -> None:
-    run = fit(experiment, prepared_dataset(experiment.dataset), tmp_path, runner=InProcess())
-    curve = read_curves(tmp_path, run.run_id)["train/loss"]
+    result = fit(experiment, prepared_dataset(experiment.dataset), Workspace(tmp_path), runner=InProcess())
+    curve = read_curves(Workspace(tmp_path), result.run.name)["train/loss"]
     assert [step for step, _ in curve] == list(range(1, STEPS + 1))
     losses = [loss for _, loss in curve]
     if not GOLDEN.exists():

@@ -9,6 +9,7 @@ from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import PlanError, compute_of_each, disk_needed, prune, require_disk, share, size_of
 from autosam_platform.tuning.trials import Trial
+from autosam_platform.workspace import Workspace
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
 
@@ -100,9 +101,9 @@ def test_checkpoints_of_beaten_trials_go_and_nothing_else(tmp_path: Path) -> Non
     ]
     for name in ("best", "beaten", "stopped", "running", "before", "other"):
         for part in ("ray", "model"):
-            (tmp_path / name / part).mkdir(parents=True)
-            (tmp_path / name / part / "file").write_text("1234")
-    assert size_of(trials[:2], tmp_path) == 16
-    prune(trials, trials[0], tmp_path)
-    assert {path.parent.name for path in tmp_path.glob("*/ray")} == {"best", "running", "before", "other"}
-    assert len(list(tmp_path.glob("*/model/file"))) == 6
+            (tmp_path / "runs" / name / part).mkdir(parents=True)
+            (tmp_path / "runs" / name / part / "file").write_text("1234")
+    assert size_of(trials[:2], Workspace(tmp_path)) == 16
+    prune(trials, trials[0], Workspace(tmp_path))
+    assert {path.parent.name for path in tmp_path.glob("runs/*/ray")} == {"best", "running", "before", "other"}
+    assert len(list(tmp_path.glob("runs/*/model/file"))) == 6

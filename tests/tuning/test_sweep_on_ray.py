@@ -21,6 +21,7 @@ from autosam_platform.tracking.writing import list_runs
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.space import load_space
 from autosam_platform.tuning.sweep import Sweep
+from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 LEARNS, STILL = 3e-3, 1e-9
@@ -44,12 +45,12 @@ class Launcher:
 
     def suggest(self, points: list[tuple[float, float]]) -> None:
         """Leave the sweep as if these points had been suggested before it was interrupted."""
-        prepared = prepare(load_description(self.folder / "tiny.yaml"), self.folder, Preparation(), self.workspace)
-        space = load_space(str(self.folder / "space.yaml"), self.folder)
-        sweep = Sweep("space", space, self.base, prepared, self.workspace, trials=len(points))
-        ledger = Ledger(
-            sweep.folder / "trials.json", [dict(zip(space.parameters, each, strict=True)) for each in points]
+        prepared = prepare(
+            load_description(self.folder / "tiny.yaml"), self.folder, Preparation(), Workspace(self.workspace)
         )
+        space = load_space(str(self.folder / "space.yaml"), self.folder)
+        sweep = Sweep("space", space, self.base, prepared, Workspace(self.workspace), trials=len(points))
+        ledger = Ledger(sweep.folder.trials, [dict(zip(space.parameters, each, strict=True)) for each in points])
         ledger.save()
 
     def start(self, cores: int, *arguments: object) -> subprocess.Popen[str]:
@@ -178,11 +179,11 @@ def test_files_and_table_name_every_trial(launcher: Launcher, done: tuple[subpro
 
 
 def test_trials_are_recorded_as_children_of_the_sweep(launcher: Launcher, done: object) -> None:
-    summaries = {summary.run_id: summary for summary in list_runs(launcher.workspace)}
+    summaries = {summary.run_id: summary for summary in list_runs(Workspace(launcher.workspace))}
     parent = next(summary for summary in summaries.values() if summary.role == "sweep")
     assert parent.state == "FINISHED" and len(summaries) == 4
     client = MlflowClient(f"sqlite:///{launcher.workspace / 'mlflow.db'}")
-    expected = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+    expected = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # in MLflow's words
     for trial in launcher.ledger():
         run = client.get_run(summaries[trial["run"]].mlflow_id)
         assert run.data.tags["mlflow.parentRunId"] == parent.mlflow_id

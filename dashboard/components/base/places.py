@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autosam_inference.errors import UserError
-from autosam_platform.workspace import PredictionFolder, RunFolder, Workspace, workspace
+from autosam_platform.workspace import PredictionFolder, RunFolder, Workspace, WorkspacePaths, workspace
 
 PROJECT = Path(__file__).resolve().parents[3]
 """The project's own folder: its jobs run there, and paths that people type start there."""
@@ -84,6 +84,22 @@ def allowed_path(text: str) -> Path:
             f"{text} is outside the folders that forms may use ({places}): move it into one of them, or start the app "
             "with AUTOSAM_ALLOWED_FOLDERS=FOLDER."
         ) from error
+
+
+def recorded_file(path: Path, workspace: WorkspacePaths, roots: Iterable[Path]) -> Path:
+    """A file that a record names, if it lies under one of ``roots``; of a copied workspace the copy.
+
+    Raises:
+        ReadingError: it lies elsewhere.
+    """
+    roots = list(roots)
+    try:
+        return inside(path, roots)
+    except ReadingError:
+        here = workspace.counterpart(path)  # where the workspace that this one was copied from is still there
+        if here is None:
+            raise
+        return inside(here, roots)
 
 
 def inside(path: Path, roots: Iterable[Path]) -> Path:

@@ -25,6 +25,7 @@ _HOVERED = 200  # of them so many tell their value
 _FEW = 60  # points up to which each is marked; from there on one of single patches is shown with its running mean
 _PLAIN = qualitative.D3  # readable on a light and on a dark page
 _PARTS_OF_THE_LOSS = ("dice_loss", "cross_entropy", "segmentation_loss", "distillation_loss")
+_COUNTS = ("epoch", "seconds")  # they only go up; the page has the last one as a figure
 _WORDS = {"nsd": "NSD", "dice": "Dice", "val": "Validation"}
 _TITLES = {"wait_share": "Share of time waiting for data", "step_seconds": "Seconds per step"}
 
@@ -50,7 +51,7 @@ def grouped(curves: Mapping[str, Points]) -> list[Chart]:
     for key in sorted(curves):
         points = [point for point in curves[key] if point[0] > 0]  # results of an evaluation stand at step 0
         part, quantity, *organ = key.split("/", 2) if "/" in key else ("", key)
-        if points and part not in ("test", "evaluation-val", "evaluation-train") and quantity != "epoch":
+        if points and part not in ("test", "evaluation-val", "evaluation-train") and quantity not in _COUNTS:
             name = f"{part}_{quantity}" if organ else "loss" if quantity in _PARTS_OF_THE_LOSS else quantity
             label = organ[0] if organ else words(quantity if part == "train" else f"{part}_{quantity}")
             kind: Kind = "organs" if organ else "planned" if quantity == "learning_rate" else "measured"

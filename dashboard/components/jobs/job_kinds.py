@@ -1,6 +1,6 @@
 """The project's jobs, and what they say of themselves: what can be set, and whether settings can be run.
 
-They are asked in a process of their own, since they import torch.
+They are asked in a process of their own, which may end with a refusal.
 """
 
 import functools
@@ -21,7 +21,7 @@ from autosam_platform.workspace import workspace
 from dashboard.components.base.places import PROJECT, ReadingError, allowed_path
 
 _JOBS = PROJECT / "jobs"
-_SECONDS = 120  # the slowest disk has imported torch by then
+_SECONDS = 120  # the slowest disk has imported everything by then
 _FRAME = re.compile(r"[─-╿]|\[type=.*?(?=For full|$)|For full helptext.*$", re.DOTALL)
 
 

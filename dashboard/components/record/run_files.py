@@ -11,7 +11,7 @@ import yaml
 from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
 from autosam_platform.workspace import RunFolder
-from dashboard.components.base.places import ReadingError, checked_id, inside
+from dashboard.components.base.places import ReadingError, checked_id, inside, recorded_file
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
 _NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)
@@ -137,7 +137,9 @@ def read_case(run: RunFolder, case_id: str) -> CaseFiles:
     record = _read_record(path)
     dataset = (read_config(run).get("dataset") or {}).get("root")
     roots = [here.folder, here.resolve(dataset)] if dataset else [here.folder]
-    files = {part: inside(here.resolve(record[part]), roots) if record.get(part) else None for part in _FILES}
+    files = {
+        part: recorded_file(here.resolve(record[part]), here, roots) if record.get(part) else None for part in _FILES
+    }
     missing = tuple(f"{file} is missing" for file in files.values() if file and not file.is_file())
     image, truth, prediction = (file if file and file.is_file() else None for file in files.values())
     if image is None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
@@ -67,13 +66,6 @@ def ray_job(workspace: Workspace, run_id: str) -> str:
     return run.tags.get(RAY_JOB, "") if run else ""
 
 
-def seconds(run: RunSummary) -> float | None:
-    """How long a run took, or has been going on."""
-    if run.state == RUNNING:
-        return (datetime.now(UTC) - run.started).total_seconds()
-    return run.seconds
-
-
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")
 def _runs(workspace: str) -> list[RunSummary]:
     root = Workspace(Path(workspace))
@@ -81,12 +73,12 @@ def _runs(workspace: str) -> list[RunSummary]:
 
 
 def _listed(root: Workspace) -> list[RunSummary]:
-    file = database(root.folder)
+    file = database(root)
     if file is not None:
         return recorded_runs(file)
     from autosam_platform.tracking.writing import list_runs  # MLflow takes seconds to import: only a server needs it
 
-    return list_runs(root.folder)
+    return list_runs(root)
 
 
 def _is_interrupted(root: Workspace, run: RunSummary) -> bool:
@@ -108,12 +100,12 @@ def _is_interrupted(root: Workspace, run: RunSummary) -> bool:
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _curves(workspace: str, run_id: str) -> dict[str, Points]:
     root = Workspace(Path(workspace))
-    file = database(root.folder)
+    file = database(root)
     try:
         if file is not None:
             return dict(recorded_curves(file, run_id))
         from autosam_platform.tracking.writing import read_curves
 
-        return dict(read_curves(root.folder, run_id))
+        return dict(read_curves(root, run_id))
     except KeyError:
         return {}

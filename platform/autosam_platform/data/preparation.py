@@ -1,12 +1,16 @@
 """From raw scans to prepared cases: check, resample, window, store; one Ray task a case, done ones are found.
 
-A dataset's folder is named by a hash of what all its cases share (description, spacing, raw folder); each
-case carries a hash of its own files too, so a changed file is prepared again and nothing else is.
+A folder is named by a hash of what decides the voxels of all its cases, and a case in it by a hash that has its own
+files too. So a changed file is prepared again and nothing else is; and what decides no voxel, such as a title, a split,
+an augmentation or the place on disk, prepares nothing anew. What is made of the cases, in ``dataset-<hash>.json``, has
+a name of its own: the fingerprint, which decides what a training comes to.
 """
 
 import functools
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -21,7 +25,6 @@ from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.prepared import (
-    MANIFEST,
     CaseEntry,
     IncompleteDatasetError,
     Manifest,
@@ -37,10 +40,12 @@ from autosam_platform.data.store import (
     write_record,
 )
 from autosam_platform.locks import locked
+from autosam_platform.workspace import PreparedFolder, Workspace
 
 __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset", "prepare", "prepare_case"]
 
-VERSION = 1  # raise it whenever the same raw files would give other prepared ones
+VERSION = 2  # raise it whenever the same raw files would give other prepared ones
+IDENTITY = 1  # of a dataset: raise it whenever the same description and cases would be trained on otherwise
 
 _BYTES_A_VOXEL = 20  # measured: the image as float32, twice while it is resampled, and its label
 _BYTES_A_TASK = 500 * 2**20  # the process itself: interpreter and libraries
@@ -61,13 +66,13 @@ class CasePlan:
 
     description: DatasetDescription
     spacing_xyz: tuple[float, float, float]
-    folder: Path
+    place: PreparedFolder
 
 
 def prepare(
-    description: DatasetDescription, root: str | Path, settings: Preparation, workspace: Path
+    description: DatasetDescription, root: str | Path, settings: Preparation, workspace: Workspace
 ) -> PreparedDataset:
-    """Prepare every case below ``root`` into ``workspace/prepared/<name>-<hash>``, and print the verdicts.
+    """Prepare every case below ``root`` into the workspace, and print the verdicts.
 
     What an earlier, finished or interrupted, preparation did is found and kept.
 
@@ -76,56 +81,95 @@ def prepare(
     """
     cases = find_cases(description, root)
     spacing = settings.spacing_xyz or description.spacing_xyz
-    place = Path(root).expanduser().resolve()
-    schema = description.model_dump(mode="json")
-    folder = workspace / "prepared" / f"{description.name}-{content_hash(VERSION, schema, spacing, str(place))[:8]}"
-    plan = CasePlan(description, spacing, (folder / "cases").absolute())
-    with locked(folder / ".lock"):
-        remove_leftovers(plan.folder)
+    place = workspace.prepared(f"{description.name}-{content_hash(VERSION, decisive(description, spacing))[:8]}")
+    with locked(place.lock):
         records = map_tasks(
-            functools.partial(prepare_case, plan=plan),
+            functools.partial(prepare_case, plan=CasePlan(description, spacing, place)),
             cases,
             label=f"preparing {description.name}",
             memory=functools.partial(_memory, spacing_xyz=spacing),
         )
         entries = tuple(_entry(case, record) for case, record in zip(cases, records, strict=True))
-        fingerprint = content_hash(schema, spacing, [each.model_dump(include=_IDENTITY) for each in entries])
         manifest = Manifest(
             version=VERSION,
-            fingerprint=fingerprint,
-            root=str(place),
+            fingerprint=_fingerprint(description, spacing, entries),
+            root=workspace.relative(Path(root).expanduser()),
             spacing_xyz=spacing,
             description=description,
             cases=entries,
         )
-        write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
-    prepared = PreparedDataset.load(folder)
+        path = place.manifest(manifest.fingerprint)
+        write_text(path, manifest.model_dump_json(indent=2) + "\n")
+    prepared = PreparedDataset.load(path)
     print(verdict_table(prepared), flush=True)
     return prepared
 
 
-_IDENTITY = {"case_id", "splits", "content"}
+def decisive(description: DatasetDescription, spacing_xyz: tuple[float, float, float]) -> dict[str, Any]:
+    """What decides the stored voxels and labels of any case, beside its files."""
+    return {
+        "spacing_xyz": spacing_xyz,
+        "hu_window": description.hu_window,
+        "classes": len(description.classes),  # other ids are refused
+        "ignored_labels": sorted(description.ignored_labels),
+    }
+
+
+_OF_NO_TRAINING = {"name", "title", "layout", "files", "case_pattern", "split", "nsd_tolerance_mm"}
+"""Of a description: words, the tolerance of a score, and what comes to the cases and their splits."""
+
+
+def _fingerprint(
+    description: DatasetDescription, spacing_xyz: tuple[float, float, float], entries: tuple[CaseEntry, ...]
+) -> str:
+    """Hash of all that decides what a training on the dataset comes to; a field left at its default is not in it."""
+    read = description.model_dump(mode="json", exclude=_OF_NO_TRAINING, exclude_defaults=True)
+    cases = [entry.model_dump(include={"case_id", "splits", "content"}) for entry in entries]
+    return content_hash(IDENTITY, read, spacing_xyz, cases)
 
 
 def prepare_case(case: Case, plan: CasePlan) -> CaseRecord:
     """Prepare one case unless that is done; the record without the sampled points, which stay on disk."""
     content = _case_hash(case, plan)
-    record = read_record(plan.folder, case.case_id)
-    if record is None or record.content != content or record.image != str(case.image.absolute()):
-        record = _prepare_case(case, plan, content)
+    folder = plan.place.case(case.case_id, content)
+    record = read_record(folder, case.case_id)
+    if record is None or record.content != content:
+        remove_leftovers(folder)
+        record = _prepare_case(case, plan, content, folder)
+    elif _files(case, plan) != (record.image, record.label):
+        record = _found_elsewhere(record, case, plan)
+        write_record(folder, record)
     return record.model_copy(update={"contents": None})
 
 
-def _prepare_case(case: Case, plan: CasePlan, content: str) -> CaseRecord:
+def _files(case: Case, plan: CasePlan) -> tuple[str, str | None]:
+    """The raw files as records have them."""
+    relative = plan.place.paths.relative
+    return relative(case.image), None if case.label is None else relative(case.label)
+
+
+def _found_elsewhere(record: CaseRecord, case: Case, plan: CasePlan) -> CaseRecord:
+    """The record of the same files where they lie now."""
+    image, label = _files(case, plan)
+    moved = ((record.image, image), (record.label, label))
+    reasons = tuple(_replaced(reason, moved) for reason in record.reasons)
+    return record.model_copy(update={"image": image, "label": label, "reasons": reasons})
+
+
+def _replaced(text: str, pairs: Iterable[tuple[str | None, str | None]]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new) if old and new else text
+    return text
+
+
+def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> CaseRecord:
     checked = load_checked(case, plan.description)
-    record = CaseRecord(
-        content=content,
-        image=str(case.image.absolute()),
-        label=None if case.label is None else str(case.label.absolute()),
-        **asdict(checked.verdict),
-    )
+    image, label = _files(case, plan)
+    named = ((str(case.image), image), (str(case.label), label))
+    reasons = tuple(_replaced(reason, named) for reason in checked.verdict.reasons)
+    record = CaseRecord(content=content, image=image, label=label, **asdict(checked.verdict) | {"reasons": reasons})
     if checked.scan is None:
-        write_record(plan.folder, record)
+        write_record(folder, record)
         return record
     hu_DHW, spacing_DHW = _prepare_image(checked.scan.volume, plan)
     label_DHW, contents = None, None
@@ -134,7 +178,7 @@ def _prepare_case(case: Case, plan: CasePlan, content: str) -> CaseRecord:
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
     record = record.model_copy(update=update)
-    write_case(plan.folder, record, hu_DHW, label_DHW)
+    write_case(folder, record, hu_DHW, label_DHW)
     return record
 
 
@@ -150,10 +194,10 @@ def _at_spacing(volume: Volume, plan: CasePlan, kind: Kind) -> Volume:
 
 
 def _case_hash(case: Case, plan: CasePlan) -> str:
-    """Hash of the two files' bytes and of everything that decides what is made from them."""
+    """Hash of the two files' bytes and of everything else that decides what is made from them."""
     files = [path if path is not None and path.is_file() else "missing" for path in (case.image, case.label)]
-    schema = plan.description.model_dump(mode="json")
-    return content_hash(VERSION, schema, plan.spacing_xyz, case.splits, *files)
+    lacks_label = case.label is None and bool(set(case.splits) - {"test"})  # which is then its verdict
+    return content_hash(VERSION, decisive(plan.description, plan.spacing_xyz), lacks_label, *files)
 
 
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:

@@ -13,9 +13,9 @@ from autosam_inference.card import LabelClass
 from autosam_inference.errors import UserError
 from autosam_platform.data.checks import Status, Verdict
 from autosam_platform.data.description import DatasetDescription, Split
+from autosam_platform.data.readers import Case
 from autosam_platform.data.store import StoredCase, read_record, record_path
-
-MANIFEST = "dataset.json"
+from autosam_platform.workspace import PreparedFolder
 
 
 class IncompleteDatasetError(UserError):
@@ -23,7 +23,7 @@ class IncompleteDatasetError(UserError):
 
 
 class CaseEntry(BaseModel):
-    """A case in ``dataset.json``."""
+    """A case in a dataset's manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +35,11 @@ class CaseEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """``dataset.json``."""
+    """The file that says what a dataset consists of.
+
+    Attributes:
+        root: folder of the raw files, as records have it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,23 +56,24 @@ class PreparedDataset:
     """A dataset's folder after preparation.
 
     Attributes:
-        fingerprint: hash of the description, the spacing, and every case's content and split.
+        manifest: the file that says which cases it has; it lies beside them.
+        fingerprint: hash of all that decides what a training on it comes to: every case's content and split, the
+            spacing, and of the description what training reads.
     """
 
-    folder: Path
+    manifest: Path
     description: DatasetDescription
     spacing_xyz: tuple[float, float, float]
     fingerprint: str
     entries: tuple[CaseEntry, ...]
 
     @classmethod
-    def load(cls, folder: Path) -> "PreparedDataset":
-        """Open a prepared dataset.
+    def load(cls, path: Path) -> "PreparedDataset":
+        """Open a prepared dataset by its manifest.
 
         Raises:
             IncompleteDatasetError: it was never prepared to the end, is damaged or of another version.
         """
-        path = Path(folder) / MANIFEST
         if not path.exists():
             raise IncompleteDatasetError(f"{path} is missing: the preparation did not end; run it again.")
         try:
@@ -77,7 +82,12 @@ class PreparedDataset:
             raise IncompleteDatasetError(
                 f"{path} is damaged or of another version: prepare the dataset again."
             ) from None
-        return cls(Path(folder), manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases)
+        return cls(path, manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases)
+
+    @property
+    def folder(self) -> Path:
+        """Where its cases lie, with those that were prepared alike."""
+        return self.manifest.parent
 
     @property
     def name(self) -> str:
@@ -103,6 +113,19 @@ class PreparedDataset:
         """The usable cases of a split."""
         return [self._stored[each.case_id] for each in self._usable() if split in ("all", *each.splits)]
 
+    def raw(self, split: Split | Literal["all"]) -> list[Case]:
+        """The files that the usable cases of a split were prepared from, wherever the workspace lies now."""
+        return [self._raw(each) for each in self._usable() if split in ("all", *each.splits)]
+
+    def _raw(self, entry: CaseEntry) -> Case:
+        record, resolve = self._stored[entry.case_id].record, self._place.paths.resolve
+        label = None if record.label is None else resolve(record.label)
+        return Case(entry.case_id, resolve(record.image), label, entry.splits)
+
+    @property
+    def _place(self) -> PreparedFolder:
+        return PreparedFolder.of(self.manifest)
+
     def require_complete(self, allow_rejected: bool = False) -> None:
         """Refuse a dataset of which cases were rejected, or of which nothing is left to train on.
 
@@ -127,11 +150,11 @@ class PreparedDataset:
         return {each.case_id: self._open(each) for each in self._usable()}
 
     def _open(self, entry: CaseEntry) -> StoredCase:
-        folder = self.folder / "cases"
+        folder = self._place.case(entry.case_id, entry.content)
         record = read_record(folder, entry.case_id)
         if record is None or record.content != entry.content:
             raise IncompleteDatasetError(
-                f"{record_path(folder, entry.case_id)} is missing, damaged or newer than dataset.json: prepare again."
+                f"{record_path(folder, entry.case_id)} is missing or damaged: prepare the dataset again."
             )
         return StoredCase(folder, record, self.description)
 

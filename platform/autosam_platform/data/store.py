@@ -57,7 +57,7 @@ class CaseRecord(BaseModel):
 
     Attributes:
         content: hash of everything the prepared case was made from.
-        image, label: the raw files.
+        image, label: the raw files, as records have them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -10,12 +10,13 @@ from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
+from autosam_platform.workspace import Workspace
 
 
 def fit_student(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
+    workspace: Workspace,
     runner: Runner | None = None,
     quiet: bool = False,
 ) -> FitResult:
@@ -36,7 +37,7 @@ def fit_student(
     return fit(experiment, prepared, workspace, supervision_of(experiment, prepared, workspace), runner, quiet)
 
 
-def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> Supervision:
+def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> Supervision:
     """What ``experiment`` learns from; a teacher's probabilities are computed now, where they are to be stored."""
     section = experiment.distillation
     if section.teacher is None or not experiment.distils:

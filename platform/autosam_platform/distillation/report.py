@@ -22,8 +22,8 @@ from autosam_platform.distillation.picture import save_report_picture
 from autosam_platform.evaluation.cost import ModelCost
 from autosam_platform.evaluation.statistics import Metric, PairedComparison, compare_cases
 from autosam_platform.evaluation.table import percent, without_nan
+from autosam_platform.workspace import RunFolder
 
-CSV, JSON, PNG = "report.csv", "report.json", "report.png"
 _PAIRS: tuple[tuple[Label, Label], ...] = ((STUDENT, TWIN), (STUDENT, TEACHER))
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 
@@ -99,8 +99,8 @@ class Report:
         ]
 
 
-def matched_report(folder: Path, models: Sequence[Compared]) -> Report:
-    """Compare the models and write ``report.csv``, ``report.json`` and ``report.png`` into ``folder``.
+def matched_report(run: RunFolder, models: Sequence[Compared]) -> Report:
+    """Compare the models, and write a table, the figures as JSON and a picture into the run's folder.
 
     Args:
         models: whichever of teacher, student and the student's twin without distillation there are, in any order. A
@@ -113,9 +113,9 @@ def matched_report(folder: Path, models: Sequence[Compared]) -> Report:
     known = by_label(models)
     pairs = [pair for pair in _PAIRS if all(label in known for label in pair)]
     report = Report(known, tuple(_compare(known, *pair, metric) for pair in pairs for metric in _METRICS))
-    _write_table(folder / CSV, report)
-    save_report_picture(folder / PNG, known, [str(each) for each in report.comparisons if each.metric == "dice"])
-    write_json(folder / JSON, report.as_json())
+    _write_table(run.report_table, report)
+    save_report_picture(run.report_picture, known, [str(each) for each in report.comparisons if each.metric == "dice"])
+    write_json(run.report_json, report.as_json())
     return report
 
 

@@ -27,7 +27,8 @@ from autosam_platform.data.probabilities import (
     write_probabilities,
 )
 from autosam_platform.data.store import StoredCase
-from autosam_platform.locks import locked
+from autosam_platform.locks import LOCK, locked
+from autosam_platform.workspace import Workspace
 
 VERSION = 1  # raise it whenever the same teacher and case would give other numbers
 
@@ -114,16 +115,16 @@ class StoredTeacher:
         return read_probabilities(self.folder, case.case_id, self.records[case.case_id], corner_DHW, size_DHW)
 
 
-def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace: Path) -> StoredTeacher:
+def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace: Workspace) -> StoredTeacher:
     """The teacher's probabilities for all training cases, computed where that is not done yet, one Ray task a case.
 
     They lie in ``teachers/<dataset>-<hash>/``, where the hash is of the teacher's files, the data's fingerprint, and
     the windows' overlap; a case that is there is kept, so that the same call continues an interrupted one.
     """
     made_of = content_hash(VERSION, teacher.identity, prepared.fingerprint, teacher.overlap)
-    folder = workspace / "teachers" / f"{prepared.name}-{made_of[:8]}"
+    folder = workspace.teacher(f"{prepared.name}-{made_of[:8]}")
     cases = prepared.cases("train")
-    with locked(folder / ".lock"):  # of several fits with this teacher, one computes, and the others wait
+    with locked(folder / LOCK):  # of several fits with this teacher, one computes, and the others wait
         remove_leftovers(folder)
         known = {case.case_id: _known(folder, case, made_of) for case in cases}
         missing = [case for case in cases if known[case.case_id] is None]

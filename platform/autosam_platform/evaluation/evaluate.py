@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
 from autosam_platform.evaluation.pictures import save_case_picture, save_organ_picture
 from autosam_platform.evaluation.seconds import medians, with_total, write_seconds
 from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
+from autosam_platform.workspace import EvaluationFolder, workspace
 
 VERSION = 3  # raise it whenever the same model and files would give other scores, pictures or phases
 
@@ -60,7 +61,7 @@ class Plan:
 
     model: Path
     model_hash: str
-    folder: Path
+    folder: EvaluationFolder
     description: DatasetDescription
     overlap: float
     tolerance_mm: float
@@ -87,7 +88,7 @@ def evaluate_cases(
     model: Path,
     cases: Sequence[Case],
     description: DatasetDescription,
-    folder: Path | None = None,
+    folder: EvaluationFolder | None = None,
     *,
     overlap: float | None = None,
     tolerance_mm: float | None = None,
@@ -97,7 +98,7 @@ def evaluate_cases(
 
     Args:
         description: of the dataset that the cases belong to; its classes must be the model's.
-        folder: ``evaluation/`` beside the model's folder where not given.
+        folder: the one of the model's run for its test cases where not given.
         overlap: of neighbouring windows; the one of the model's run where not given.
         tolerance_mm: of the NSD; the dataset's where not given.
         cpus: cores per case, and a GPU where the cluster has any; cases run side by side on what there is.
@@ -112,7 +113,7 @@ def evaluate_cases(
     plan = Plan(
         model=model.absolute(),
         model_hash=files_hash(model),
-        folder=(folder or model.parent / "evaluation").absolute(),
+        folder=folder or workspace().run_at(model.parent).evaluation(),
         description=description,
         overlap=card.overlap if overlap is None else overlap,
         tolerance_mm=description.nsd_tolerance_mm if tolerance_mm is None else tolerance_mm,
@@ -135,9 +136,8 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     Raises:
         EvaluationError: the checks reject the case, or it has no truth.
     """
-    files = _CaseFiles.of(case, plan)
     content = _content_hash(case, plan)
-    known = files.read_record()
+    known = _read_record(plan.folder, case.case_id)
     if known is not None and known["content"] == content:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
@@ -149,57 +149,43 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     prediction = predict(model, scan, watch=watch)
     image, prediction_DHW = scan.volume, prediction.label_DHW
     with watch.phase("write"):
-        write_nifti(prediction, files.prediction)
+        write_nifti(prediction, plan.folder.prediction(case.case_id))
     with watch.phase("score"):
         metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
     with watch.phase("picture"):
         title = f"{case.case_id} · {model.card.run_id}"
-        _draw(files.picture, plan, image, prediction_DHW, truth_DHW, metrics, title)
+        _draw(plan.folder.picture(case.case_id), plan, image, prediction_DHW, truth_DHW, metrics, title)
     rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
     done = Evaluated(case.case_id, rows, with_total(watch.seconds))
-    files.write_record(case, content, done)
+    _write_record(plan.folder, case, content, done)
     return done
 
 
-@dataclass(frozen=True)
-class _CaseFiles:
-    """What an evaluation writes for one case."""
+def _read_record(folder: EvaluationFolder, case_id: str) -> dict[str, Any] | None:
+    """The case's record, if it and what it stands for are there."""
+    path = folder.record(case_id)
+    if not all(each.is_file() for each in (path, folder.prediction(case_id), folder.picture(case_id))):
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None  # not written by us, since ours are whole: evaluated anew
+    return record if isinstance(record, dict) and {"content", "rows", "seconds"} <= record.keys() else None
 
-    record: Path
-    prediction: Path
-    picture: Path
 
-    @classmethod
-    def of(cls, case: Case, plan: Plan) -> Self:
-        name = case.case_id
-        return cls(
-            plan.folder / "cases" / f"{name}.json",
-            plan.folder / "predictions" / f"{name}.nii.gz",
-            plan.folder / "pictures" / f"{name}.png",
-        )
-
-    def read_record(self) -> dict[str, Any] | None:
-        """The record, if it and what it stands for are there."""
-        if not all(path.is_file() for path in (self.record, self.prediction, self.picture)):
-            return None
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-        except ValueError:
-            return None  # not written by us, since ours are whole: evaluated anew
-        return record if isinstance(record, dict) and {"content", "rows", "seconds"} <= record.keys() else None
-
-    def write_record(self, case: Case, content: str, done: Evaluated) -> None:
-        """Write the record, which makes the case count as done."""
-        record = {
-            "case_id": case.case_id,
-            "content": content,
-            "image": str(case.image.absolute()),
-            "label": str(case.label.absolute()) if case.label else None,
-            "prediction": str(self.prediction),
-            "seconds": done.seconds,
-            "rows": [row.as_json() for row in done.rows],
-        }
-        write_json(self.record, record)
+def _write_record(folder: EvaluationFolder, case: Case, content: str, done: Evaluated) -> None:
+    """Write the case's record, which makes it count as done."""
+    relative = folder.paths.relative
+    record = {
+        "case_id": case.case_id,
+        "content": content,
+        "image": relative(case.image),
+        "label": relative(case.label) if case.label else None,
+        "prediction": relative(folder.prediction(case.case_id)),
+        "seconds": done.seconds,
+        "rows": [row.as_json() for row in done.rows],
+    }
+    write_json(folder.record(case.case_id), record)
 
 
 def _evaluate_or_explain(case: Case, plan: Plan) -> Evaluated | str:
@@ -269,10 +255,10 @@ def _draw(
 def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> Summary:
     rows = [row for each in cases for row in each.rows]
     summary = summarise(rows, medians([each.seconds for each in cases]))
-    write_rows(plan.folder / "metrics.csv", rows)
-    write_seconds(plan.folder / "seconds.csv", {each.case_id: each.seconds for each in cases})
-    save_organ_picture(plan.folder / "organs.png", rows, f"{card.run_id}: {summary.n_cases} cases")
-    write_json(plan.folder / "summary.json", summary.as_json())
+    write_rows(plan.folder.metrics, rows)
+    write_seconds(plan.folder.seconds, {each.case_id: each.seconds for each in cases})
+    save_organ_picture(plan.folder.organs, rows, f"{card.run_id}: {summary.n_cases} cases")
+    write_json(plan.folder.summary, summary.as_json())
     return summary
 
 

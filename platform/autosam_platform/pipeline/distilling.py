@@ -26,7 +26,7 @@ from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, split_cases, trained
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.training.fitting import FitResult
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import EvaluationFolder, RunFolder, workspace
 
 
 def distil(experiment: Experiment, recipes: Path) -> Outcome:
@@ -44,17 +44,17 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
     dataset, student = trained(experiment)
     alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
     _, twin = trained(experiment.model_copy(update={"distillation": alone}))
-    numbers: dict[str, Any] = {"run": student.run_id, "twin": twin.run_id}
+    numbers: dict[str, Any] = {"run": student.run.name, "twin": twin.run.name}
     if dataset.cases("test"):
         report = _compared(experiment, dataset, student, twin)
         rich.print(report.as_table())
-        print(f"Report: {student.folder / 'report'}", flush=True)
+        print(f"Report: {student.run.report}", flush=True)
         numbers |= report.as_json()
     else:
         print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
-    return Outcome(student.folder, numbers)
+    return Outcome(student.run.folder, numbers)
 
 
 def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
@@ -68,13 +68,14 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
     name = experiment.distillation.teacher
     if name is None:
         return experiment
-    place = Path(name).parent if Path(name).name == WEIGHTS else Path(name)
+    place = workspace().resolve(name)
+    place = place.parent if place.name == WEIGHTS else place
     if (place / CARD).is_file() and (place / WEIGHTS).is_file():
         model = place.absolute()
     elif (recipes / f"{name}.yaml").is_file():
-        model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].folder / "model"
+        model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
     else:
-        model = finished_run(name) / "model"
+        model = finished_run(name).model
     section = experiment.distillation.model_copy(update={"teacher": str(model)})
     return experiment.model_copy(update={"distillation": section})
 
@@ -83,38 +84,38 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     """The matched report in the student's folder and in its record."""
     assert experiment.distillation.teacher is not None  # there would be no distillation
     overlap = experiment.inference.overlap
-    parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.folder / "model"}
-    if student.folder != twin.folder:
-        parts[STUDENT] = student.folder / "model"
+    parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.run.model}
+    if student.run != twin.run:
+        parts[STUDENT] = student.run.model
     scan = split_cases(dataset, "test")[0].image
     models = []
     for label, model in parts.items():
         card = read_card(model)
         # A run's own evaluation stays what it is; ours of it may have other cases or windows.
-        own = model.parent.parent == workspace().folder / "runs" and card.data_fingerprint == dataset.fingerprint
-        folder = (model.parent if own and card.overlap == overlap else student.folder / label) / "evaluation"
-        summary = _scored(model, dataset, folder, overlap)
-        cost, rows = _cost(model, scan, overlap), read_rows(folder / "metrics.csv")
+        run = workspace().run_at(model.parent)
+        own = run == workspace().run(run.name) and card.data_fingerprint == dataset.fingerprint
+        folder = run.evaluation() if own and card.overlap == overlap else student.run.evaluation_of(label)
+        summary = _scored(run, dataset, folder, overlap)
+        cost, rows = _cost(model, scan, overlap), read_rows(folder.metrics)
         models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
-    place = student.folder / "report"
-    report = matched_report(place, models)
-    run = open_run(workspace().folder, student.run_id, tags={}, params={})
-    run.add_file(place, place.name)
-    run.finish()
+    report = matched_report(student.run, models)
+    record = open_run(workspace(), student.run.name, tags={}, params={})
+    record.add_file(student.run.report, student.run.report.name)
+    record.finish()
     return report
 
 
-def _scored(model: Path, dataset: PreparedDataset, folder: Path, overlap: float) -> Summary:
+def _scored(run: RunFolder, dataset: PreparedDataset, folder: EvaluationFolder, overlap: float) -> Summary:
     """Evaluate a model on the test cases; in its run's record too, if that is where ``folder`` lies."""
-    if folder == model.parent / "evaluation":
-        return evaluated(model.parent, dataset, "test", overlap)
-    return evaluate_cases(model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
+    if folder == run.evaluation():
+        return evaluated(run, dataset, "test", overlap)
+    return evaluate_cases(run.model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
 
 
 def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
     """What the model costs on this machine's CPU; measured once."""
     made_of = content_hash(files_hash(model), scan, overlap, machine(torch.device("cpu")))
-    kept = workspace().folder / "costs" / f"{made_of}.json"
+    kept = workspace().cost(made_of)
     if kept.exists():
         return ModelCost.from_json(json.loads(kept.read_text(encoding="utf-8")))
     print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)

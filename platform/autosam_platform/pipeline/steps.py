@@ -2,6 +2,7 @@
 
 import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.fitting import FitResult
 from autosam_platform.training.size import count_parameters
-from autosam_platform.workspace import workspace
+from autosam_platform.workspace import EvaluationFolder, RunFolder, Workspace, workspace
 
 
 def train_and_evaluate(experiment: Experiment) -> Outcome:
@@ -39,14 +40,14 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
         )
     started = time.monotonic()
     dataset, result = trained(experiment)
-    numbers: dict[str, Any] = {"run": result.run_id}
+    numbers: dict[str, Any] = {"run": result.run.name}
     if dataset.cases("test"):
-        numbers |= evaluated(result.folder, dataset, "test", experiment.inference.overlap).as_json()
+        numbers |= evaluated(result.run, dataset, "test", experiment.inference.overlap).as_json()
     else:
         print(f"{dataset.name} has no test cases, so nothing was evaluated; jobs/evaluate.py --split val does.")
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
-    return Outcome(result.folder, numbers)
+    return Outcome(result.run.folder, numbers)
 
 
 def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
@@ -58,63 +59,65 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
     dataset = prepared_dataset(experiment.dataset)
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
-    result = fit_student(experiment, dataset, workspace().folder)
+    result = fit_student(experiment, dataset, workspace())
     state = "was trained before and is found" if result.found else "is trained"
-    print(f"{result.run_id} {state}: {result.folder / 'model'}", flush=True)
+    print(f"{result.run.name} {state}: {result.run.model}", flush=True)
     return dataset, result
 
 
-def evaluated(run_folder: Path, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:
+def evaluated(run: RunFolder, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:
     """Evaluate a finished run on a split: files in the run's folder, numbers in its record, a table on the screen."""
-    folder = run_folder / ("evaluation" if split == "test" else f"evaluation-{split}")
+    folder = run.evaluation(split)
     cases = split_cases(dataset, split)
-    summary = evaluate_cases(run_folder / "model", cases, dataset.description, folder, overlap=overlap)
-    _record(run_folder, folder, split, summary)
-    rich.print(as_table(summary, f"{run_folder.name}: {split} cases of {dataset.name}"))
+    summary = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
+    _record(run, folder, split, summary)
+    rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
     print(f"Seconds per case, median of {summary.n_cases}: {as_line(summary.seconds_per_case)}")
-    print(f"Predictions: {folder / 'predictions'}\nPictures:    {folder / 'pictures'}", flush=True)
+    print(f"Predictions: {folder.predictions}\nPictures:    {folder.pictures}", flush=True)
     return summary
 
 
 def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
     """The scans and truths that the usable cases of a split were prepared from."""
-    return [
-        Case(each.case_id, Path(each.record.image), Path(each.record.label) if each.record.label else None, (split,))
-        for each in dataset.cases(split)
-    ]
+    return [replace(case, splits=(split,)) for case in dataset.raw(split)]
 
 
-def finished_run(name: str | None) -> Path:
-    """The folder of a finished run: by its name, by a path, or the newest.
+def finished_run(name: str | None) -> RunFolder:
+    """A finished run: by its name, by a path, or the newest.
 
     Raises:
         ConfigError: there is none; the message says which there are.
     """
-    runs = workspace().folder / "runs"
-    done = sorted(runs.glob("*/model/model.json"), key=lambda path: path.stat().st_mtime)
+    ours = workspace()
+    done = ours.finished_runs
     if name is None:
         if not done:
-            raise ConfigError(f"there is no finished run in {runs}: python jobs/train_teacher.py makes one")
-        return done[-1].parent.parent
-    for folder in (runs / name, Path(name)):
-        if (folder / "model" / "model.json").exists():
-            return folder.absolute()
-    names = ", ".join(path.parent.parent.name for path in done) or "none"
-    raise ConfigError(f"'{name}' is no finished run; in {runs} there are: {names}")
+            raise ConfigError(f"there is no finished run in {ours}: python jobs/train_teacher.py makes one")
+        return done[0]
+    for run in (ours.run(name), ours.run_at(Path(name))):
+        if run.finished:
+            return run
+    names = ", ".join(run.name for run in reversed(done)) or "none"
+    raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
 
 
 def prepared_dataset(section: DatasetSection) -> PreparedDataset:
-    """The dataset of an experiment, made and prepared where that is not done yet."""
+    """The dataset of an experiment, made and prepared where that is not done yet; looked at once in a job."""
+    return _prepared(section, workspace())
+
+
+@functools.lru_cache(maxsize=8)
+def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     description = load_description(section.name)
     root = section.root or _phantoms(description, section.phantom_seed)
-    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), workspace().folder)
+    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
 
 
 def _phantoms(description: DatasetDescription, seed: int) -> Path:
     """Folder of the phantoms, as many as the description's split names; those that are there are kept."""
     assert description.split.rule == "in_order"  # the phantom's own description says so
     count = sum(part.cases for part in description.split.parts)
-    folder = workspace().folder / "datasets" / f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}"
+    folder = workspace().dataset(f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}")
     map_tasks(functools.partial(_phantom, folder, seed), range(1, count + 1), label="making phantoms")
     return folder
 
@@ -123,10 +126,10 @@ def _phantom(folder: Path, seed: int, number: int) -> None:
     write_phantom(folder, number, seed * 10_000 + number)
 
 
-def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> None:
+def _record(folder: RunFolder, evaluation: EvaluationFolder, split: Split, summary: Summary) -> None:
     """Put the evaluation into the run's record, unless it is there."""
-    run = open_run(workspace().folder, run_folder.name, tags={}, params={})
-    made_of = content_hash(folder / "metrics.csv", folder / "seconds.csv")
+    run = open_run(workspace(), folder.name, tags={}, params={})
+    made_of = content_hash(evaluation.metrics, evaluation.seconds)
     if run.tags().get(f"autosam.evaluation.{split}") != made_of:
         prefix = "test" if split == "test" else f"evaluation-{split}"  # val/dice/… are the curves of validation
         numbers = {f"{prefix}/mean_dice": summary.mean_dice, f"{prefix}/mean_nsd": summary.mean_nsd}
@@ -136,8 +139,8 @@ def _record(run_folder: Path, folder: Path, split: Split, summary: Summary) -> N
             numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
         numbers |= {f"{prefix}/seconds/{name}": value for name, value in summary.seconds_per_case.items()}
         run.log(numbers, step=0)
-        save_curves(run_folder / "curves.png", read_curves(workspace().folder, run_folder.name), run_folder.name)
-        run.add_file(run_folder / "curves.png")
-        run.add_file(folder, folder.name)
+        save_curves(folder.curves, read_curves(workspace(), folder.name), folder.name)
+        run.add_file(folder.curves)
+        run.add_file(evaluation.folder, evaluation.folder.name)
         run.tag({f"autosam.evaluation.{split}": made_of})
     run.finish()

@@ -46,14 +46,14 @@ def sweep(
     dataset = prepared_dataset(base.dataset)
     dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
     teachers = _teachers(base, space, recipes)
-    plan = Sweep(title, space, base, dataset, workspace().folder, trials, grid, seed, teachers)
+    plan = Sweep(title, space, base, dataset, workspace(), trials, grid, seed, teachers)
     ledger = run_sweep(plan, concurrent=concurrent, disk_gb=disk_gb)
     best = write_report(plan, ledger)
     numbers: dict[str, Any] = {"sweep": plan.name, "trials": len(ledger.trials), "best": best.model_dump()}
     if dataset.cases("test"):
         overlap = plan.experiment(best.values).inference.overlap
-        numbers |= evaluated(workspace().folder / "runs" / best.run, dataset, "test", overlap).as_json()
-    return Outcome(plan.folder, numbers)
+        numbers |= evaluated(workspace().run(best.run), dataset, "test", overlap).as_json()
+    return Outcome(plan.folder.folder, numbers)
 
 
 def _teachers(base: Experiment, space: Space, recipes: Path) -> dict[str, str]:

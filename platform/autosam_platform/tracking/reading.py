@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_inference.errors import UserError
+from autosam_platform.workspace import Workspace
 
 EXPERIMENT = "autosam"
 RUN_ID = "autosam.run_id"
@@ -24,15 +25,23 @@ RAY_JOB = "autosam.ray_job"
 """Tag with the id of the submitted Ray job that trained a run last; empty where it was none."""
 MOST_RUNS = 10_000
 """The newest so many are listed."""
+TRAINED_SECONDS = "train/seconds"
+"""Metric: seconds spent training so far, over all starts of a run."""
+STOPPED = "STOPPED"
+"""State of a run that was ended on purpose: by Ctrl-C, or by its sweep, since others were better."""
+
+_IN_OUR_WORDS = {"KILLED": STOPPED}
 
 _PATIENCE = 5.0  # seconds to wait for a process that writes
 _RUNS = """
-    SELECT run_uuid, status, start_time, end_time FROM runs JOIN experiments USING (experiment_id)
+    SELECT run_uuid, status, start_time FROM runs JOIN experiments USING (experiment_id)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid LIMIT ?"""
 _TAGS = "SELECT run_uuid, key, value FROM tags"
 _METRICS = """
     SELECT run_uuid, key, value FROM latest_metrics
-    WHERE key IN ('train/epoch', 'test/mean_dice', 'test/mean_nsd', 'test/mean_hd95_mm')"""
+    WHERE key IN ('train/epoch', 'train/seconds', 'test/mean_dice', 'test/mean_nsd', 'test/mean_hd95_mm')"""
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'experiments'"
+_ANY_EXPERIMENT = "SELECT 1 FROM experiments LIMIT 1"
 _ONE = """
     SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) JOIN tags USING (run_uuid)
     WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND tags.key = ? AND tags.value = ?"""
@@ -47,9 +56,12 @@ class TrackingError(UserError):
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One row of the list of runs. ``state`` is MLflow's: RUNNING, FINISHED, FAILED or KILLED.
+    """One row of the list of runs.
 
     Attributes:
+        state: RUNNING, FINISHED, FAILED or STOPPED (which MLflow calls KILLED).
+        training_seconds: spent training, over all continuations; ``None`` before there are any, for a sweep, and for
+            runs of versions that did not count them.
         tags: everything the record says of the run, by MLflow's names (``autosam.command``).
     """
 
@@ -61,7 +73,7 @@ class RunSummary:
     dataset: str
     state: str
     started: datetime
-    seconds: float | None
+    training_seconds: float | None
     mean_dice: float | None
     mean_nsd: float | None
     mean_hd95_mm: float | None
@@ -69,10 +81,8 @@ class RunSummary:
     tags: Texts
 
     @classmethod
-    def of(
-        cls, mlflow_id: str, state: str, start_ms: int, end_ms: int | None, tags: Texts, metrics: Mapping[str, float]
-    ) -> "RunSummary":
-        """The row of what MLflow keeps of a run: times in milliseconds since 1970, tags, latest metrics."""
+    def of(cls, mlflow_id: str, state: str, start_ms: int, tags: Texts, metrics: Mapping[str, float]) -> "RunSummary":
+        """The row of what MLflow keeps of a run: its start in milliseconds since 1970, tags, latest metrics."""
         epoch = metrics.get("train/epoch")
         return cls(
             run_id=tags[RUN_ID],
@@ -81,9 +91,9 @@ class RunSummary:
             role=tags.get("autosam.role", ""),
             model=tags.get("autosam.model", ""),
             dataset=tags.get("autosam.dataset", ""),
-            state=state,
+            state=_IN_OUR_WORDS.get(state, state),
             started=datetime.fromtimestamp(start_ms / 1000, UTC),
-            seconds=(end_ms - start_ms) / 1000 if end_ms else None,
+            training_seconds=metrics.get(TRAINED_SECONDS),
             mean_dice=metrics.get("test/mean_dice"),
             mean_nsd=metrics.get("test/mean_nsd"),
             mean_hd95_mm=metrics.get("test/mean_hd95_mm"),
@@ -92,13 +102,33 @@ class RunSummary:
         )
 
 
-def database(workspace: Path) -> Path | None:
+def mlflow_state(state: str) -> str:
+    """MLflow's name of a state that is in our words."""
+    return next((theirs for theirs, ours in _IN_OUR_WORDS.items() if ours == state), state)
+
+
+def database(workspace: Workspace) -> Path | None:
     """The file that holds the record of runs, made or not; ``None`` where a server keeps it."""
-    return None if os.environ.get("MLFLOW_TRACKING_URI") else workspace.absolute() / "mlflow.db"
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else workspace.database
+
+
+def is_whole(file: Path) -> bool:
+    """Was the database made to its end, by us or by MLflow? One without any experiment was not, and holds nothing.
+
+    Raises:
+        TrackingError: it is none, or does not answer.
+    """
+    with _opened(file) as connection:
+        return _has_experiments(connection)
+
+
+def _has_experiments(connection: sqlite3.Connection) -> bool:
+    """MLflow makes tables, upgrades them version by version, and in the end adds an experiment of its own."""
+    return bool(connection.execute(_TABLES).fetchone()) and bool(connection.execute(_ANY_EXPERIMENT).fetchone())
 
 
 def recorded_runs(file: Path) -> list[RunSummary]:
-    """The newest runs first; none where there is no ``file``.
+    """The newest runs first; none where there is no ``file``, or where it was left half made.
 
     Raises:
         TrackingError: the database cannot be read.
@@ -106,12 +136,14 @@ def recorded_runs(file: Path) -> list[RunSummary]:
     if not file.exists():
         return []
     with _opened(file) as connection:
+        if not _has_experiments(connection):
+            return []
         runs = connection.execute(_RUNS, (EXPERIMENT, MOST_RUNS)).fetchall()
         tags = _by_run(connection.execute(_TAGS))
         metrics = _by_run(connection.execute(_METRICS))
     return [
-        RunSummary.of(uuid, state, start, end, tags[uuid], metrics.get(uuid, {}))
-        for uuid, state, start, end in runs
+        RunSummary.of(uuid, state, start, tags[uuid], metrics.get(uuid, {}))
+        for uuid, state, start in runs
         if RUN_ID in tags.get(uuid, {})
     ]
 
@@ -129,7 +161,8 @@ def recorded_curves(file: Path, run_id: str) -> dict[str, list[tuple[int, float]
         raise KeyError(f"no run '{run_id}' is recorded: there is no {file}")
     curves: dict[str, dict[int, float]] = {}
     with _opened(file) as connection:
-        found = connection.execute(_ONE, (EXPERIMENT, RUN_ID, run_id)).fetchone()
+        whole = _has_experiments(connection)
+        found = connection.execute(_ONE, (EXPERIMENT, RUN_ID, run_id)).fetchone() if whole else None
         if found is None:
             raise KeyError(f"no run '{run_id}' is recorded in {file}")
         for key, step, value in connection.execute(_HISTORY, found):

@@ -17,10 +17,11 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the 
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from autosam_platform.locks import locked
+from autosam_platform.tracking.database import address, artifact_location, ready
 from autosam_platform.tracking.reading import (
     EXPERIMENT,
     MOST_RUNS,
@@ -28,9 +29,11 @@ from autosam_platform.tracking.reading import (
     RunSummary,
     TrackingError,
     database,
+    mlflow_state,
     recorded_curves,
     recorded_runs,
 )
+from autosam_platform.workspace import Workspace
 
 _BATCH = 900  # MLflow takes at most 1,000 metrics a call
 _PARAM_LENGTH = 6000
@@ -55,11 +58,16 @@ def _explained(ask: Callable[P, T]) -> Callable[P, T]:
 
 
 class Run:
-    """The record of one run, open for writing."""
+    """The record of one run, open for writing.
 
-    def __init__(self, client: MlflowClient, mlflow_id: str) -> None:
+    Args:
+        location: of the files of all runs, where the workspace keeps them; otherwise MLflow knows.
+    """
+
+    def __init__(self, client: MlflowClient, mlflow_id: str, location: str | None) -> None:
         self._client = client
         self.mlflow_id = mlflow_id
+        self._location = location
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers at ``step``; those that are not finite are left out, since a curve has no place for them."""
@@ -97,23 +105,26 @@ class Run:
     @_explained
     def add_file(self, path: Path, folder: str = "") -> None:
         """Keep a copy of a file, or of the files in a folder, with the run."""
-        if path.is_dir():
+        if self._location is not None:  # MLflow remembers where a run's files went, and the workspace may be moved
+            files = LocalArtifactRepository(f"{self._location}/{self.mlflow_id}/artifacts")
+            (files.log_artifacts if path.is_dir() else files.log_artifact)(str(path), folder or None)
+        elif path.is_dir():
             self._client.log_artifacts(self.mlflow_id, str(path), folder or None)
         else:
             self._client.log_artifact(self.mlflow_id, str(path), folder or None)
 
     @_explained
     def finish(self, state: str = "FINISHED") -> None:
-        """Close the record as FINISHED, FAILED or KILLED; one that is closed stays so.
+        """Close the record as FINISHED, FAILED or STOPPED; one that is closed stays so.
 
         A sweep that stops a run closes its record, and the run's own process may live long enough to call it failed.
         """
         if self._client.get_run(self.mlflow_id).info.status == "RUNNING":
-            self._client.set_terminated(self.mlflow_id, state)
+            self._client.set_terminated(self.mlflow_id, mlflow_state(state))
 
 
 @_explained
-def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: Mapping[str, Any]) -> Run:
+def open_run(workspace: Workspace, run_id: str, *, tags: Mapping[str, Any], params: Mapping[str, Any]) -> Run:
     """Begin the record of ``run_id``, or go on with it where there is one.
 
     Args:
@@ -123,15 +134,15 @@ def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: M
     Raises:
         TrackingError: the database or server cannot be used.
     """
-    client = _client(_address(workspace))
+    client = _client(workspace)
     found = _find(client, run_id)
     if found is None:
         names = {f"autosam.{key}": str(value) for key, value in tags.items()} | {RUN_ID: run_id}
         created = client.create_run(_experiment(client, workspace), tags=names, run_name=run_id)
-        run = Run(client, created.info.run_id)
+        run = _run(client, created)
     else:
         client.update_run(found.info.run_id, status="RUNNING")
-        run = Run(client, found.info.run_id)
+        run = _run(client, found)
     known = found.data.params if found else {}
     new = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items() if key not in known]
     for start in range(0, len(new), 100):
@@ -140,24 +151,23 @@ def open_run(workspace: Path, run_id: str, *, tags: Mapping[str, Any], params: M
 
 
 @_explained
-def tag_run(workspace: Path, run_id: str, tags: Mapping[str, Any], state: str | None = None) -> None:
+def tag_run(workspace: Workspace, run_id: str, tags: Mapping[str, Any], state: str | None = None) -> None:
     """Record facts about a run without opening it, and close it where a state is given; nothing where it is unknown.
 
     Args:
-        state: FINISHED, FAILED or KILLED; a run that has it already keeps its time of ending.
+        state: FINISHED, FAILED or STOPPED; a run that has it already keeps its time of ending.
     """
-    client = _client(_address(workspace))
+    client = _client(workspace)
     found = _find(client, run_id)
     if found is None:
         return
-    run = Run(client, found.info.run_id)
-    run.tag(tags)
-    if state is not None and found.info.status != state:
-        client.set_terminated(found.info.run_id, state)
+    _run(client, found).tag(tags)
+    if state is not None and found.info.status != mlflow_state(state):
+        client.set_terminated(found.info.run_id, mlflow_state(state))
 
 
 @_explained
-def list_runs(workspace: Path) -> list[RunSummary]:
+def list_runs(workspace: Workspace) -> list[RunSummary]:
     """The newest runs first.
 
     Raises:
@@ -166,7 +176,7 @@ def list_runs(workspace: Path) -> list[RunSummary]:
     file = database(workspace)
     if file is not None:
         return recorded_runs(file)
-    client = _client(_address(workspace))
+    client = _client(workspace)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
@@ -176,7 +186,7 @@ def list_runs(workspace: Path) -> list[RunSummary]:
 
 
 @_explained
-def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float]]]:
+def read_curves(workspace: Workspace, run_id: str) -> dict[str, list[tuple[int, float]]]:
     """Every curve of a run as (step, value), in order of steps.
 
     A step done twice, since the run was interrupted and continued, counts with its last value.
@@ -188,10 +198,10 @@ def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float
     file = database(workspace)
     if file is not None:
         return recorded_curves(file, run_id)
-    client = _client(_address(workspace))
+    client = _client(workspace)
     found = _find(client, run_id)
     if found is None:
-        raise KeyError(f"no run '{run_id}' is recorded in {_address(workspace)}")
+        raise KeyError(f"no run '{run_id}' is recorded at {os.environ['MLFLOW_TRACKING_URI']}")
     curves = {}
     for key in sorted(found.data.metrics):
         history = sorted(client.get_metric_history(found.info.run_id, key), key=lambda point: point.timestamp)
@@ -201,9 +211,7 @@ def read_curves(workspace: Path, run_id: str) -> dict[str, list[tuple[int, float
 
 def _summary(run: MlflowRun) -> RunSummary:
     info = run.info
-    return RunSummary.of(
-        info.run_id, info.status, info.start_time, info.end_time, dict(run.data.tags), run.data.metrics
-    )
+    return RunSummary.of(info.run_id, info.status, info.start_time, dict(run.data.tags), run.data.metrics)
 
 
 def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
@@ -214,41 +222,54 @@ def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
     return found[0] if found else None
 
 
-def _experiment(client: MlflowClient, workspace: Path) -> str:
+def _run(client: MlflowClient, found: MlflowRun) -> Run:
+    place = found.info.artifact_uri or ""
+    own = f"/{found.info.run_id}/artifacts"
+    local = place.startswith("file:") and place.endswith(own) and client.tracking_uri.startswith("sqlite:")
+    return Run(client, found.info.run_id, place.removesuffix(own) if local else None)
+
+
+def _experiment(client: MlflowClient, workspace: Workspace) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return found.experiment_id
     # A server keeps artifacts where it was told to; the database in the workspace keeps them beside itself.
-    place = None if database(workspace) is None else (workspace / "mlartifacts").as_uri()
+    place = None if database(workspace) is None else artifact_location(workspace)
     return client.create_experiment(EXPERIMENT, artifact_location=place)
 
 
-def _address(workspace: Path) -> str:
-    file = database(workspace)
-    return os.environ["MLFLOW_TRACKING_URI"] if file is None else f"sqlite:///{file}"
+def _client(workspace: Workspace) -> MlflowClient:
+    """The store of the record, made where it is the workspace's own."""
+    if database(workspace) is None:
+        return _opened(os.environ["MLFLOW_TRACKING_URI"])
+    try:
+        ready(workspace, _make)
+        return _opened(address(workspace.database))
+    except OSError as error:
+        raise TrackingError(f"the record of runs at {workspace.database} cannot be opened ({error})") from error
+
+
+def _make(place: str) -> None:
+    _connect(place)._tracking_client.store.engine.dispose()
 
 
 @functools.lru_cache(maxsize=4)
-def _client(address: str) -> MlflowClient:
-    """Open a store once per process, and a new SQLite file by one process at a time.
+def _opened(place: str) -> MlflowClient:
+    """Open a store once per process.
 
     Several processes that create its tables at once now and then leave a broken file.
     """
     try:
-        if not address.startswith("sqlite:///"):
-            return _opened(address)
-        file = Path(address.removeprefix("sqlite:///"))
-        with locked(file.with_name(f".{file.name}.lock")):
-            return _opened(address)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+        return _connect(place)
+    except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(
-            f"the record of runs at {address} cannot be opened ({str(error).splitlines()[0]}). A database of another "
-            f"MLflow version: `mlflow db upgrade {address}`; a damaged one: move the file away, "
+            f"the record of runs at {place} cannot be opened ({str(error).splitlines()[0]}). A database of another "
+            f"MLflow version: `mlflow db upgrade {place}`; a damaged one: move the file away, "
             "runs/ keeps the results."
         ) from error
 
 
-def _opened(address: str) -> MlflowClient:
-    client = MlflowClient(tracking_uri=address)
+def _connect(place: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=place)
     client.search_experiments(max_results=1)
     return client

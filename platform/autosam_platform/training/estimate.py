@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from autosam_models import trained_parameters
-
-Size = tuple[int, int, int]
+from autosam_models.sizes import Size
 
 
 def bytes_of_step(

@@ -10,13 +10,14 @@ from autosam_platform.data.description import Split
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.checkpoints import read_position
+from autosam_platform.workspace import RunFolder
 
 
 def export_model(
     checkpoint: Path,
     experiment: Experiment,
     prepared: PreparedDataset,
-    run_folder: Path,
+    run: RunFolder,
     versions: Mapping[str, str],
     lineage: Mapping[str, str],
     seconds: float,
@@ -28,13 +29,12 @@ def export_model(
         seconds: spent training, which may have gone on after the checkpoint that was best.
     """
     position = read_position(checkpoint)
-    target = run_folder / "model"
-    with atomic_folder(target) as folder:
-        shutil.copyfile(checkpoint / "weights.safetensors", folder / "model.safetensors")
+    with atomic_folder(run.model) as folder:
+        shutil.copyfile(checkpoint / "weights.safetensors", folder / run.weights.name)
         write_json(
-            folder / "model.json",
+            folder / run.model_card.name,
             {
-                "run_id": run_folder.name,
+                "run_id": run.name,
                 "model": {"name": experiment.model.name, "options": experiment.model.options},
                 "num_classes": prepared.num_classes,
                 "classes": [entry.model_dump() for entry in prepared.classes],
@@ -54,4 +54,4 @@ def export_model(
                 "versions": dict(versions),
             },
         )
-    return target
+    return run.model

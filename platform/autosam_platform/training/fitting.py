@@ -5,29 +5,26 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import filelock
-import yaml
 
 import autosam_platform
-from autosam_inference.card import CARD
 from autosam_inference.errors import UserError
-from autosam_inference.files import write_text
 from autosam_models import find_model
 from autosam_platform.cluster import submission_id
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
-from autosam_platform.locks import LOCK, LOOK_SECONDS
-from autosam_platform.tracking.reading import RAY_JOB, flatten
+from autosam_platform.locks import LOOK_SECONDS
+from autosam_platform.tracking.reading import RAY_JOB, STOPPED, flatten
 from autosam_platform.tracking.writing import Run, open_run
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask
 from autosam_platform.training.objectives import Objective, SegmentationObjective
 from autosam_platform.training.progress import Follower, display
+from autosam_platform.workspace import RunFolder, Workspace
 
 
 class TrainingStopped(UserError):
@@ -40,10 +37,9 @@ class RunBusyError(TrainingStopped):
 
 @dataclass(frozen=True)
 class FitResult:
-    """Where a fit ended: the run's folder and whether it had been finished before."""
+    """Where a fit ended, and whether the run had been finished before."""
 
-    run_id: str
-    folder: Path
+    run: RunFolder
     found: bool
 
 
@@ -73,8 +69,8 @@ class Runner(Protocol):
         """
         ...
 
-    def train(self, task: FitTask, storage: Path, workspace: Path, follower: Follower | None) -> None:
-        """Train to the end, with checkpoints below ``storage`` and the curves in the run's record.
+    def train(self, task: FitTask, workspace: Workspace, follower: Follower | None) -> None:
+        """Train to the end, with checkpoints in the run's folder and the curves in its record.
 
         Args:
             follower: is to be asked to look while the training goes on.
@@ -85,17 +81,16 @@ class Runner(Protocol):
         ...
 
 
-def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Path) -> FitResult:
+def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> FitResult:
     """Where the run of ``experiment`` is, and whether it is finished."""
-    run_id = experiment.run_id(prepared.fingerprint)
-    folder = workspace / "runs" / run_id
-    return FitResult(run_id, folder, found=(folder / "model" / CARD).exists())
+    run = workspace.run(experiment.run_id(prepared.fingerprint))
+    return FitResult(run, run.finished)
 
 
 def fit(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
+    workspace: Workspace,
     supervision: Supervision = Supervision(),
     runner: Runner | None = None,
     quiet: bool = False,
@@ -111,71 +106,76 @@ def fit(
         TrainingStopped: the loss stopped being finite, workers failed too often, or the cluster is too small for it.
         KeyboardInterrupt: with the place where it was interrupted; the run is recorded as stopped.
     """
-    where = find_fit(experiment, prepared, workspace)
-    if where.found:
-        return where
+    result = find_fit(experiment, prepared, workspace)
+    if result.found:
+        return result
     if runner is None:
         from autosam_platform.training.on_ray import OnRay
 
         runner = OnRay()
-    where.folder.mkdir(parents=True, exist_ok=True)
+    run = result.run
+    run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(where.folder / LOCK, timeout=LOOK_SECONDS):
-            _fit(experiment, prepared, workspace, where.folder, supervision, runner, quiet)
+        with filelock.FileLock(run.lock, timeout=LOOK_SECONDS):
+            _fit(experiment, prepared, workspace, run, supervision, runner, quiet)
     except filelock.Timeout as error:
-        raise RunBusyError(f"{where.run_id} is being trained by another process: wait for it, or stop it.") from error
-    return where
+        raise RunBusyError(f"{run.name} is being trained by another process: wait for it, or stop it.") from error
+    return result
 
 
 def _fit(
     experiment: Experiment,
     prepared: PreparedDataset,
-    workspace: Path,
-    folder: Path,
+    workspace: Workspace,
+    run: RunFolder,
     supervision: Supervision,
     runner: Runner,
     quiet: bool,
 ) -> None:
     experiment = runner.with_resources(experiment)
-    write_text(folder / "config.yaml", yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
-    run = _open_record(experiment, prepared, workspace, folder, supervision.tags)
-    storage = folder / "ray"
-    lost = checkpoints.tidy(storage)
-    task = FitTask(experiment, prepared.folder, folder, supervision.objective, supervision.teacher, lost, quiet)
+    settings = run.write_experiment(experiment)
+    record = _open_record(experiment, prepared, workspace, run, settings, supervision.tags)
+    lost = checkpoints.tidy(run.checkpoints)
+    task = FitTask(experiment, prepared.manifest, run, supervision.objective, supervision.teacher, lost, quiet)
     state = "FAILED"
     try:
-        _train(task, storage, workspace, runner)
-        best, newest = checkpoints.best(storage), checkpoints.newest(storage)
+        _train(task, workspace, runner)
+        best, newest = checkpoints.best(run.checkpoints), checkpoints.newest(run.checkpoints)
         if best is None or newest is None:
-            raise TrainingStopped(f"the fit ended without a checkpoint in {storage}: see the messages above.")
+            raise TrainingStopped(f"the fit ended without a checkpoint in {run.checkpoints}: see the messages above.")
         seconds = checkpoints.read_position(newest).seconds
-        export_model(best, experiment, prepared, folder, versions(), supervision.tags, seconds)
-        run.add_file(folder / "model", "model")
+        export_model(best, experiment, prepared, run, versions(), supervision.tags, seconds)
+        record.add_file(run.model, run.model.name)
         state = "FINISHED"
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a signal to end
-        state = "KILLED"
+        state = STOPPED
         raise
     finally:
-        run.finish(state)
+        record.finish(state)
 
 
-def _train(task: FitTask, storage: Path, workspace: Path, runner: Runner) -> None:
+def _train(task: FitTask, workspace: Workspace, runner: Runner) -> None:
     """Train, and show how far it is."""
     if task.quiet:
-        runner.train(task, storage, workspace, None)
+        runner.train(task, workspace, None)
         return
-    with closing(Follower(task.run_folder, display())) as follower:
+    with closing(Follower(task.run.progress, display())) as follower:
         try:
-            runner.train(task, storage, workspace, follower)
+            runner.train(task, workspace, follower)
         except KeyboardInterrupt as error:
             follower.look()
             last = follower.last
-            where = f"{task.run_folder.name}, in epoch {last.epoch} of {last.epochs}" if last else task.run_folder.name
+            where = f"{task.run.name}, in epoch {last.epoch} of {last.epochs}" if last else task.run.name
             raise type(error)(where) from None
 
 
 def _open_record(
-    experiment: Experiment, prepared: PreparedDataset, workspace: Path, folder: Path, further: Mapping[str, str]
+    experiment: Experiment,
+    prepared: PreparedDataset,
+    workspace: Workspace,
+    run: RunFolder,
+    settings: Mapping[str, Any],
+    further: Mapping[str, str],
 ) -> Run:
     tags = {
         "name": experiment.name,
@@ -186,10 +186,10 @@ def _open_record(
         "command": " ".join(sys.argv),
     } | {f"version.{name}": version for name, version in versions().items()}
     tags |= further
-    run = open_run(workspace, folder.name, tags=tags, params=flatten(experiment.model_dump(mode="json")))
-    run.tag({RAY_JOB: submission_id()})  # a run that goes on may do so in another job
-    run.add_file(folder / "config.yaml")
-    return run
+    record = open_run(workspace, run.name, tags=tags, params=flatten(settings))
+    record.tag({RAY_JOB: submission_id()})  # a run that goes on may do so in another job
+    record.add_file(run.config)
+    return record
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -14,6 +13,7 @@ from autosam_platform.training.preflight import TooLittleMemoryError
 from autosam_platform.training.progress import Follower
 from autosam_platform.training.reporter import Curve, LocalReporter
 from autosam_platform.training.workers import NotFiniteError
+from autosam_platform.workspace import Workspace
 
 
 class InProcess:
@@ -29,15 +29,16 @@ class InProcess:
         filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})
         return experiment.model_copy(update={"compute": filled})
 
-    def train(self, task: FitTask, storage: Path, workspace: Path, follower: Follower | None) -> None:
+    def train(self, task: FitTask, workspace: Workspace, follower: Follower | None) -> None:
         """See ``fitting.Runner``."""
-        run = open_run(workspace, task.run_folder.name, tags={}, params={})
+        run = open_run(workspace, task.run.name, tags={}, params={})
 
         def record(curve: Curve) -> None:
             run.log_curve(curve)
             if follower is not None:
                 follower.look()
 
+        storage = task.run.checkpoints
         storage.mkdir(exist_ok=True)
         device = torch.device("cuda" if task.experiment.compute.gpu else "cpu")
         with _settings_of_torch_kept():

@@ -25,6 +25,7 @@ from autosam_platform.training.reporter import Reporter
 from autosam_platform.training.sampling import EpochSampler
 from autosam_platform.training.schedule import learning_rate
 from autosam_platform.training.validation import validate
+from autosam_platform.workspace import RunFolder
 
 _REPORT_SECONDS = 5.0
 
@@ -39,8 +40,8 @@ class FitTask:
     """
 
     experiment: Experiment
-    dataset_folder: Path
-    run_folder: Path
+    dataset: Path
+    run: RunFolder
     objective: Callable[[], Objective]
     teacher: Teacher | None = None
     continue_from: Path | None = None
@@ -63,8 +64,8 @@ class Fit:
         self.device = reporter.workers.device
         _configure_torch(self.settings.deterministic, task.experiment.compute.cpus_per_worker)
         speaks = self.workers.rank == 0 and not task.quiet
-        self.progress = ProgressFile(task.run_folder) if speaks else None
-        self.prepared = PreparedDataset.load(task.dataset_folder)
+        self.progress = ProgressFile(task.run.progress) if speaks else None
+        self.prepared = PreparedDataset.load(task.dataset)
         self._check_memory()
         self.model = _build(self.experiment, self.prepared.num_classes).to(self.device)
         self.optimizer = _optimizer(self.model, self.settings.learning_rate, self.settings.weight_decay)

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,9 +19,9 @@ from autosam_platform.training.preflight import TooLittleMemoryError
 from autosam_platform.training.progress import Follower
 from autosam_platform.training.ray_reporter import RayReporter
 from autosam_platform.training.workers import NotFiniteError
+from autosam_platform.workspace import Workspace
 
 _LOOK_SECONDS = 0.5
-_FAILURE = "failure.txt"
 
 
 class OnRay:
@@ -55,11 +54,10 @@ class OnRay:
         filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})
         return experiment.model_copy(update={"compute": filled})
 
-    def train(self, task: FitTask, storage: Path, workspace: Path, follower: Follower | None) -> None:
+    def train(self, task: FitTask, workspace: Workspace, follower: Follower | None) -> None:
         """See ``fitting.Runner``."""
-        failure = task.run_folder / _FAILURE
-        failure.unlink(missing_ok=True)
-        trainer = self._trainer(task, storage, [CurveRecorder(workspace, task.run_folder.name), *self._callbacks])
+        task.run.failure.unlink(missing_ok=True)
+        trainer = self._trainer(task, [CurveRecorder(workspace, task.run.name), *self._callbacks])
         try:
             _watched(trainer, follower)
         except ray.train.TrainingFailedError as error:
@@ -68,12 +66,10 @@ class OnRay:
                 f"the workers failed more often than --compute.max-failures {most} allows ({error}). The "
                 "same command continues from the last checkpoint."
             ) from error
-        if failure.exists():
-            raise TrainingStopped(failure.read_text())
+        if task.run.failure.exists():
+            raise TrainingStopped(task.run.failure.read_text(encoding="utf-8"))
 
-    def _trainer(
-        self, task: FitTask, storage: Path, callbacks: list[ray.train.UserCallback]
-    ) -> ray.train.torch.TorchTrainer:
+    def _trainer(self, task: FitTask, callbacks: list[ray.train.UserCallback]) -> ray.train.torch.TorchTrainer:
         compute = task.experiment.compute
         level = "INFO" if compute.verbose else "WARNING"
         return ray.train.torch.TorchTrainer(
@@ -85,8 +81,8 @@ class OnRay:
                 resources_per_worker={"CPU": compute.cpus_per_worker, **({"GPU": 1} if compute.gpu else {})},
             ),
             run_config=ray.train.RunConfig(
-                name=storage.name,
-                storage_path=str(storage.parent),
+                name=task.run.checkpoints.name,
+                storage_path=str(task.run.folder),
                 failure_config=ray.train.FailureConfig(max_failures=compute.max_failures),
                 checkpoint_config=ray.train.CheckpointConfig(
                     num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
@@ -109,7 +105,7 @@ def fit_worker(config: dict[str, Any]) -> None:
         # Raised on every rank at the same place. Starting again would meet it again, so the workers end in order,
         # and the driver, which finds the message, fails the run.
         if reporter.workers.rank == 0:
-            write_text(task.run_folder / _FAILURE, str(error))
+            write_text(task.run.failure, str(error))
 
 
 class CurveRecorder(ray.train.UserCallback):
@@ -118,7 +114,7 @@ class CurveRecorder(ray.train.UserCallback):
     It runs in Ray's controller, on the machine of the driver, so that one process writes a run.
     """
 
-    def __init__(self, workspace: Path, run_id: str) -> None:
+    def __init__(self, workspace: Workspace, run_id: str) -> None:
         self._workspace, self._run_id = workspace, run_id
         self._run: Run | None = None
 

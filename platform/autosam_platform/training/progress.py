@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from autosam_inference.files import atomic_write
 
-FILE = "progress.json"
 _MOST_MESSAGES = 200
 _WRITE_SECONDS = 0.5  # a file of a few hundred bytes, in place of one a step
 _LOG_SECONDS = 60.0
@@ -68,8 +67,8 @@ class TimeLeft:
 class ProgressFile:
     """The writing end, in the fit's first worker."""
 
-    def __init__(self, run_folder: Path) -> None:
-        self._path = run_folder / FILE
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._messages: list[str] = []
         self._said = 0
         self._progress: Progress | None = None
@@ -109,11 +108,11 @@ class Follower:
     """The reading end: each call of ``look`` shows what is new.
 
     Args:
-        run_folder: of the run; what its last fit left there is not shown again.
+        path: what the run's last fit left there is not shown again.
     """
 
-    def __init__(self, run_folder: Path, display: Display) -> None:
-        self._path, self._display = run_folder / FILE, display
+    def __init__(self, path: Path, display: Display) -> None:
+        self._path, self._display = path, display
         self._said = 0
         self.last: Progress | None = None
         self._path.unlink(missing_ok=True)

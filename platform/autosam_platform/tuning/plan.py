@@ -8,6 +8,7 @@ from pathlib import Path
 from autosam_platform.cluster import MOST_CORES
 from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.trials import Point, Trial
+from autosam_platform.workspace import Workspace
 
 _FLOAT = 4
 _CHECKPOINTS = 3  # Ray keeps the best and the newest, and a new one is whole before an old one goes
@@ -136,18 +137,18 @@ def require_disk(needed: int, folder: Path, budget_gb: float, used: int) -> str:
     return said
 
 
-def prune(trials: Sequence[Trial], best: Trial | None, runs: Path) -> None:
+def prune(trials: Sequence[Trial], best: Trial | None, workspace: Workspace) -> None:
     """Remove the checkpoints of this sweep's runs that have ended and are not the best; their models stay."""
     kept = {trial.run for trial in trials if trial.state in ("waiting", "running")} | {best.run if best else ""}
     for trial in trials:
         if trial.made and trial.run not in kept:
             # A stopped trial's workers may still be writing; whatever they leave goes when the sweep ends.
-            shutil.rmtree(runs / trial.run / "ray", ignore_errors=True)
+            shutil.rmtree(workspace.run(trial.run).checkpoints, ignore_errors=True)
 
 
-def size_of(trials: Sequence[Trial], runs: Path) -> int:
+def size_of(trials: Sequence[Trial], workspace: Workspace) -> int:
     """Bytes of the runs that this sweep made."""
-    files = (file for trial in trials if trial.made for file in (runs / trial.run).rglob("*"))
+    files = (file for trial in trials if trial.made for file in workspace.run(trial.run).folder.rglob("*"))
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

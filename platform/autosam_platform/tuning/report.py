@@ -32,12 +32,12 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
     Console(width=None if sys.stdout.isatty() else _LOG_WIDTH).print(as_table(sweep, ledger, front))
     for trial in ledger.of("failed"):
         print(f"trial {trial.number} failed: {trial.reason}")
-    _write_csv(sweep.folder / "trials.csv", sweep.space, ledger.trials)
+    _write_csv(sweep.folder.table, sweep.space, ledger.trials)
     best = ledger.best()
     if best is None:
         reasons = "\n".join(f"  trial {trial.number}: {trial.reason or trial.state}" for trial in ledger.trials)
         raise SweepError(f"No trial of {sweep.name} was finished:\n{reasons}")
-    write_text(sweep.folder / "best.yaml", best_recipe(sweep, best))
+    write_text(sweep.folder.best, best_recipe(sweep, best))
     _write_importances(sweep, ledger)
     _draw(sweep, ledger.of("finished"), front)
     _record(sweep, ledger, best)
@@ -46,7 +46,7 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
 
 def best_recipe(sweep: Sweep, best: Trial) -> str:
     """The experiment of the best trial as a recipe that every job takes: it finds the trial's run."""
-    settings = sweep.experiment(best.values).model_dump(mode="json")
+    settings = sweep.workspace.recorded_settings(sweep.experiment(best.values))
     about = f"# The best of {sweep.name}: trial {best.number}, mean Dice {best.dice:.4f} of the validation cases.\n"
     return about + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
@@ -94,22 +94,22 @@ def _write_csv(path: Path, space: Space, trials: list[Trial]) -> None:
 
 def _write_importances(sweep: Sweep, ledger: Ledger) -> None:
     found, why_not = importances(sweep.space, ledger.of("finished"))
-    Importances(importances=found, note=why_not).write(sweep.folder / "importances.json")
+    Importances(importances=found, note=why_not).write(sweep.folder.importances)
     if why_not:
         print(f"No importances: {why_not}.", flush=True)
     else:
-        save_importances(sweep.folder / "importances.png", found, sweep.name)
+        save_importances(sweep.folder.importances_picture, found, sweep.name)
 
 
 def _draw(sweep: Sweep, finished: list[Trial], front: list[Trial]) -> None:
     """The picture that goes with the space; one with many parameters and Dice alone has its importances."""
     parameters = sweep.space.parameters
     if SIZE in sweep.space.objectives:
-        save_front(sweep.folder / "pareto.png", finished, front, sweep.name)
+        save_front(sweep.folder.pareto, finished, front, sweep.name)
     elif len(parameters) == 1:
         ((name, parameter),) = parameters.items()
         if isinstance(parameter, FloatParameter | IntParameter):
-            save_curve(sweep.folder / "curve.png", name, parameter, finished, f"{sweep.name}, {sweep.prepared.name}")
+            save_curve(sweep.folder.curve, name, parameter, finished, f"{sweep.name}, {sweep.prepared.name}")
 
 
 def _record(sweep: Sweep, ledger: Ledger, best: Trial) -> None:
@@ -118,7 +118,6 @@ def _record(sweep: Sweep, ledger: Ledger, best: Trial) -> None:
     counts = {f"autosam.sweep.{state}": len(ledger.of(state)) for state in ENDED}
     run.tag({"autosam.sweep.best_run": best.run, "autosam.sweep.best_trial": best.number, **counts})
     run.log({"sweep/best_dice": best.dice or 0.0}, step=0)
-    for name in ("trials.csv", "best.yaml", "importances.json", "importances.png", "curve.png", "pareto.png"):
-        if (sweep.folder / name).exists():
-            run.add_file(sweep.folder / name)
+    for path in sweep.folder.results:
+        run.add_file(path)
     run.finish()

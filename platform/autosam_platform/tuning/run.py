@@ -25,7 +25,7 @@ from autosam_inference.files import write_json
 from autosam_platform.cluster import connect
 from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.experiment import Experiment
-from autosam_platform.locks import LOCK, LOOK_SECONDS
+from autosam_platform.locks import LOOK_SECONDS
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of
@@ -63,11 +63,11 @@ def run_sweep(sweep: Sweep, *, concurrent: int | None, disk_gb: float) -> Ledger
             "dataset's description, put some training cases into a split `val`, and name it with --dataset.name FILE"
         )
     folder = sweep.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / LOCK, timeout=LOOK_SECONDS):
-            ledger = Ledger(folder / "trials.json", sweep.space.grid() if sweep.grid else ())
-            write_json(folder / "sweep.json", sweep.as_json())
+        with filelock.FileLock(folder.lock, timeout=LOOK_SECONDS):
+            ledger = Ledger(folder.trials, sweep.space.grid() if sweep.grid else ())
+            write_json(folder.about, sweep.as_json())
             if len(ledger.of(*ENDED)) < sweep.trials:
                 _run_rest(sweep, ledger, concurrent, disk_gb)
             return ledger
@@ -82,10 +82,10 @@ def _run_rest(sweep: Sweep, ledger: Ledger, concurrent: int | None, disk_gb: flo
     wanted = concurrent or (rest if sweep.grid else math.ceil(sweep.trials / 3))
     plan = share(sweep.base.compute, nodes, min(wanted, rest), most=concurrent is not None)
     models = {count_parameters(each, sweep.prepared.num_classes) for each in _variants(sweep)}
-    used = size_of(ledger.trials, sweep.workspace / "runs")
+    used = size_of(ledger.trials, sweep.workspace)
     needed = disk_needed(models, rest, plan.at_a_time)
     print(f"{sweep.name}: {rest} of {sweep.trials} trials to run, {plan.said}")
-    print(f"Disk: {require_disk(needed, sweep.workspace, disk_gb, used)}", flush=True)
+    print(f"Disk: {require_disk(needed, sweep.workspace.folder, disk_gb, used)}", flush=True)
     _store_probabilities(sweep)
     watcher = Watcher(sweep, ledger)
     known = [trial.values for trial in ledger.of("waiting")] if sweep.grid else []
@@ -114,7 +114,7 @@ def _tuner(
     sweep: Sweep, ledger: Ledger, watcher: Watcher, trial: Callable[[Point], None], at_a_time: int
 ) -> ray.tune.Tuner:
     os.environ.update(_SETTINGS_OF_TUNE)
-    shutil.rmtree(sweep.folder / "tune", ignore_errors=True)  # scratch: the ledger knows what matters
+    shutil.rmtree(sweep.folder.tune, ignore_errors=True)  # scratch: the ledger knows what matters
     return ray.tune.Tuner(
         # A core held by a trial's own process would be missing for its workers: on a small machine, for ever.
         ray.tune.with_resources(trial, {"memory": 64 << 20}),
@@ -126,8 +126,8 @@ def _tuner(
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=ray.tune.RunConfig(
-            name="tune",
-            storage_path=str(sweep.folder),
+            name=sweep.folder.tune.name,
+            storage_path=str(sweep.folder.folder),
             verbose=0,
             callbacks=[watcher, JsonLoggerCallback()],  # Tune reads the JSON when it ends
         ),

@@ -13,6 +13,7 @@ from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.size import ModelSettingsError, count_parameters
 from autosam_platform.tuning.space import Space, SpaceError
 from autosam_platform.tuning.trials import Point
+from autosam_platform.workspace import SweepFolder, Workspace
 
 _VERSION = 1  # raise it whenever the same sweep would make other trials
 
@@ -37,7 +38,7 @@ class Sweep:
     space: Space
     base: Experiment
     prepared: PreparedDataset
-    workspace: Path
+    workspace: Workspace
     trials: int
     grid: bool = False
     seed: int = 0
@@ -71,9 +72,9 @@ class Sweep:
         return about | {"trials": self.trials, "grid": self.grid} | self.space.model_dump(mode="json")
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> SweepFolder:
         """Where the sweep keeps what it knows."""
-        return self.workspace / "sweeps" / self.name
+        return self.workspace.sweep(self.name)
 
 
 def require_buildable(space: Space, base: Experiment) -> None:

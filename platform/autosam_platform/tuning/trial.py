@@ -2,13 +2,11 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from autosam_inference.card import CARD
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.fitting import FitResult, RunBusyError
@@ -18,6 +16,7 @@ from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import Computes
 from autosam_platform.tuning.sweep import Sweep
 from autosam_platform.tuning.trials import DICE, SIZE, Point
+from autosam_platform.workspace import RunFolder
 
 
 def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:
@@ -26,13 +25,13 @@ def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:
     experiment = sweep.experiment(values).model_copy(update={"compute": compute})
     _, trained = count_parameters(experiment, sweep.prepared.num_classes)
     result = _fitted(experiment, sweep, Validations(experiment.training.epochs, trained))
-    dice, epochs = kept_dice(result.folder), experiment.training.epochs
+    dice, epochs = kept_dice(result.run), experiment.training.epochs
     ray.tune.report({DICE: dice, "epoch": epochs, SIZE: trained, "found": result.found})
 
 
-def kept_dice(run: Path) -> float:
+def kept_dice(run: RunFolder) -> float:
     """Mean Dice of the validation cases, of the weights that a finished run has kept."""
-    return float(json.loads((run / "model" / CARD).read_text(encoding="utf-8"))["validation_dice"])
+    return float(json.loads(run.model_card.read_text(encoding="utf-8"))["validation_dice"])
 
 
 def _fitted(experiment: Experiment, sweep: Sweep, validations: "Validations") -> FitResult:

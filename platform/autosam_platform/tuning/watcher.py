@@ -11,9 +11,8 @@ import ray.tune
 from pydantic import ValidationError
 from ray.tune.experiment import Trial as TuneTrial
 
-from autosam_inference.card import CARD
 from autosam_inference.errors import reasons
-from autosam_platform.tracking.reading import PARENT, flatten
+from autosam_platform.tracking.reading import PARENT, STOPPED, flatten
 from autosam_platform.tracking.writing import open_run, tag_run
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.plan import prune
@@ -21,7 +20,7 @@ from autosam_platform.tuning.sweep import Sweep
 from autosam_platform.tuning.trial import kept_dice
 from autosam_platform.tuning.trials import DICE, SIZE, Point, Trial
 
-_RECORDED = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+_RECORDED = {"finished": "FINISHED", "stopped": STOPPED, "failed": "FAILED"}
 _LONGEST_REASON = 500
 
 
@@ -49,7 +48,7 @@ class Watcher(ray.tune.Callback):
             "dataset": sweep.prepared.name,
             "data_fingerprint": sweep.prepared.fingerprint,
         }
-        params = flatten(sweep.base.model_dump(mode="json"))
+        params = flatten(sweep.workspace.recorded_settings(sweep.base))
         run = open_run(sweep.workspace, sweep.name, tags=tags, params=params)
         self._parent = run.mlflow_id
         state = "FAILED"
@@ -57,7 +56,7 @@ class Watcher(ray.tune.Callback):
             yield
             state = "FINISHED"
         except KeyboardInterrupt:
-            state = "KILLED"
+            state = STOPPED
             raise
         except ray.tune.TuneError:
             if self._disk_full is not None:
@@ -73,7 +72,7 @@ class Watcher(ray.tune.Callback):
         self._trials[trial.trial_id] = ours
         try:
             ours.run = self._sweep.experiment(ours.values).run_id(self._sweep.prepared.fingerprint)
-            ours.made = ours.made or not (self._sweep.workspace / "runs" / ours.run).exists()
+            ours.made = ours.made or not self._sweep.workspace.run(ours.run).folder.exists()
         except ValidationError:
             pass  # the trial itself meets it, and fails with the reason
         self._ledger.save()
@@ -95,11 +94,10 @@ class Watcher(ray.tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """It ended by itself, or was stopped early."""
         ours = self._trials[trial.trial_id]
-        run = self._sweep.workspace / "runs" / ours.run
-        finished = (run / "model" / CARD).exists()
-        ours.state = "finished" if finished else "stopped"
-        ours.dice = kept_dice(run) if finished else ours.dice
-        how = "has ended" if finished else f"is stopped early after epoch {ours.validations[-1][0]}"
+        run = self._sweep.workspace.run(ours.run)
+        ours.state = "finished" if run.finished else "stopped"
+        ours.dice = kept_dice(run) if run.finished else ours.dice
+        how = "has ended" if run.finished else f"is stopped early after epoch {ours.validations[-1][0]}"
         how = "was trained before and is found" if trial.last_result.get("found") else how
         self._end(ours, f"{how}: Dice {ours.dice:.4f}")
 
@@ -116,14 +114,14 @@ class Watcher(ray.tune.Callback):
     def _end(self, trial: Trial, said: str) -> None:
         self._ledger.save()
         self._tag(trial)
-        prune(self._ledger.trials, self._ledger.best(), self._sweep.workspace / "runs")
+        prune(self._ledger.trials, self._ledger.best(), self._sweep.workspace)
         self._say(trial, said)
 
     def _tidy(self) -> None:
         """Once more for all, since the workers of a stopped trial outlive it by a moment; and for the unfinished."""
         for trial in self._ledger.trials:
-            self._tag(trial, "KILLED")
-        prune(self._ledger.trials, self._ledger.best(), self._sweep.workspace / "runs")
+            self._tag(trial, STOPPED)
+        prune(self._ledger.trials, self._ledger.best(), self._sweep.workspace)
 
     def _tag(self, trial: Trial, state: str | None = None) -> None:
         if not trial.run:

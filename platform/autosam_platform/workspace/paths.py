@@ -37,9 +37,13 @@ class WorkspacePaths:
         if not path.is_absolute():
             here = self.folder / path
             return here if here.exists() or not path.exists() else path
-        return path if path.exists() else next(self._moved(path), path)
+        return path if path.exists() else self.counterpart(path) or path
 
-    def _moved(self, path: Path) -> Iterator[Path]:
+    def counterpart(self, path: Path) -> Path | None:
+        """The file here that has the place of an absolute ``path`` in a workspace that this one is a copy of."""
+        return next(self._counterparts(path), None)
+
+    def _counterparts(self, path: Path) -> Iterator[Path]:
         parts = path.parts[1:]
         for start in range(len(parts) - 1):
             here = self.folder.joinpath(*parts[start:])

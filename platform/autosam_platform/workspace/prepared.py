@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from autosam_platform.locks import LOCK
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -17,6 +18,11 @@ class PreparedFolder:
 
     folder: Path
     paths: WorkspacePaths
+
+    @classmethod
+    def of(cls, manifest: Path) -> Self:
+        """The folder that a dataset's manifest lies in."""
+        return cls(manifest.parent, WorkspacePaths(manifest.absolute().parents[2]))
 
     def case(self, case_id: str, content: str) -> Path:
         """Folder of a case that was made from files of this content."""

@@ -44,6 +44,9 @@ def _default_folder() -> Path:
     return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
 
 
+_RUNS, _SWEEPS = "runs", "sweeps"
+
+
 class Workspace(WorkspacePaths):
     """What lies where; the only one who joins these names.
 
@@ -72,23 +75,22 @@ class Workspace(WorkspacePaths):
     def run_at(self, folder: Path) -> RunFolder:
         """The run in ``folder``, which may be one of another workspace."""
         folder = folder.absolute()
-        own = folder.parent.name != self._runs.name or folder.parent == self._runs
-        return RunFolder(folder, self if own else Workspace(folder.parent.parent))
+        return RunFolder(folder, Workspace(folder.parent.parent) if folder.parent.name == _RUNS else self)
 
     @property
     def _runs(self) -> Path:
-        return self.folder / "runs"
+        return self.folder / _RUNS
 
     @property
     def sweeps(self) -> list[SweepFolder]:
         """All sweeps, the one last written first."""
-        found = [self.sweep(path.name) for path in (self.folder / "sweeps").glob("*") if path.is_dir()]
+        found = [self.sweep(path.name) for path in (self.folder / _SWEEPS).glob("*") if path.is_dir()]
         begun = [sweep for sweep in found if sweep.trials.exists()]
         return sorted(begun, key=lambda sweep: sweep.trials.stat().st_mtime, reverse=True)
 
     def sweep(self, name: str) -> SweepFolder:
         """A sweep, made or not."""
-        return SweepFolder(self.folder / "sweeps" / name)
+        return SweepFolder(self.folder / _SWEEPS / name)
 
     @property
     def predictions(self) -> Path:

@@ -160,6 +160,11 @@ class RunFolder:
         return self.folder / "failure.txt"
 
     @property
+    def progress(self) -> Path:
+        """How far the fit is, written by its first worker for whoever looks."""
+        return self.folder / "progress.json"
+
+    @property
     def curves(self) -> Path:
         return self.folder / "curves.png"
 
