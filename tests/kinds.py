@@ -19,6 +19,7 @@ _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 SLOW_FILES = {
     "test_autosam_reference.py",
     "test_benchmarks.py",
+    "test_database.py",
     "test_estimate.py",
     "test_every_model.py",
     "test_phantom.py",
