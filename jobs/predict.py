@@ -13,8 +13,7 @@ from pathlib import Path
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
-from autosam_inference.errors import UserError
-from autosam_inference.scans.names import SUFFIXES, stem
+from autosam_inference.scans.names import stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
@@ -48,22 +47,27 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
-    from autosam_inference import TrainedModel, predict, read_scan, write_nifti
+    from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
+    from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
-    if job.output and not job.output.name.endswith(SUFFIXES):  # said before the work
-        raise UserError(f"{job.output} must end in .nii.gz or .nii: a label map is written as NIfTI")
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    place = workspace().new_prediction(f"{stem(source)}-{run.name}", source)
+    place = workspace().new_prediction(workspace().prediction_name(source, run.name), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
+    files.require_free()
+    reading = Stopwatch()
+    with reading.phase("read"):
+        scan = checked_ct(read_scan(source), lower=run.card.hu_window[0])
+    for note in scan.notes:
+        print(note)
+    require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
     model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
-    with watch.phase("read"):
-        scan = read_scan(source)
+    watch.seconds |= reading.seconds
     result = predict(model, scan, progress=_Progress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
@@ -73,7 +77,7 @@ def _predict(job: PredictJob) -> Outcome:
     )
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
-    files.write_record(source.resolve(), run.name)
+    files.write_record(source.resolve(), run.name, scan.notes)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
 

@@ -106,6 +106,8 @@ def _shown(prediction: PredictionJob, address: str | None, was_running: bool) ->
 
 def _result(prediction: PredictionJob) -> None:
     label, picture = prediction.output.label, prediction.output.picture
+    for note in prediction.output.notes:
+        st.warning(plain(note))
     look, load = st.columns(2)
     if look.button("Open in the viewer", type="primary", width="stretch"):
         st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autosam_inference.prediction import predict as predict
     from autosam_inference.runtimes import Runtime as Runtime
     from autosam_inference.scans.grid import Volume as Volume
+    from autosam_inference.scans.label_files import require_writable as require_writable
     from autosam_inference.scans.label_files import write_nifti as write_nifti
     from autosam_inference.scans.scan import Scan as Scan
     from autosam_inference.scans.scan import read_scan as read_scan
@@ -38,6 +39,7 @@ _PLACES = {
     "predict": "prediction",
     "read_card": "card",
     "read_scan": "scans.scan",
+    "require_writable": "scans.label_files",
     "write_nifti": "scans.label_files",
 }
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_LONGEST = 200  # characters of a name: the temporary one is longer, and no file system takes more than 255
+
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
@@ -23,7 +25,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
         durable: wait for the disk; a file that means nothing after a crash need not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name}")
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp-{path.name[-_LONGEST:]}")
     try:
         yield temporary
         if durable:

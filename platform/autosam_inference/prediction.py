@@ -14,6 +14,7 @@ from autosam_inference.card import ModelCard
 from autosam_inference.model import TrainedModel
 from autosam_inference.native_grid import labels_on_grid
 from autosam_inference.scans.grid import to_grid
+from autosam_inference.scans.plausibility import checked_ct
 from autosam_inference.scans.scan import Scan
 from autosam_inference.sliding_window import Progress
 from autosam_inference.stopwatch import Stopwatch
@@ -27,6 +28,7 @@ class Prediction:
     Attributes:
         label_DHW: class ids on the scan's own voxels, in canonical axes.
         card: of the model; it says what the ids mean.
+        scan: as it was segmented; its notes say what was put right in it and what looks odd.
         seconds: that each phase took, ``resample`` (there and back) and ``network`` among them.
     """
 
@@ -52,11 +54,17 @@ def predict(
 ) -> Prediction:
     """Segment a scan.
 
+    Its values are looked at first, as those of a case to train on are: see ``scans.plausibility``.
+
     Args:
         progress: called with the windows done and the windows in all.
         watch: counts on, where the caller times more than this.
+
+    Raises:
+        ScanError: the scan's values cannot be Hounsfield units.
     """
     watch = watch or Stopwatch(model.runtime.synchronize)
+    scan = checked_ct(scan, lower=model.card.hu_window[0])
     volume = scan.volume
     with watch.phase("resample"):
         image_DHW = model.prepare(volume)

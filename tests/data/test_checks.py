@@ -97,7 +97,7 @@ REJECTED: dict[str, tuple[Change, str]] = {
     "image truncated": (_truncate, r"img0001\.nii\.gz.*(truncated|damaged).*again"),
     "label truncated": (_truncate_label, r"label0001\.nii\.gz.*(truncated|damaged).*again"),
     "voxels truncated": (_truncate_uncompressed, r"img0001\.nii\.gz is truncated.*again"),
-    "not NIfTI": (_no_nifti, r"img0001\.nii\.gz cannot be read as NIfTI.*again"),
+    "not NIfTI": (_no_nifti, r"img0001\.nii\.gz is a web page.*download it again"),
     "4D": (_four_frames, r"img0001\.nii\.gz has shape 23 × 19 × 11 × 4: one 3D volume.*extract"),
     "spacing zero": (
         _header_field("pixdim", [1, 0, 2, 3, 0, 0, 0, 0]),
@@ -131,7 +131,10 @@ REJECTED: dict[str, tuple[Change, str]] = {
     ),
     "many NaN": (_image(lambda a: _set(a, 200, np.nan)), r"img0001.*4\.2% of the voxels are NaN"),
     "constant": (_image(lambda a: np.full_like(a, -1000)), r"img0001.*constant \(-1000 everywhere\).*again"),
-    "no HU, offset": (_image(lambda a: a + 1100), r"img0001.*not Hounsfield units.*rescale slope"),
+    "no HU, offset": (
+        _image(lambda a: a + 1100),
+        r"img0001.*soft tissue near 11\d\d .*rescale intercept",
+    ),
     "no HU, scaled": (_image(lambda a: a / 1000), r"img0001.*not Hounsfield units"),
     "unknown id": (
         _label(lambda a: _set(a, 1, 14)),

@@ -75,7 +75,8 @@ def test_what_a_model_costs(folder: Path) -> None:
 
 def test_a_scan_may_be_a_file(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
-    nib.save(nib.Nifti1Image(np.zeros(SHAPE[::-1], np.int16), np.diag([4.0, 4.0, 4.0, 1.0])), path)
+    hu_xyz = np.linspace(-1000, 200, np.prod(SHAPE)).reshape(SHAPE[::-1]).astype(np.int16)
+    nib.save(nib.Nifti1Image(hu_xyz, np.diag([4.0, 4.0, 4.0, 1.0])), path)
     cost = cost_of(folder, path, 0.0)
     assert cost.conditions.startswith("one scan of 20 × 18 × 24 voxels, overlap 0; ")
     assert cost.gflop_per_patch > 0

@@ -10,6 +10,7 @@ from small_cards import small_card
 from synthetic_scans import ORIGIN_XYZ, SHAPE_XYZ, make_scan, reoriented
 from synthetic_scans import write_nifti as write_scan
 
+from autosam_inference.errors import UserError
 from autosam_inference.prediction import Prediction
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Grid, Volume
@@ -28,7 +29,7 @@ def on_grid(label_DHW: np.ndarray, grid: Grid) -> Prediction:
     return labelled(Scan(Volume(label_DHW, grid.spacing_DHW), grid), label_DHW)
 
 
-@pytest.mark.parametrize(("sform", "qform"), [(2, 0), (0, 1), (1, 1), (4, 2), (0, 0)])
+@pytest.mark.parametrize(("sform", "qform"), [(2, 0), (0, 1), (1, 1), (4, 2)])
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAL"])
 def test_saved_label_has_its_scans_grid_and_codes(tmp_path: Path, codes: str, sform: int, qform: int) -> None:
     scan = make_scan()
@@ -83,7 +84,7 @@ def test_label_without_a_header_gets_the_grids_affine(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_label_is_not_written(tmp_path: Path, name: str, label: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, UserError), match=message):
         write_nifti(on_grid(label, Grid((2, 2, 2), np.eye(4))), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -152,7 +152,8 @@ def test_left_is_left_on_real_anatomy(tmp_path: Path, real_ct: Path, codes: str)
     truth = read_scan(real_ct / "labels-btcv.nii.gz")
     volume, grid = truth.volume, truth.grid
     truth_xyz = volume.array_DHW.transpose(2, 1, 0).astype(np.int16)
-    scan = write_scan(tmp_path / "scan.nii.gz", 60 * truth_xyz - 500, grid.canonical_affine, codes)
+    noise_xyz = np.random.default_rng(0).integers(-8, 9, truth_xyz.shape, np.int16)  # a scan has more than 14 values
+    scan = write_scan(tmp_path / "scan.nii.gz", 60 * truth_xyz - 500 + noise_xyz, grid.canonical_affine, codes)
     thresholds = [60.0 * number - 530 for number in range(1, 14)]
     z, y, x = volume.spacing_DHW
     model = oracle(thresholds, (x, y, z), organs(13), patch=(64, 96, 96))

@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from autosam_inference.files import content_hash, write_json
-from autosam_inference.scans.names import stem
+from autosam_inference.files import write_json
 from autosam_platform.workspace import PredictionFolder, workspace
 from dashboard.components.base.places import PROJECT, ReadingError, checked_id
 from dashboard.components.jobs import ray_jobs
@@ -63,7 +62,7 @@ def start(scan: Path, run: str, address: str | None) -> PredictionJob:
     Raises:
         ReadingError, NoClusterError: the cluster does not take it.
     """
-    name = f"{stem(scan)}-{content_hash(workspace().relative(scan))[:8]}-{run}"
+    name = workspace().prediction_name(scan, run)
     known = find(name)
     if known is not None and state(known, address) != FAILED:
         return known
@@ -139,7 +138,7 @@ def listed(most: int) -> list[PredictionJob]:
 
 def state(prediction: PredictionJob, address: str | None) -> str:
     """RUNNING, DONE or FAILED; what a cluster that is gone was doing has failed."""
-    if prediction.output.label.exists():
+    if prediction.output.record.exists():  # written last
         return DONE
     if not prediction.job_id:
         return RUNNING if _locked(prediction.log) else FAILED

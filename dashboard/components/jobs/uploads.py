@@ -12,7 +12,7 @@ from typing import BinaryIO
 import nibabel as nib
 
 from autosam_inference.files import atomic_write
-from autosam_inference.scans.names import SUFFIXES
+from autosam_inference.scans.names import suffix
 from autosam_inference.scans.nifti import ScanError, open_nifti
 from autosam_platform.workspace import workspace
 from dashboard.components.base.places import ReadingError, checked_id
@@ -34,7 +34,7 @@ def store_upload(name: str, file: BinaryIO) -> Path:
         ReadingError: the name, the header or the length is not a scan's, or the disk is full.
     """
     checked_id("scan", name)
-    if not name.endswith(SUFFIXES):
+    if not suffix(name):
         raise ReadingError(f"{name} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix).")
     _check_length(name, file)
     target = workspace().uploads / _digest(file) / name

@@ -1,17 +1,22 @@
 """Label maps as files: NIfTI on the scan's own grid, with the organs' names and colours beside it."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from autosam_inference.card import LabelClass
+from autosam_inference.errors import UserError
 from autosam_inference.files import atomic_write, write_json, write_text
 from autosam_inference.prediction import Prediction
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Grid
 from autosam_inference.scans.names import SUFFIXES, stem
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import Scan
 
 
 def write_nifti(prediction: Prediction, path: Path | str) -> None:
@@ -21,11 +26,11 @@ def write_nifti(prediction: Prediction, path: Path | str) -> None:
     others read too) and ``<name>.label.json``.
 
     Raises:
-        ValueError: the path does not end in .nii or .nii.gz, the shape is not the scan's, or ids exceed 255.
+        UserError: see ``require_writable``.
+        ValueError: the shape is not the scan's, or ids exceed 255.
     """
     path = Path(path)
-    if not path.name.endswith(SUFFIXES):
-        raise ValueError(f"{path} must end in .nii.gz (or .nii): a label map is written as NIfTI")
+    require_writable(prediction.scan, path)
     label_xyz, classes = prediction.label_xyz, prediction.card.classes
     if label_xyz.min() < 0 or label_xyz.max() > 255:
         raise ValueError(f"{path}: label ids {label_xyz.min()} to {label_xyz.max()} do not fit uint8")
@@ -34,6 +39,34 @@ def write_nifti(prediction: Prediction, path: Path | str) -> None:
     write_text(path.with_name(f"{stem(path)}.label.txt"), _itk_snap_labels(classes))
     colours = {each.id: {"name": each.name, "colour": organ_colour(each.name)} for each in classes}
     write_json(path.with_name(f"{stem(path)}.label.json"), colours)
+
+
+def require_writable(scan: Scan, path: Path | str) -> None:
+    """Find out before the work whether ``write_nifti`` will be able to write the label map of ``scan``.
+
+    Raises:
+        ScanError: NIfTI cannot hold it, or it would replace the scan.
+        UserError: the name or the folder will not do.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(SUFFIXES):
+        raise UserError(f"{path} must end in .nii.gz or .nii: a label map is written as NIfTI")
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name the file to write in it.")
+        if scan.source is not None and path.exists() and path.samefile(scan.source):
+            raise UserError(f"{path} is the scan itself, which its label map would replace: name another file.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): name another place.") from error
+    try:
+        _label_image(np.broadcast_to(np.uint8(0), scan.grid.shape_xyz), scan.grid)
+    except (ValueError, KeyError, HeaderDataError) as error:
+        raise ScanError(
+            f"{scan.source}: a label map cannot be written on its grid ({error}): convert the scan to NIfTI anew."
+        ) from error
 
 
 def _label_image(label_xyz: np.ndarray, grid: Grid) -> nib.Nifti1Image:
@@ -45,9 +78,11 @@ def _label_image(label_xyz: np.ndarray, grid: Grid) -> nib.Nifti1Image:
     header["cal_min"] = header["cal_max"] = 0  # the scan's display window means nothing for label ids
     header.extensions.clear()  # and these may name the patient
     for text in ("descrip", "aux_file", "db_name", "intent_name"):
-        header[text] = b""
+        if text in header:  # NIfTI-2 has no db_name
+            header[text] = b""
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    image = kind(label_xyz, grid.affine, header)
+    # The scan's own affine, in its own unit: the grid's is in mm.
+    image = kind(label_xyz, header.get_best_affine(), header)
     image.header.set_slope_inter(1, 0)
     return image
 

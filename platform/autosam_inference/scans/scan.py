@@ -19,11 +19,15 @@ class Scan:
         volume: canonical, in HU; class ids where it is a label map.
         grid: of the file it came from.
         source: that file; None where it never was one.
+        notes: what was put right as it was read, and what a person should know.
+        checked: whether its values were found to be those of a CT (``plausibility.checked_ct``).
     """
 
     volume: Volume
     grid: Grid
     source: Path | None = None
+    notes: tuple[str, ...] = ()
+    checked: bool = False
 
     @classmethod
     def of(cls, volume: Volume) -> Self:
@@ -46,9 +50,12 @@ def read_scan(path: Path | str) -> Scan:
         ScanError: the file is missing, damaged, not one 3D volume, or has an impossible voxel size.
     """
     path = Path(path)
-    image = open_nifti(path)
-    array_xyz = read_voxels(path, image)
-    grid = Grid((array_xyz.shape[0], array_xyz.shape[1], array_xyz.shape[2]), image.affine, header=image.header)
+    file = open_nifti(path)
+    array_xyz = read_voxels(file)
+    grid = Grid(file.shape_xyz, file.affine, header=file.image.header)
     canonical = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
     array_DHW = np.ascontiguousarray(canonical.transpose(2, 1, 0))  # x, y, z → z, y, x
-    return Scan(Volume(array_DHW, grid.spacing_DHW), grid, path)
+    notes = file.notes
+    if len(file.image.shape) > 3:
+        notes = (*notes, f"{path} is 4D with a single frame: read as 3D.")
+    return Scan(Volume(array_DHW, grid.spacing_DHW), grid, path, notes)

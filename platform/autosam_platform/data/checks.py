@@ -1,14 +1,14 @@
 """What is wrong with a case, found before it costs a training run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from autosam_inference.scans.grid import Grid, Volume
-from autosam_inference.scans.intensity import fill_non_finite
+from autosam_inference.scans.grid import Grid
 from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.plausibility import checked_ct
 from autosam_inference.scans.scan import Scan, read_scan
 from autosam_models.sizes import size_text
 from autosam_platform.data.description import DatasetDescription
@@ -18,9 +18,6 @@ Status = Literal["ok", "fixed", "rejected"]
 
 AFFINE_TOLERANCE_MM = 1e-3
 AFFINE_NOISE_MM = 1e-5  # single precision in the header, nothing to tell anybody
-MOST_NON_FINITE = 0.01
-PLAUSIBLE_HU = (-4096, 32767)
-_LEAST_HU_RANGE = 100  # fat to muscle is more; images scaled to [0, 1] or [-1, 1] are less
 
 
 @dataclass(frozen=True)
@@ -61,38 +58,9 @@ def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
 def _load_scan(case: Case, description: DatasetDescription, notes: list[str]) -> Scan:
     if not case.image.exists() and case.label is not None and case.label.exists():
         raise ScanError(f"{case.label} has no image: {case.image} is missing; add it or remove the label.")
-    scan = read_scan(case.image)
-    _note_single_frame(case.image, scan.grid, notes)
-    array_DHW = _finite(case.image, scan.volume.array_DHW, description.hu_window[0], notes)
-    _check_intensities(case.image, array_DHW, notes)
-    return replace(scan, volume=Volume(array_DHW, scan.volume.spacing_DHW))
-
-
-def _note_single_frame(path: Path, grid: Grid, notes: list[str]) -> None:
-    if grid.header is not None and int(grid.header["dim"][0]) > 3:
-        notes.append(f"{path} is 4D with a single frame: read as 3D.")
-
-
-def _finite(path: Path, array: np.ndarray, lower: int, notes: list[str]) -> np.ndarray:
-    bad = 0 if array.dtype.kind != "f" else array.size - int(np.count_nonzero(np.isfinite(array)))
-    if bad > MOST_NON_FINITE * array.size:
-        raise ScanError(f"{path}: {bad / array.size:.1%} of the voxels are NaN or infinite: export it again.")
-    if bad:
-        notes.append(f"{path}: {bad} NaN or infinite voxels, set to the window's lower bound of {lower} HU.")
-    return fill_non_finite(array, lower)
-
-
-def _check_intensities(path: Path, array: np.ndarray, notes: list[str]) -> None:
-    low, high = float(array.min()), float(array.max())
-    if low == high:
-        raise ScanError(f"{path} is constant ({low:g} everywhere): it holds no scan, export it again.")
-    if low >= 0 or high - low < _LEAST_HU_RANGE:
-        raise ScanError(
-            f"{path} holds values from {low:g} to {high:g}, which are not Hounsfield units (fat is about "
-            "−100, air −1000): convert it with its rescale slope and intercept, unscaled."
-        )
-    if low < PLAUSIBLE_HU[0] or high > PLAUSIBLE_HU[1]:
-        notes.append(f"{path} holds values from {low:g} to {high:g} HU, beyond any CT: clipped to the window.")
+    scan = checked_ct(read_scan(case.image), lower=description.hu_window[0])
+    notes += scan.notes
+    return scan
 
 
 def _load_label(case: Case, description: DatasetDescription, grid: Grid, notes: list[str]) -> np.ndarray | None:
@@ -103,7 +71,7 @@ def _load_label(case: Case, description: DatasetDescription, grid: Grid, notes: 
     if not case.label.exists():
         raise ScanError(f"{case.image} has no label: {case.label} is missing; add it or remove the image.")
     label = read_scan(case.label)
-    _note_single_frame(case.label, label.grid, notes)
+    notes += label.notes
     _check_same_grid(case, grid, label.grid, notes)
     return _label_ids(case.label, label.volume.array_DHW, description)
 

@@ -203,11 +203,11 @@ def _case_hash(case: Case, plan: CasePlan) -> str:
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
-        image = open_nifti(case.image)
+        file = open_nifti(case.image)
     except ScanError:
         return _BYTES_A_TASK
-    raw = int(np.prod(image.shape[:3]))
-    growth = abs(np.linalg.det(image.affine[:3, :3])) / np.prod(spacing_xyz)
+    raw = int(np.prod(file.shape_xyz))
+    growth = abs(np.linalg.det(file.affine[:3, :3])) / np.prod(spacing_xyz)
     return _BYTES_A_TASK + int(_BYTES_A_VOXEL * raw * max(1.0, growth))
 
 

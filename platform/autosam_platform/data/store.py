@@ -1,7 +1,8 @@
 """Prepared cases on disk, of which a patch can be read without reading the rest.
 
-A case is three files: ``<id>.b2nd`` (windowed HU, int16), ``<id>.label.b2nd`` (class ids, uint8) and
-``<id>.json`` (what is in them, written last: without it the case is not there). Whole HU lose nothing that a
+A case is three files: ``<name>.b2nd`` (windowed HU, int16), ``<name>.label.b2nd`` (class ids, uint8) and
+``<name>.json`` (what is in them, written last: without it the case is not there); ``case_file_name`` makes the name of
+the id. Whole HU lose nothing that a
 scanner measured and take half the room of floats; the scaling is applied to the patch that is read.
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from autosam_inference.files import atomic_write, write_text
 from autosam_inference.scans.intensity import normalise
+from autosam_inference.scans.names import case_file_name
 from autosam_models.sizes import Size
 from autosam_platform.data.checks import Status, Verdict
 from autosam_platform.data.description import DatasetDescription
@@ -127,15 +129,15 @@ class StoredCase:
         return crop(open_array(self._path(".label.b2nd")), corner_DHW, size_DHW, 0)
 
     def _path(self, suffix: str) -> Path:
-        return self.folder / f"{self.case_id}{suffix}"
+        return _path(self.folder, self.case_id, suffix)
 
 
 def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: np.ndarray | None) -> None:
     """Write the arrays (int16 and uint8) and then the record."""
     record_path(folder, record.case_id).unlink(missing_ok=True)  # never an old record beside new voxels
-    write_array(folder / f"{record.case_id}.b2nd", hu_DHW)
+    write_array(_path(folder, record.case_id, ".b2nd"), hu_DHW)
     if label_DHW is not None:
-        write_array(folder / f"{record.case_id}.label.b2nd", label_DHW)
+        write_array(_path(folder, record.case_id, ".label.b2nd"), label_DHW)
     write_record(folder, record)
 
 
@@ -151,12 +153,16 @@ def read_record(folder: Path, case_id: str) -> CaseRecord | None:
     except (FileNotFoundError, ValidationError):
         return None
     needed = [".b2nd"] * (record.shape_DHW is not None) + [".label.b2nd"] * (record.contents is not None)
-    return record if all((folder / f"{case_id}{suffix}").exists() for suffix in needed) else None
+    return record if all(_path(folder, case_id, suffix).exists() for suffix in needed) else None
 
 
 def record_path(folder: Path, case_id: str) -> Path:
     """Where the case's record lies."""
-    return folder / f"{case_id}.json"
+    return _path(folder, case_id, ".json")
+
+
+def _path(folder: Path, case_id: str, suffix: str) -> Path:
+    return folder / f"{case_file_name(case_id)}{suffix}"
 
 
 def describe_label(label_DHW: np.ndarray, in_patient_DHW: np.ndarray) -> LabelContents:

@@ -224,9 +224,8 @@ def _scan_and_truth(checked: CheckedCase) -> tuple[Scan, NDArray[np.uint8]]:
 
 def _grid(scan: Path) -> Grid:
     """The grid of a scan's file, from its header alone."""
-    header = open_nifti(scan)
-    x, y, z = header.shape[:3]
-    return Grid((x, y, z), header.affine)
+    file = open_nifti(scan)
+    return Grid(file.shape_xyz, file.affine)
 
 
 def _score(

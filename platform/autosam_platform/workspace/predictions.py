@@ -1,9 +1,10 @@
 """What jobs/predict.py leaves of a scan: a label map, and beside it files that share its name."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_json
@@ -63,9 +64,25 @@ class PredictionFolder:
         """Where the scan lies, and which run's model segmented it."""
         return self._beside(_RECORD)
 
-    def write_record(self, scan: Path, run: str) -> None:
-        """Note the scan and the run, by which the prediction is found and shown over its scan."""
-        write_json(self.record, {"scan": self.paths.relative(scan), "run": run})
+    def write_record(self, scan: Path, run: str, notes: Sequence[str] = ()) -> None:
+        """Note the scan and the run, by which the prediction is found and shown over its scan.
+
+        Args:
+            notes: what was put right in the scan, and what looks odd.
+        """
+        write_json(self.record, {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)})
+
+    def require_free(self) -> None:
+        """Refuse to replace a file that is no prediction.
+
+        Raises:
+            PredictionFolderError: the label map's name is taken by something else.
+        """
+        if self.label.exists() and not self.record.exists():
+            raise PredictionFolderError(
+                f"{self.label} is there and is no prediction of ours, so it is not replaced: name another file, or "
+                "remove it."
+            )
 
     def scan_and_run(self) -> tuple[Path, str]:
         """The scan, wherever the workspace lies now, and the name of the run.
@@ -73,13 +90,8 @@ class PredictionFolder:
         Raises:
             PredictionFolderError: the record is missing or damaged.
         """
-        try:
-            told = json.loads(self.record.read_text(encoding="utf-8"))
-            return self.paths.resolve(str(told["scan"])), str(told["run"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PredictionFolderError(
-                f"{self.record} is no record of a prediction ({error!r}): predict the scan again."
-            ) from error
+        told = self._read()
+        return self.paths.resolve(str(told["scan"])), str(told["run"])
 
     def class_names(self) -> dict[int, str]:
         """Names of the organs by their ids in the label map.
@@ -93,6 +105,24 @@ class PredictionFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PredictionFolderError(
                 f"{self.organs} names no organs ({error!r}): predict the scan again."
+            ) from error
+
+    @property
+    def notes(self) -> list[str]:
+        """What was put right in the scan, and what looks odd in it.
+
+        Raises:
+            PredictionFolderError: the record is missing or damaged.
+        """
+        return [str(each) for each in self._read().get("notes", [])]
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            told = json.loads(self.record.read_text(encoding="utf-8"))
+            return {"scan": told["scan"], "run": told["run"]} | told
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PredictionFolderError(
+                f"{self.record} is no record of a prediction ({error!r}): predict the scan again."
             ) from error
 
     def _beside(self, ending: str) -> Path:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from autosam_inference.files import content_hash
 from autosam_inference.scans.names import stem
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
@@ -100,6 +101,14 @@ class Workspace(WorkspacePaths):
     def prediction(self, name: str) -> PredictionFolder | None:
         """What was predicted into the folder of that name; ``None`` where nothing was."""
         return PredictionFolder.find(self.predictions / name, self)
+
+    def prediction_name(self, scan: Path, run: str) -> str:
+        """Of the folder for ``scan`` segmented by the model of ``run``.
+
+        Many scans are called ``ct.nii.gz``, so the name says where it lies and what is in it, too.
+        """
+        made_of = scan if scan.is_file() else [path.name for path in sorted(scan.rglob("*"))]
+        return f"{stem(scan)}-{content_hash(self.relative(scan.resolve()), made_of)[:8]}-{run}"
 
     def new_prediction(self, name: str, scan: Path) -> PredictionFolder:
         """Where a prediction of ``scan`` goes."""
