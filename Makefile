@@ -1,8 +1,9 @@
-# make demo      set up, then the whole path on phantoms: prepare, train, evaluate (continues where it stopped)
-# make test      set up, then all tests
-# make lint      set up, then style and types
-# make dashboard set up, then the app on http://localhost:8501
-# make clean     remove the environment and caches; the workspace stays
+# make demo        set up, then the whole path on phantoms: prepare, train, evaluate (continues where it stopped)
+# make test        set up, then all tests, in two processes
+# make test-quick  set up, then the tests that are not slow (no Ray, no browser): about a minute
+# make lint        set up, then style and types
+# make dashboard   set up, then the app on http://localhost:8501
+# make clean       remove the environment and caches; the workspace stays
 
 SHELL  := /bin/sh
 VENV   := .venv
@@ -11,7 +12,7 @@ STAMP  := $(VENV)/.set-up
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint dashboard clean
+.PHONY: setup demo test test-quick lint dashboard clean
 
 setup: $(STAMP)
 
@@ -33,7 +34,10 @@ demo: $(STAMP)
 	$(PYTHON) jobs/train_teacher.py
 
 test: $(STAMP)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
+
+test-quick: $(STAMP)
+	$(PYTHON) -m pytest -n 2 -m "not slow"
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

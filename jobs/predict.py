@@ -3,6 +3,7 @@
 Examples:
     python jobs/predict.py --input SCAN.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
+    python jobs/predict.py --input DICOM-FOLDER --series 1.2.840.113619.2.5
     python jobs/predict.py                                        a phantom that the demo was not trained on
 """
 
@@ -26,7 +27,12 @@ class PredictJob(CommandLine):
     """What is segmented, with which model."""
 
     input: Path | None = None
-    """CT scan as NIfTI (.nii or .nii.gz); a held-out phantom where none is given."""
+    """CT scan as NIfTI (.nii or .nii.gz) or DICOM (a folder, a zip, or one file of a series); a held-out phantom where
+    none is given."""
+    series: str | None = None
+    """SeriesInstanceUID of the DICOM series; the CT with most slices where none is given."""
+    straighten: bool = False
+    """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
     """Name or folder of a finished run; the newest where none is given."""
     output: Path | None = None
@@ -55,12 +61,12 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_platform.pipeline.steps import finished_run
 
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    place = workspace().new_prediction(workspace().prediction_name(source, run.name), source)
+    place = workspace().new_prediction(workspace().prediction_name(source, run.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
     files.require_free()
     reading = Stopwatch()
     with reading.phase("read"):
-        scan = checked_ct(read_scan(source), lower=run.card.hu_window[0])
+        scan = checked_ct(read_scan(source, series=job.series, straighten=job.straighten), lower=run.card.hu_window[0])
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
@@ -77,7 +83,7 @@ def _predict(job: PredictJob) -> Outcome:
     )
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
-    files.write_record(source.resolve(), run.name, scan.notes)
+    files.write_record(source.resolve(), run.name, scan.notes, None if scan.series is None else scan.series.reading)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
 

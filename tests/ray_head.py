@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,13 +13,21 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 _PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
 
 
+class Head(NamedTuple):
+    """Where a cluster is: for drivers, and for its dashboard."""
+
+    address: str
+    dashboard: str
+
+
 @contextmanager
-def ray_head(**environment: str) -> Iterator[str]:
-    """Start a head of two cores; gives its dashboard's address. It ends with the block, and nothing else does."""
+def ray_head(**environment: str) -> Iterator[Head]:
+    """Start a head of two cores. It ends with the block, and nothing else does."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     ports = _free_ports(len(_PORTS))
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
@@ -26,16 +35,25 @@ def ray_head(**environment: str) -> Iterator[str]:
     command += [f"{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
     with (folder / "start.log").open("wb") as log:
-        head = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
+        head = subprocess.Popen(command, env=settings, stdout=log, stderr=log, start_new_session=True)
     try:
-        address = f"http://127.0.0.1:{ports[1]}"
+        made = Head(f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
         token = environment.get("RAY_AUTH_TOKEN_PATH")
-        _wait_for(head, address, folder / "start.log", Path(token).read_text() if token else "")
-        yield address
+        _wait_for(head, made.dashboard, folder / "start.log", Path(token).read_text() if token else "")
+        yield made
     finally:
-        head.terminate()  # takes all processes of the cluster along
-        head.wait(timeout=60)
+        _end(head)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """With all processes of the cluster; it would wait half a minute for workers whose driver was killed."""
+    head.terminate()
+    try:
+        head.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait(timeout=60)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -13,13 +13,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import ray
 import yaml
 from synthetic_scans import write_btcv
 
 from autosam_platform.command_line import CommandLine
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.tracking.writing import read_curves
+from autosam_platform.training import on_ray
+from autosam_platform.training.in_process import InProcess
 from autosam_platform.workspace import Workspace
 
 JOBS = Path(__file__).parents[1] / "jobs"
@@ -47,11 +48,10 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def job(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def job(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run ``jobs/NAME.py`` in an empty folder, with a workspace for all tests of this module."""
     workspace, home = tmp_path_factory.mktemp("jobs"), tmp_path_factory.mktemp("home")
-    address = ray.get_runtime_context().gcs_address
-    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": ray_local}
 
     def run(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(JOBS / f"{name}.py"), *map(str, arguments)]
@@ -66,7 +66,7 @@ def job(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def job_here(
     job: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The same in this process, which saves seconds of imports where nothing is trained."""
+    """The same in this process, which has joined Ray: saves seconds of imports where the start is not the question."""
 
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [str(JOBS / f"{name}.py"), *map(str, arguments)]
@@ -101,8 +101,10 @@ def test_a_trained_run_leaves_model_metrics_pictures_and_curves(trained: dict[st
     assert len(list((folder / "evaluation" / "predictions").glob("*.nii.gz"))) == 1
 
 
-def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(job: Run, trained: dict[str, object]) -> None:
-    done = job("evaluate")
+def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(
+    job_here: Run, trained: dict[str, object]
+) -> None:
+    done = job_here("evaluate")
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [each for each in done.stdout.splitlines() if each.startswith("Seconds per case, median of 1: ")]
     phases = ["read", "resample", "network", "write", "score", "picture", "total"]
@@ -114,8 +116,8 @@ def test_the_seconds_of_each_phase_are_printed_and_in_the_runs_record(job: Run, 
     assert {name: recorded[f"test/seconds/{name}"] for name in phases} == seconds == trained["seconds_per_case"]
 
 
-def test_the_same_command_again_finds_the_run(job: Run, scans: Path, trained: dict[str, object]) -> None:
-    done = job("train_teacher", "--recipe", scans / "recipe.json")
+def test_the_same_command_again_finds_the_run(job_here: Run, scans: Path, trained: dict[str, object]) -> None:
+    done = job_here("train_teacher", "--recipe", scans / "recipe.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was trained before and is found" in done.stdout
     assert done.stdout.splitlines()[-1] == f"Result: {trained['place']}"
@@ -164,11 +166,11 @@ def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[
 
 
 def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
-    job: Run, scans: Path, trained: dict[str, object]
+    job_here: Run, scans: Path, trained: dict[str, object]
 ) -> None:
     """The teacher is of the student's own size here, so that the twin is the run which teaches: found, not trained."""
     settings = ["--recipe", scans / "recipe.json", "--student", "autosam_demo", "--teacher", trained["run"]]
-    done = job("distill_student", *settings, "--kd-lambda", 0.5, "--json")
+    done = job_here("distill_student", *settings, "--kd-lambda", 0.5, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["twin"] == trained["run"] != result["run"]
@@ -184,14 +186,18 @@ def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
         [value for _, value in curves[f"train/{name}"]] for name in ("loss", "segmentation_loss", "distillation_loss")
     )
     assert total == pytest.approx([0.5 * one + 0.5 * other for one, other in zip(labels, teacher, strict=True)])
-    again = job("distill_student", *settings)
+    again = job_here("distill_student", *settings)
     assert again.returncode == 0 and again.stdout.splitlines()[-1] == f"Result: {folder}"
     assert "teacher's probabilities" not in again.stdout
 
 
-def test_a_student_is_trained_by_the_same_loop(job: Run, scans: Path) -> None:
+def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: tests/training/test_fit.py holds a worker on Ray equal to it, bit for bit."""
+    monkeypatch.setattr(on_ray, "OnRay", InProcess)
     settings = ["--model.patch-DHW", 64, 32, 32, "--training.epochs", 1, "--training.warmup-epochs", 0]
-    done = job("train_baseline", "--model", "swin_unetr_tiny", "--recipe", scans / "recipe.json", *settings, "--json")
+    done = job_here(
+        "train_baseline", "--model", "swin_unetr_tiny", "--recipe", scans / "recipe.json", *settings, "--json"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert str(result["run"]).startswith("tiny-swin_unetr_tiny-") and result["n_cases"] == 1
@@ -226,11 +232,11 @@ def test_what_a_person_can_put_right_is_said_without_a_traceback(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_rejected_case_stops_the_training_before_it_begins(job: Run, scans: Path, tmp_path: Path) -> None:
+def test_a_rejected_case_stops_the_training_before_it_begins(job_here: Run, scans: Path, tmp_path: Path) -> None:
     broken = write_btcv(tmp_path, 4)
     whole = (broken / "imagesTr" / "img0002.nii.gz").read_bytes()
     (broken / "imagesTr" / "img0002.nii.gz").write_bytes(whole[: len(whole) // 2])
-    done = job("train_teacher", "--recipe", scans / "recipe.json", "--dataset.root", broken)
+    done = job_here("train_teacher", "--recipe", scans / "recipe.json", "--dataset.root", broken)
     assert done.returncode == 1
     assert "img0002" in done.stderr and "--dataset.allow-rejected" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -217,7 +217,7 @@ print(ray.get(probe.remote()))
 
 
 @pytest.fixture(scope="module")
-def job_on_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def job_on_ray(ray_of_its_own: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Last line of a job that starts Ray as every job does, nothing installed, and the home folder it had."""
     home = tmp_path_factory.mktemp("home")
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as short:  # for Ray's sockets

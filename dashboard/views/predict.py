@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from autosam_inference.scans.nifti import ScanError, open_nifti
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import check_scan
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError, allowed_path
@@ -60,7 +61,8 @@ def _new(runs: list[FinishedRun], address: str | None) -> None:
 
 def _scan() -> UploadedFile | str | None:
     if st.radio("Scan", [_UPLOAD, _FILE], horizontal=True) == _UPLOAD:
-        return st.file_uploader("CT scan as NIfTI (.nii or .nii.gz)", type=["nii", "gz"])
+        kinds = "CT scan as NIfTI (.nii or .nii.gz), or a DICOM series as a zip"
+        return st.file_uploader(kinds, type=["nii", "gz", "zip"])
     text = st.text_input("Path", help="In the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS")
     return text.strip() or None
 
@@ -68,7 +70,7 @@ def _scan() -> UploadedFile | str | None:
 def _named(text: str) -> Path:
     try:
         path = allowed_path(text)
-        open_nifti(path)
+        check_scan(path)
     except ScanError as error:
         raise ReadingError(str(error)) from error
     return path

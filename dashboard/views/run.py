@@ -130,7 +130,9 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
 
 
 def _pictures(run: RunFolder) -> None:
-    files = sorted(run.evaluation().pictures.glob("*.png"))
+    folder = run.evaluation()
+    files = sorted(folder.pictures.glob("*.png"))
+    named = {folder.picture(case_id): case_id for case_id in folder.case_ids}
     if not files:
         return
     st.subheader("Pictures")
@@ -139,7 +141,7 @@ def _pictures(run: RunFolder) -> None:
     for number, file in enumerate(files[(page - 1) * _PICTURES : page * _PICTURES]):
         if number % 2 == 0:
             places = st.columns(2)
-        places[number % 2].image(file, caption=plain(file.stem), width="stretch")
+        places[number % 2].image(file, caption=plain(named.get(file, file.stem)), width="stretch")
 
 
 def _settings(folder: RunFolder, run: RunSummary | None) -> None:

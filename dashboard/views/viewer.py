@@ -104,7 +104,7 @@ def _predicted(root: Workspace, name: str) -> None:
         recorded, run_id = found.scan_and_run()
         scan, classes = recorded_file(recorded, root, allowed_roots()), found.class_names()
         st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
-        draw_case(scan, None, {run_id: found.label}, classes, title=name)
+        draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
         st.fragment(_surfaces)({run_id: found.label}, classes)
 
 

@@ -105,13 +105,13 @@ def _seen(address: str, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_token_is_passed_on_and_never_shown(tmp_path: Path) -> None:
+def test_the_token_is_passed_on_and_never_shown(ray_of_its_own: None, tmp_path: Path) -> None:
     token, file = secrets.token_hex(32), tmp_path / "token"
     file.write_text(token)
     home = {"HOME": str(tmp_path)}
-    with ray_head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file)) as address:
-        let_in = _seen(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file), **home)
-        without = _seen(address, RAY_AUTH_MODE="disabled", **home)
+    with ray_head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file)) as head:
+        let_in = _seen(head.dashboard, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file), **home)
+        without = _seen(head.dashboard, RAY_AUTH_MODE="disabled", **home)
     assert "['1'] []" in let_in
     assert "uses token authentication. Start the app with RAY" in without.replace("\\", "")
     assert token not in let_in + without

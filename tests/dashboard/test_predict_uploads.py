@@ -11,7 +11,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_factory import ct_slices, magnetic_resonance, tilted, write_series, write_zip
+from pydicom.dataset import Dataset
 
+from autosam_inference.scans.scan import read_scan
 from dashboard.components.base.places import ReadingError
 from dashboard.components.jobs import uploads
 from dashboard.components.jobs.uploads import store_upload
@@ -105,6 +108,30 @@ def test_what_is_no_scan_is_refused_and_not_kept(tmp_path: Path, case: str) -> N
     with pytest.raises(ReadingError, match=message):
         store_upload(name, io.BytesIO(content()))
     assert not list(tmp_path.rglob("*.nii*"))
+
+
+def _study(folder: Path, slices: list[Dataset]) -> io.BytesIO:
+    return io.BytesIO(write_zip(folder / "in.zip", write_series(folder / "in", slices)).read_bytes())
+
+
+def test_a_zip_of_a_dicom_series_is_kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    study = _study(tmp_path_factory.mktemp("study"), ct_slices())
+    kept = store_upload("study.zip", study)
+    assert kept.read_bytes() == study.getvalue() and kept.parent.parent == tmp_path / "uploads"
+    assert read_scan(kept).volume.array_DHW.shape == (9, 34, 37)
+
+
+@pytest.mark.parametrize(
+    ("slices", "message"),
+    [(lambda: tilted(ct_slices(), 15), "tilted by 15"), (magnetic_resonance, "holds no CT series"), (list, "no DICOM")],
+)
+def test_a_zip_without_a_ct_is_refused_and_not_kept(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, slices: Callable[[], list[Dataset]], message: str
+) -> None:
+    study = _study(tmp_path_factory.mktemp("study"), slices())
+    with pytest.raises(ReadingError, match=message):
+        store_upload("study.zip", study)
+    assert not list(tmp_path.rglob("*.zip"))
 
 
 def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

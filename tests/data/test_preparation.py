@@ -309,6 +309,7 @@ def test_killed_preparation_leaves_nothing_half_written_and_continues(tmp_path: 
     assert sorted(after) == sorted(f"img000{n}{end}" for n in "123" for end in (".b2nd", ".label.b2nd", ".json"))
     assert after["img0001.b2nd"] == left["img0001.b2nd"], "the finished case was found"
     clean = prepare(BTCV, root, SETTINGS, Workspace(tmp_path / "other"))
+    assert clean.folder.parent == tmp_path / "other" / "prepared", "nothing of the interrupted one was taken"
     for one, other in zip(prepared.cases("all"), clean.cases("all"), strict=True):
         assert one.label().equal(other.label()) and one.image().equal(other.image())
 

@@ -103,7 +103,7 @@ with tempfile.TemporaryDirectory() as folder:
     write_nifti(predict(model, scan), f"{folder}/labels.nii.gz")
     written = read_scan(f"{folder}/labels.nii.gz")
 assert written.volume.array_DHW.shape == (20, 22, 24) and len(np.unique(written.volume.array_DHW)) > 5
-print(sorted({"torch", "monai", "ray", "mlflow", "autosam_platform"} & sys.modules.keys()))
+print(sorted({"torch", "monai", "ray", "mlflow", "autosam_platform", "highdicom"} & sys.modules.keys()))
 """
 
 

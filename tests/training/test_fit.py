@@ -3,17 +3,18 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 import safetensors.numpy
 import torch
 from synthetic_scans import write_btcv
@@ -49,7 +50,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> PreparedDataset:
+def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: str) -> PreparedDataset:
     description = load_description(scans / "tiny.yaml")
     return prepare(description, scans, Preparation(), Workspace(tmp_path_factory.mktemp("prepared")))
 
@@ -207,48 +208,61 @@ def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_weights_losses_and_scor
     assert first == second
 
 
+class _Job:
+    """`train_teacher` as a person starts it, in a workspace of its own where the data is prepared."""
+
+    def __init__(self, experiment: Experiment, prepared: PreparedDataset, folder: Path, ray_address: str) -> None:
+        self.workspace, self.recipe = folder / "workspace", folder / "tiny.json"  # JSON is YAML
+        self.recipe.write_text(json.dumps(experiment.model_dump(mode="json")))
+        shutil.copytree(prepared.folder, self.workspace / "prepared" / prepared.folder.name)
+        script = str(ROOT / "jobs" / "train_teacher.py")
+        self._command = [sys.executable, script, "--recipe", str(self.recipe), "--json"]
+        self._environment = {**os.environ, "AUTOSAM_WORKSPACE": str(self.workspace), "RAY_ADDRESS": ray_address}
+
+    @contextmanager
+    def started(self, stderr: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[str]]:
+        """It is not left to train on where the test fails."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(self._command, env=self._environment, stdout=pipe, stderr=stderr, text=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
 def test_a_job_killed_and_started_again_ends_with_the_same_weights(
-    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path, ray_local: str
 ) -> None:
-    settings = _experiment(scans, batch=2).model_dump(mode="json")
-    recipe = tmp_path / "tiny.json"  # JSON is YAML
-    recipe.write_text(json.dumps(settings))
-    command = [sys.executable, str(ROOT / "jobs" / "train_teacher.py"), "--recipe", str(recipe), "--json"]
-    address = ray.get_runtime_context().gcs_address
-    workspace = tmp_path / "workspace"
-    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    job = _Job(_experiment(scans, batch=2), prepared, tmp_path, ray_local)
     killed: list[int] = []
-    _kill_when(workspace / "runs", "*/ray/checkpoint_*/position.json", str(recipe).encode(), killed)
-    assert killed == [first.pid] and first.wait() == -signal.SIGKILL
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert again.returncode == 0, again.stdout + again.stderr
-    last = json.loads(again.stdout.splitlines()[-1])
-    assert "of 24" in again.stdout  # "from step 8 of 24": it continued
+    with job.started() as first:
+        _kill_when(job.workspace / "runs", "*/ray/checkpoint_*/position.json", str(job.recipe).encode(), killed)
+        assert killed == [first.pid] and first.wait() == -signal.SIGKILL
+    with job.started(stderr=subprocess.PIPE) as again:
+        said, complained = again.communicate(timeout=240)
+    assert again.returncode == 0, said + complained
+    last = json.loads(said.splitlines()[-1])
+    assert "of 24" in said  # "from step 8 of 24": it continued
     assert last["n_cases"] == 1 and len(last["per_class"]) == 13
     assert _same_bits(Path(last["place"]), uninterrupted["1"])
 
 
 def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stopped(
-    scans: Path, prepared: PreparedDataset, tmp_path: Path
+    scans: Path, prepared: PreparedDataset, tmp_path: Path, ray_local: str
 ) -> None:
     """Ctrl-C first; then SIGTERM, which `ray job stop` sends, to the same command as it goes on."""
-    recipe = tmp_path / "tiny.json"
-    recipe.write_text(json.dumps(_experiment(scans, epochs=200).model_dump(mode="json")))
-    command = [sys.executable, str(ROOT / "jobs" / "train_teacher.py"), "--recipe", str(recipe)]
-    workspace = tmp_path / "workspace"
-    address = ray.get_runtime_context().gcs_address
-    environment = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), "RAY_ADDRESS": address}
+    job = _Job(_experiment(scans, epochs=200), prepared, tmp_path, ray_local)
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        before = _checkpoints(workspace)
-        job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        _wait_until(functools.partial(_has_new_checkpoint, workspace, before))
-        job.send_signal(number)
-        said, _ = job.communicate(timeout=60)
-        assert job.returncode == status, said
+        before = _checkpoints(job.workspace)
+        with job.started() as process:
+            _wait_until(functools.partial(_has_new_checkpoint, job.workspace, before))
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=60)
+        assert process.returncode == status, said
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
-        (run,) = list_runs(Workspace(workspace))
+        (run,) = list_runs(Workspace(job.workspace))
         assert run.state == "STOPPED"
         _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
 

@@ -1,4 +1,4 @@
-"""The demo's first losses, through the real loop on Ray, against those that are committed.
+"""The demo's first losses, through the real loop, against those that are committed.
 
 A change of the network, the loss, the optimiser, the schedule, the patches or the augmentation shows here at once,
 wanted or not. Where it is wanted: delete golden_losses.json, run this test, which writes it and fails, and commit it.
@@ -17,6 +17,8 @@ learning rate by 1 %                                                7e-4        
 weight decay 1e-2 (AdamW's own default) in place of the recipe's    3e-6         6e-3
 another seed (recipe's own warm-up)                                 1            7e-1
 ==================================================================  ===========  =============
+
+They are made in this process: tests/training/test_fit.py holds the loop on Ray equal to that, bit for bit.
 
 So the first steps are held tightly, and find a wrong rate; the others find what goes wrong later, such as at the end
 of an epoch, only if it is gross. The recipe's weight decay is beyond any such test: a step's 1 - rate · 1e-5 is 1 in
@@ -37,6 +39,7 @@ from autosam_platform.experiment import Experiment
 from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.tracking.writing import read_curves
 from autosam_platform.training.fitting import fit
+from autosam_platform.training.in_process import InProcess
 from autosam_platform.workspace import Workspace
 
 GOLDEN = Path(__file__).with_name("golden_losses.json")
@@ -63,7 +66,7 @@ def experiment(tmp_path: Path, ray_local: None) -> Experiment:
 
 
 def test_the_demos_losses_are_the_golden_ones(experiment: Experiment, tmp_path: Path) -> None:
-    result = fit(experiment, prepared_dataset(experiment.dataset), Workspace(tmp_path))
+    result = fit(experiment, prepared_dataset(experiment.dataset), Workspace(tmp_path), runner=InProcess())
     curve = read_curves(Workspace(tmp_path), result.run.name)["train/loss"]
     assert [step for step, _ in curve] == list(range(1, STEPS + 1))
     losses = [loss for _, loss in curve]

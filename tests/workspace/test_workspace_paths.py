@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autosam_inference.files import write_json
 from autosam_platform.experiment import Experiment
 from autosam_platform.workspace import PredictionFolder, Workspace, settings_at
 from autosam_platform.workspace.predictions import PredictionFolderError
@@ -148,3 +149,13 @@ def test_a_prediction_is_found_with_its_scan_after_a_move(ours: Workspace) -> No
     with pytest.raises(PredictionFolderError, match=r"ct\.1\.scan\.json"):
         found.scan_and_run()
     assert PredictionFolder.find(here.predictions / "nothing", here) is None
+
+
+def test_records_of_cases_are_found_by_their_ids_whatever_their_files_are_called(tmp_path: Path) -> None:
+    folder = Workspace(tmp_path).run("demo").evaluation()
+    for case_id in ("b03", "b03.label", "B03", "x" * 240):
+        write_json(folder.record(case_id), {"case_id": case_id})
+    write_json(folder.records / "Old.1.json", {"case_id": "Old.1"})  # as earlier versions named it
+    assert folder.case_ids == ["B03", "Old.1", "b03", "b03.label", "x" * 240]
+    assert len({folder.prediction(case_id) for case_id in folder.case_ids}) == 5
+    assert folder.recorded["b03"].name == "b03.json" and folder.recorded["Old.1"].name == "Old.1.json"

@@ -22,8 +22,10 @@ def chosen(kind: str, options: Sequence[str]) -> str:
     if picked is not None and picked != wanted:
         st.query_params[kind] = picked
         st.rerun()
-    if checked_id(kind, wanted) not in options:
-        raise ReadingError(f"There is no {kind} {wanted!r} in this workspace: choose one from the list.")
+    if wanted not in options:
+        raise ReadingError(
+            f"There is no {kind} {checked_id(kind, wanted)!r} in this workspace: choose one from the list."
+        )
     st.query_params[kind] = st.session_state[f"last_{kind}"] = wanted
     return wanted
 

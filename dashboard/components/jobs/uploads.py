@@ -12,8 +12,9 @@ from typing import BinaryIO
 import nibabel as nib
 
 from autosam_inference.files import atomic_write
-from autosam_inference.scans.names import SUFFIXES
-from autosam_inference.scans.nifti import ScanError, open_nifti
+from autosam_inference.scans.names import suffix
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import check_scan
 from autosam_platform.workspace import workspace
 from dashboard.components.base.places import ReadingError, checked_id
 
@@ -34,14 +35,15 @@ def store_upload(name: str, file: BinaryIO) -> Path:
         ReadingError: the name, the header or the length is not a scan's, or the disk is full.
     """
     checked_id("scan", name)
-    if not name.endswith(SUFFIXES):
-        raise ReadingError(f"{name} is not named .nii or .nii.gz: convert the scan to NIfTI (e.g. with dcm2niix).")
-    _check_length(name, file)
+    if suffix(name):
+        _check_length(name, file)
+    elif not name.lower().endswith(".zip"):  # of a DICOM series: ``check_scan`` bounds what it unpacks to
+        raise ReadingError(f"{name} is not named .nii or .nii.gz, or .zip: pack a DICOM series as a zip.")
     target = workspace().uploads / _digest(file) / name
     try:
         if not target.exists():
             _write(file, target)
-        open_nifti(target)
+        check_scan(target)
     except ScanError as error:
         shutil.rmtree(target.parent)
         raise ReadingError(str(error)) from error

@@ -11,7 +11,7 @@ import yaml
 from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
 from autosam_platform.workspace import RunFolder
-from dashboard.components.base.places import ReadingError, checked_id, inside, recorded_file
+from dashboard.components.base.places import ReadingError, inside, recorded_file
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
 _NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)
@@ -133,8 +133,10 @@ def read_case(run: RunFolder, case_id: str) -> CaseFiles:
         ReadingError: not evaluated, a broken record, a path outside both folders, or no image.
     """
     here = run.paths
-    path = inside(run.evaluation().record(checked_id("case", case_id)), [here.folder])
-    record = _read_record(path)
+    path = run.evaluation().recorded.get(case_id)
+    if path is None:
+        raise ReadingError(f"The case {case_id[:80]!r} was not evaluated in this run: choose one from the list.")
+    record = _read_record(inside(path, [here.folder]))
     dataset = (read_config(run).get("dataset") or {}).get("root")
     roots = [here.folder, here.resolve(dataset)] if dataset else [here.folder]
     files = {
@@ -149,8 +151,6 @@ def read_case(run: RunFolder, case_id: str) -> CaseFiles:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ReadingError(f"The case {path.stem!r} was not evaluated in this run: choose one from the list.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return record | {"rows": _checked(pd.DataFrame(record["rows"]))}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autosam_inference.files import content_hash
 from autosam_inference.scans.colours import organ_colour
+from autosam_inference.scans.names import Reading
 from dashboard.components.base.messages import explained
 from dashboard.components.viewer.component import volume_viewer
 from dashboard.components.viewer.encoding import message
@@ -19,6 +20,7 @@ def draw_case(
     *,
     title: str,
     key: str = "viewer",
+    reading: Reading | None = None,
 ) -> None:
     """Draw a scan with its label maps, a row of planes per prediction; a file that cannot be read is said above.
 
@@ -26,18 +28,19 @@ def draw_case(
         predictions: by the name that the page gives them; two have room below one another.
         classes: names of the organs by their ids in the label maps; other ids are not painted.
         title: of the case, on the saved picture and its file.
+        reading: how a DICOM scan was read when it was segmented.
         key: with the same key the next case keeps window, organs and what is shown.
     """
     with explained():
-        case = load_case(image, [*([truth] if truth else []), *predictions.values()])
+        case = load_case(image, [*([truth] if truth else []), *predictions.values()], reading)
         for failure in case.failures:
             with explained():
                 raise failure
         shown = {name: path for name, path in predictions.items() if path in case.maps}
         files = [*([truth] if truth in case.maps else []), *shown.values()]
         header = {
-            "key": content_hash([stamp(path) for path in (image, *files)], [*shown], {**classes}, title),
-            "scan": content_hash(stamp(image)),
+            "key": content_hash([stamp(path) for path in (image, *files)], reading, [*shown], {**classes}, title),
+            "scan": content_hash(stamp(image), reading),
             "title": title,
             "truth": truth in case.maps,
             "predictions": [*shown],

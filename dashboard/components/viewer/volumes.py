@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.names import Reading
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import read_scan
 from autosam_models.sizes import size_text
@@ -26,18 +27,22 @@ class PackedCase:
     failures: tuple[ReadingError, ...]
 
 
-def load_case(image: Path, labels: Iterable[Path]) -> PackedCase:
+def load_case(image: Path, labels: Iterable[Path], reading: Reading | None = None) -> PackedCase:
     """Read and pack a CT and label maps on its grid, all at the same time.
 
+    Args:
+        reading: how a DICOM scan is to be read.
+
     Raises:
-        ReadingError: the scan is missing, not a 3D NIfTI file, or damaged. Of a label map these are among the
+        ReadingError: the scan is missing, no 3D volume, or damaged. Of a label map these are among the
             failures, as are ids beyond 0 to 255 and another shape than the scan's.
     """
     with st.spinner("Reading the scan …"), ThreadPoolExecutor() as threads:
-        reading = {path: threads.submit(lambda path: _labels(stamp(path)), path) for path in labels}
-        scan = _scan(stamp(image))
+        maps_read = {path: threads.submit(lambda path: _labels(stamp(path)), path) for path in labels}
+        how = (reading["series"], reading["straighten"]) if reading else (None, False)
+        scan = _scan(stamp(image), *how)
     maps, failures = {}, []
-    for path, read in reading.items():
+    for path, read in maps_read.items():
         try:
             maps[path] = _on_grid(path, read, scan)
         except ReadingError as error:
@@ -58,22 +63,22 @@ def stamp(path: Path) -> Stamp:
     return str(path), state.st_mtime_ns, state.st_size
 
 
-def read_volume(path: Path) -> Volume:
-    """Voxels of a file, canonical.
+def read_volume(path: Path, series: str | None = None, *, straighten: bool = False) -> Volume:
+    """Voxels of a file or DICOM series, canonical.
 
     Raises:
-        ReadingError: missing, not a 3D NIfTI file, or damaged.
+        ReadingError: missing, no 3D volume, or damaged.
     """
     try:
-        return read_scan(path).volume
+        return read_scan(path, series=series, straighten=straighten).volume
     except ScanError as error:
         raise ReadingError(str(error)) from error
 
 
 # A packed CT of 512 × 512 × 150 voxels has about 20 MB, a packed label map half a megabyte.
 @st.cache_resource(max_entries=3, show_spinner=False)
-def _scan(file: Stamp) -> Encoded:
-    return encode_scan(read_volume(Path(file[0])))
+def _scan(file: Stamp, series: str | None, straighten: bool) -> Encoded:
+    return encode_scan(read_volume(Path(file[0]), series, straighten=straighten))
 
 
 @st.cache_resource(max_entries=9, show_spinner=False)

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from nibabel import orientations
 
+from autosam_inference.scans.dicom_files import is_dicom
 from autosam_inference.scans.grid import Grid, Volume
-from autosam_inference.scans.nifti import open_nifti, read_voxels
+from autosam_inference.scans.nifti import ScanError, open_nifti, read_voxels
+
+if TYPE_CHECKING:
+    from autosam_inference.scans.dicom import DicomSeries
 
 
 @dataclass(frozen=True)
@@ -18,9 +22,10 @@ class Scan:
     Attributes:
         volume: canonical, in HU; class ids where it is a label map.
         grid: of the file it came from.
-        source: that file; None where it never was one.
+        source: that file, folder or zip; None where it never was one.
         notes: what was put right as it was read, and what a person should know.
         checked: whether its values were found to be those of a CT (``plausibility.checked_ct``).
+        series: the DICOM series it is, by which a label map is joined to it; None where it is none.
     """
 
     volume: Volume
@@ -28,6 +33,7 @@ class Scan:
     source: Path | None = None
     notes: tuple[str, ...] = ()
     checked: bool = False
+    series: "DicomSeries | None" = None
 
     @classmethod
     def of(cls, volume: Volume) -> Self:
@@ -40,22 +46,57 @@ class Scan:
         return cls(volume, Grid((width, height, depth), np.diag([*reversed(volume.spacing_DHW), 1.0])))
 
 
-def read_scan(path: Path | str) -> Scan:
-    """Read one scan or label map from a NIfTI file.
+def read_scan(path: Path | str, *, series: str | None = None, straighten: bool = False) -> Scan:
+    """Read one scan or label map from a NIfTI file, or a CT series as DICOM: a folder, a zip, or one of its files.
 
     Its voxels are float32 where the file holds or scales to real numbers, else the file's integers; NaN stay. A fourth
     axis of length 1 is dropped.
+
+    Args:
+        series: SeriesInstanceUID of the DICOM series; the CT with most slices where none is given.
+        straighten: resample tilted, shifted or unevenly spaced DICOM slices to an even grid, instead of refusing them.
 
     Raises:
         ScanError: the file is missing, damaged, not one 3D volume, or has an impossible voxel size.
     """
     path = Path(path)
+    if is_dicom(path):
+        from autosam_inference.scans.dicom import read_dicom  # imported where it is needed
+
+        dicom = read_dicom(path, series, straighten=straighten)
+        array_xyz, grid = dicom.array_xyz, Grid(_shape(dicom.array_xyz), dicom.affine)
+        return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
+    if series is not None or straighten:
+        raise ScanError(f"{path} is no DICOM, which alone has series and slices to straighten: leave that out.")
     file = open_nifti(path)
     array_xyz = read_voxels(file)
     grid = Grid(file.shape_xyz, file.affine, header=file.image.header)
-    canonical = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
-    array_DHW = np.ascontiguousarray(canonical.transpose(2, 1, 0))  # x, y, z → z, y, x
     notes = file.notes
     if len(file.image.shape) > 3:
         notes = (*notes, f"{path} is 4D with a single frame: read as 3D.")
-    return Scan(Volume(array_DHW, grid.spacing_DHW), grid, path, notes)
+    return Scan(_canonical(array_xyz, grid), grid, path, notes)
+
+
+def check_scan(path: Path | str) -> None:
+    """Check what headers say, of NIfTI or DICOM; the voxels stay on disk.
+
+    Raises:
+        ScanError: ``read_scan`` would refuse it.
+    """
+    path = Path(path)
+    if is_dicom(path):
+        from autosam_inference.scans.dicom import check_dicom
+
+        check_dicom(path)
+    else:
+        open_nifti(path)
+
+
+def _shape(array_xyz: np.ndarray) -> tuple[int, int, int]:
+    x, y, z = array_xyz.shape
+    return x, y, z
+
+
+def _canonical(array_xyz: np.ndarray, grid: Grid) -> Volume:
+    canonical = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
+    return Volume(np.ascontiguousarray(canonical.transpose(2, 1, 0)), grid.spacing_DHW)  # x, y, z → z, y, x

@@ -1,7 +1,7 @@
 """Class probabilities of whole cases on disk, in 255ths, of which a patch can be read without reading the rest.
 
-A case is two files: ``<id>.b2nd`` (K, D, H, W, uint8, only the box in which anything but background has mass) and
-``<id>.json`` (where that box lies, written last: without it the case is not there). The first channel holds what is
+A case is two files: ``<name>.b2nd`` (K, D, H, W, uint8, only the box in which anything but background has mass) and
+``<name>.json`` (where that box lies, written last: without it the case is not there). The first channel holds what is
 *not* background, so that 0 is the commonest value and what lies outside the box.
 """
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from autosam_inference.files import DamagedError, content_hash, require_intact, unsealed, write_sealed
+from autosam_inference.scans.names import case_file_name
 from autosam_models.sizes import Size
 from autosam_platform.data.store import DamagedCaseError, crop, open_array, write_array
 
@@ -102,8 +103,8 @@ def read_probabilities(
 
 
 def _array_path(folder: Path, case_id: str) -> Path:
-    return folder / f"{case_id}.b2nd"
+    return folder / f"{case_file_name(case_id)}.b2nd"
 
 
 def _record_path(folder: Path, case_id: str) -> Path:
-    return folder / f"{case_id}.json"
+    return folder / f"{case_file_name(case_id)}.json"

@@ -1,7 +1,8 @@
 """Prepared cases on disk, of which a patch can be read without reading the rest.
 
-A case is three files: ``<id>.b2nd`` (windowed HU, int16), ``<id>.label.b2nd`` (class ids, uint8) and
-``<id>.json`` (what is in them, written last: without it the case is not there). Whole HU lose nothing that a
+A case is three files: ``<name>.b2nd`` (windowed HU, int16), ``<name>.label.b2nd`` (class ids, uint8) and
+``<name>.json`` (what is in them, written last: without it the case is not there); ``case_file_name`` makes the name of
+the id. Whole HU lose nothing that a
 scanner measured and take half the room of floats; the scaling is applied to the patch that is read.
 """
 
@@ -22,6 +23,7 @@ from torch import Tensor
 from autosam_inference.errors import UserError
 from autosam_inference.files import DamagedError, atomic_write, content_hash, require_intact, unsealed, write_sealed
 from autosam_inference.scans.intensity import normalise
+from autosam_inference.scans.names import case_file_name
 from autosam_models.sizes import Size
 from autosam_platform.data.checks import Status, Verdict
 from autosam_platform.data.description import DatasetDescription
@@ -137,7 +139,7 @@ class StoredCase:
         return crop(open_array(self._intact(_LABEL)), corner_DHW, size_DHW, 0)
 
     def _intact(self, suffix: str) -> Path:
-        path = self.folder / f"{self.case_id}{suffix}"
+        path = _path(self.folder, self.case_id, suffix)
         try:
             require_intact(path, self.record.hashes[suffix])
         except (OSError, DamagedError) as error:
@@ -152,8 +154,8 @@ def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: 
     record_path(folder, record.case_id).unlink(missing_ok=True)  # never an old record beside new voxels
     arrays = {_IMAGE: hu_DHW} | ({} if label_DHW is None else {_LABEL: label_DHW})
     for suffix, array in arrays.items():
-        write_array(folder / f"{record.case_id}{suffix}", array)
-    hashes = {suffix: content_hash(folder / f"{record.case_id}{suffix}") for suffix in arrays}
+        write_array(_path(folder, record.case_id, suffix), array)
+    hashes = {suffix: content_hash(_path(folder, record.case_id, suffix)) for suffix in arrays}
     record = record.model_copy(update={"hashes": hashes})
     write_record(folder, record)
     return record
@@ -171,7 +173,7 @@ def read_record(folder: Path, case_id: str) -> CaseRecord | None:
     except (FileNotFoundError, DamagedError, ValidationError):
         return None
     needed = [_IMAGE] * (record.shape_DHW is not None) + [_LABEL] * (record.contents is not None)
-    whole = all((folder / f"{case_id}{suffix}").exists() and suffix in record.hashes for suffix in needed)
+    whole = all(_path(folder, case_id, suffix).exists() and suffix in record.hashes for suffix in needed)
     return record if whole else None
 
 
@@ -182,12 +184,16 @@ def require_stored(folder: Path, record: CaseRecord) -> None:
         DamagedError: one of them is not that.
     """
     for suffix, expected in record.hashes.items():
-        require_intact(folder / f"{record.case_id}{suffix}", expected)
+        require_intact(_path(folder, record.case_id, suffix), expected)
 
 
 def record_path(folder: Path, case_id: str) -> Path:
     """Where the case's record lies."""
-    return folder / f"{case_id}.json"
+    return _path(folder, case_id, ".json")
+
+
+def _path(folder: Path, case_id: str, suffix: str) -> Path:
+    return folder / f"{case_file_name(case_id)}{suffix}"
 
 
 def describe_label(label_DHW: np.ndarray, in_patient_DHW: np.ndarray) -> LabelContents:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_json
-from autosam_inference.scans.names import stem
+from autosam_inference.scans.names import Reading, stem
 from autosam_platform.workspace.paths import WorkspacePaths
 
 _RECORD = ".scan.json"
@@ -64,13 +64,15 @@ class PredictionFolder:
         """Where the scan lies, and which run's model segmented it."""
         return self._beside(_RECORD)
 
-    def write_record(self, scan: Path, run: str, notes: Sequence[str] = ()) -> None:
+    def write_record(self, scan: Path, run: str, notes: Sequence[str] = (), reading: Reading | None = None) -> None:
         """Note the scan and the run, by which the prediction is found and shown over its scan.
 
         Args:
             notes: what was put right in the scan, and what looks odd.
+            reading: how the DICOM scan was read.
         """
-        write_json(self.record, {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)})
+        told = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
+        write_json(self.record, told if reading is None else told | {"reading": dict(reading)})
 
     def require_free(self) -> None:
         """Refuse to replace a file that is no prediction.
@@ -92,6 +94,16 @@ class PredictionFolder:
         """
         told = self._read()
         return self.paths.resolve(str(told["scan"])), str(told["run"])
+
+    @property
+    def reading(self) -> Reading:
+        """How ``read_scan`` gives the scan as it was segmented.
+
+        Raises:
+            PredictionFolderError: the record is missing or damaged.
+        """
+        told = self._read().get("reading", {})
+        return Reading(series=told.get("series"), straighten=bool(told.get("straighten")))
 
     def class_names(self) -> dict[int, str]:
         """Names of the organs by their ids in the label map.

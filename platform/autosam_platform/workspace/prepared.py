@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from autosam_inference.scans.names import case_file_name
 from autosam_platform.locks import LOCK
 from autosam_platform.workspace.paths import WorkspacePaths
 
@@ -26,7 +27,7 @@ class PreparedFolder:
 
     def case(self, case_id: str, content: str) -> Path:
         """Folder of a case that was made from files of this content."""
-        return self.folder / "cases" / f"{case_id}-{content[:8]}"
+        return self.folder / "cases" / f"{case_file_name(case_id)}-{content[:8]}"
 
     def manifest(self, fingerprint: str) -> Path:
         """The file that says which cases a dataset has, and what each is for."""

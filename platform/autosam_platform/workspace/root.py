@@ -102,13 +102,17 @@ class Workspace(WorkspacePaths):
         """What was predicted into the folder of that name; ``None`` where nothing was."""
         return PredictionFolder.find(self.predictions / name, self)
 
-    def prediction_name(self, scan: Path, run: str) -> str:
+    def prediction_name(self, scan: Path, run: str, series: str | None = None) -> str:
         """Of the folder for ``scan`` segmented by the model of ``run``.
+
+        Args:
+            series: of a DICOM folder, where one was asked for.
 
         Many scans are called ``ct.nii.gz``, so the name says where it lies and what is in it, too.
         """
         made_of = scan if scan.is_file() else [path.name for path in sorted(scan.rglob("*"))]
-        return f"{stem(scan)}-{content_hash(self.relative(scan.resolve()), made_of)[:8]}-{run}"
+        parts = [self.relative(scan.resolve()), made_of, *([series] if series else [])]
+        return f"{stem(scan)}-{content_hash(*parts)[:8]}-{run}"
 
     def new_prediction(self, name: str, scan: Path) -> PredictionFolder:
         """Where a prediction of ``scan`` goes."""

@@ -1,5 +1,6 @@
 """The folder of a run, and of an evaluation of its model."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from autosam_inference.card import CARD, WEIGHTS, ModelCard, read_card
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_text
+from autosam_inference.scans.names import case_file_name
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOCK
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -58,16 +60,32 @@ class EvaluationFolder:
     @property
     def case_ids(self) -> list[str]:
         """Cases that were evaluated, sorted."""
-        return sorted(path.stem for path in self.records.glob("*.json"))
+        return sorted(self.recorded)
+
+    @property
+    def recorded(self) -> dict[str, Path]:
+        """The records that are there, by the ids of their cases; those of earlier versions have names of their own."""
+        return {_recorded_id(path): path for path in sorted(self.records.glob("*.json"))}
 
     def prediction(self, case_id: str) -> Path:
-        return self.predictions / f"{case_id}.nii.gz"
+        return self.predictions / f"{case_file_name(case_id)}.nii.gz"
 
     def picture(self, case_id: str) -> Path:
-        return self.pictures / f"{case_id}.png"
+        return self.pictures / f"{case_file_name(case_id)}.png"
 
     def record(self, case_id: str) -> Path:
-        return self.records / f"{case_id}.json"
+        """Where what is recorded of a case goes."""
+        return self.records / f"{case_file_name(case_id)}.json"
+
+
+def _recorded_id(record: Path) -> str:
+    """The case's id, which is the file's name where that is a plain one."""
+    if case_file_name(record.stem) == record.stem:
+        return record.stem
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["case_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return record.stem  # damaged: whoever opens it will say so
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""A CT series as DICOM: a folder, a zip, or one of its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autosam_inference.scans.dicom_files import opened
+from autosam_inference.scans.dicom_geometry import Stack, stack
+from autosam_inference.scans.dicom_headers import Header, read_headers, slices_of
+from autosam_inference.scans.dicom_pixels import AIR_HU, SliceReader
+from autosam_inference.scans.dicom_series import choose
+from autosam_inference.scans.dicom_straighten import straightened
+from autosam_inference.scans.names import Reading
+from autosam_inference.scans.nifti import ScanError
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """Where the slices of a scan lie, by which a label map is joined to them again. It holds nothing of the patient.
+
+    Attributes:
+        place: folder or zip that holds the files.
+        slices: each slice's file and frame, in the order of the grid's third axis; no frame where a file is a slice.
+        straight: the grid is that of the slices themselves, not one that they were resampled to.
+    """
+
+    uid: str
+    place: Path
+    slices: tuple[tuple[str, int | None], ...]
+    straight: bool
+
+    @property
+    def reading(self) -> Reading:
+        """How ``read_scan`` gives this scan again."""
+        return {"series": self.uid, "straighten": not self.straight}
+
+
+@dataclass(frozen=True)
+class DicomVolume:
+    """What a series comes to: HU by column, row and slice, the affine of that grid (RAS), and what to tell."""
+
+    array_xyz: np.ndarray
+    affine: np.ndarray
+    series: DicomSeries
+    notes: tuple[str, ...]
+
+
+def read_dicom(path: Path, series: str | None = None, *, straighten: bool = False) -> DicomVolume:
+    """Read the CT series with most slices, or the one asked for, in HU.
+
+    Args:
+        series: its SeriesInstanceUID.
+        straighten: resample tilted, shifted or unevenly spaced slices to an even grid, instead of refusing them.
+
+    Raises:
+        ScanError: there is no CT, or its slices are damaged or no one volume.
+    """
+    with opened(path) as place:
+        uid, headers, notes = _chosen(path, *read_headers(place), series)
+        reader = SliceReader(path, place)
+        slices = stack(path, [each for header in headers for each in slices_of(header)], reader.same)
+        _check_straight(path, slices, straighten=straighten)
+        reader.padded = 0
+        hu = [reader.hu(each) for each in slices.slices]
+    kind = np.result_type(*{each.dtype for each in hu})
+    hu_DHW = np.stack(hu, dtype=np.float32 if kind.kind == "f" else kind, casting="unsafe")
+    affine = slices.affine
+    notes += slices.notes
+    if reader.padded:
+        notes += (f"{reader.padded:,} voxels that the scanner marks as outside its field are set to {AIR_HU} HU.",)
+    if slices.faults:
+        hu_DHW, affine = straightened(slices, hu_DHW)
+        notes += (f"The scan was resampled to an even grid, since {'; '.join(slices.faults)}.",)
+    origin = DicomSeries(uid, place.path, tuple((each.name, each.frame) for each in slices.slices), not slices.faults)
+    return DicomVolume(hu_DHW.transpose(2, 1, 0), affine, origin, notes)
+
+
+def check_dicom(path: Path, series: str | None = None) -> None:
+    """Check what can be known without the pixels.
+
+    Raises:
+        ScanError: there is no CT, or its slices are no one volume.
+    """
+    with opened(path) as place:
+        _, headers, _ = _chosen(path, *read_headers(place), series)
+        slices = stack(path, [each for header in headers for each in slices_of(header)], lambda one, other: True)
+        _check_straight(path, slices, straighten=False)
+
+
+def _chosen(
+    path: Path, headers: list[Header], others: int, uid: str | None
+) -> tuple[str, tuple[Header, ...], tuple[str, ...]]:
+    """The series to read. A file stands for its series."""
+    if uid is None and path.is_file():
+        uid = next((each.series for each in headers if each.name == path.name), None)
+    chosen, notes = choose(path, headers, uid)
+    if others:
+        are = "s beside the images are" if others > 1 else " beside the images is"
+        notes += (f"{others} file{are} no DICOM.",)
+    return chosen.uid, chosen.headers, notes
+
+
+def _check_straight(path: Path, slices: Stack, *, straighten: bool) -> None:
+    if slices.faults and not straighten:
+        raise ScanError(
+            f"{path}: {'; '.join(slices.faults)}. Name a series without that, or have it resampled to an even grid "
+            "(--straighten)."
+        )

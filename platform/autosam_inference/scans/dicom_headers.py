@@ -1,0 +1,220 @@
+"""What DICOM files say of themselves, read without anything that tells who the patient is.
+
+pydicom is asked for the elements named here and for no others: names, numbers and dates of the patient are skipped
+where they lie in the file, so that no message, log or traceback can hold them.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom
+from autosam_inference.scans.nifti import ScanError
+
+_MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber",
+    "InstanceNumber", "Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+_GROUPS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "CTPixelValueTransformationSequence",
+)
+"""Of a frame of a multi-frame image: where an image of a single slice has its elements itself."""
+_NEEDED = ("SOPClassUID", "SeriesInstanceUID", "Rows", "Columns")
+"""Of an image; of other objects the first two."""
+_START = 1024  # bytes in which the transfer syntax stands
+
+
+@dataclass(frozen=True)
+class Header:
+    """One file: its name in the place it was found, and the elements that were asked for."""
+
+    name: str
+    elements: Dataset
+
+    @property
+    def series(self) -> str:
+        return str(self.elements.get("SeriesInstanceUID", ""))
+
+    @property
+    def frames(self) -> int:
+        return int(self.elements.get("NumberOfFrames") or 1)
+
+    @property
+    def unfit(self) -> str | None:
+        """Why it is no slice of a CT, as words for one such file; None where it is one."""
+        elements = self.elements
+        modality = str(elements.get("Modality") or "CT").upper()
+        kind = elements.get("SOPClassUID", "")
+        if modality != "CT":
+            return f"{_word(modality)} image" if "Rows" in elements else f"{_word(modality)} object"
+        if kind == SecondaryCaptureImageStorage:
+            return "picture of a screen (secondary capture)"
+        if kind not in (CTImageStorage, *_MULTI_FRAME):
+            return "object that is no CT image"
+        if "LOCALIZER" in (str(each).upper() for each in elements.get("ImageType") or ()):
+            return "localiser"
+        return "colour image" if int(elements.get("SamplesPerPixel") or 1) != 1 else None
+
+
+def _word(modality: str) -> str:
+    return modality if modality.isalnum() and len(modality) <= 8 else "other"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice of a series.
+
+    Attributes:
+        name: of its file.
+        frame: of the file, from 0; None where the file is the slice.
+        number: InstanceNumber, or the frame's from 1; None where the file does not say.
+        position: mm in LPS, of the centre of the first voxel; None where it is missing or no three numbers.
+        row: unit vector along which the column index rises; ``column`` that of the row index.
+        spacing: mm between columns, between rows.
+        slope, intercept: from stored values to HU.
+        unit: RescaleType; empty where it is not said.
+    """
+
+    name: str
+    frame: int | None
+    number: int | None
+    uid: str
+    size: tuple[int, int]
+    position: np.ndarray | None
+    row: np.ndarray | None
+    column: np.ndarray | None
+    spacing: tuple[float, float] | None
+    slope: float | None
+    intercept: float | None
+    unit: str
+
+
+def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
+    """The headers of all DICOM files, and how many files are something else (a DICOMDIR among them).
+
+    Raises:
+        ScanError: a DICOM file is damaged.
+    """
+    headers, others = [], 0
+    for name in place.names:
+        try:
+            with place.open(name) as file:
+                elements = _elements(place, name, file)
+        except OSError as error:
+            raise ScanError(f"{place.path}: {name} cannot be read ({error.strerror}): check its rights.") from None
+        if elements is None:
+            others += 1
+        else:
+            headers.append(Header(name, elements))
+    return headers, others
+
+
+def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
+    try:
+        start = file.read(_START)
+        if not begins_as_dicom(start):
+            return None
+        if DeflatedExplicitVRLittleEndian.encode() in start:  # unpacked as a whole, however large
+            raise ScanError(f"{place.path}: {name} is a deflated DICOM file: convert it (e.g. with dcmconv +te).")
+        file.seek(0)
+        with quiet():
+            elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            for _ in elements.iterall():  # what pydicom reads on demand is read now, or said to be damaged
+                pass
+    except ScanError:
+        raise
+    except Exception as error:  # pydicom and zipfile raise whatever the bytes lead to
+        raise _damaged(place, name, type(error).__name__) from None
+    written = elements.file_meta.get("MediaStorageSOPClassUID", "")
+    if written == MediaStorageDirectoryStorage:  # a DICOMDIR, which lists the files that are read here
+        return None
+    needed = _NEEDED[:2] if written and written not in (CTImageStorage, *_MULTI_FRAME) else _NEEDED
+    if missing := [each for each in needed if each not in elements]:  # pydicom takes the end of a file for its end
+        raise _damaged(place, name, f"{missing[0]} is missing")
+    return elements
+
+
+def _damaged(place: DicomPlace, name: str, reason: str) -> ScanError:
+    return ScanError(f"{place.path}: {name} is a damaged DICOM file ({reason}): copy or export it again.")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of pydicom: they quote values, and are about what is checked here anyway."""
+    with warnings.catch_warnings(action="ignore"):
+        yield
+
+
+def slices_of(header: Header) -> Iterator[Slice]:
+    """The slices of a file: one, or one a frame.
+
+    Numbers that are missing or no numbers are None.
+    """
+    elements = header.elements
+    if elements.get("SOPClassUID") not in _MULTI_FRAME:
+        yield _slice(header, [elements], None)
+        return
+    shared = _items(elements, "SharedFunctionalGroupsSequence")
+    frames = _items(elements, "PerFrameFunctionalGroupsSequence")
+    for frame in range(header.frames):
+        groups = [*frames[frame : frame + 1], *shared]
+        levels = [item for group in groups for name in _GROUPS for item in _items(group, name)]
+        yield _slice(header, levels, frame)
+
+
+def _items(elements: Dataset, name: str) -> list[Dataset]:
+    return list(elements.get(name) or ())
+
+
+def _slice(header: Header, levels: list[Dataset], frame: int | None) -> Slice:
+    """Elements are taken from the first of ``levels`` that has them."""
+    directions = _numbers(levels, "ImageOrientationPatient", 6)
+    spacing = _numbers(levels, "PixelSpacing", 2)
+    slope, intercept = (_numbers(levels, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
+    number = _numbers([header.elements], "InstanceNumber", 1) if frame is None else [frame + 1]
+    return Slice(
+        name=header.name,
+        frame=frame,
+        number=None if number is None else int(number[0]),
+        uid=str(header.elements.get("SOPInstanceUID", "")),
+        size=(int(header.elements.get("Rows") or 0), int(header.elements.get("Columns") or 0)),
+        position=_numbers(levels, "ImagePositionPatient", 3),
+        row=None if directions is None else directions[:3],
+        column=None if directions is None else directions[3:],
+        spacing=None if spacing is None else (float(spacing[1]), float(spacing[0])),
+        slope=None if slope is None else float(slope[0]),
+        intercept=None if intercept is None else float(intercept[0]),
+        unit=next((str(each.RescaleType) for each in levels if each.get("RescaleType")), ""),
+    )
+
+
+def _numbers(levels: list[Dataset], name: str, count: int) -> np.ndarray | None:
+    for each in levels:
+        if name in each:
+            try:
+                values = np.array(each[name].value, dtype=np.float64).ravel()
+            except (TypeError, ValueError):
+                return None
+            return values if len(values) == count and np.isfinite(values).all() else None
+    return None

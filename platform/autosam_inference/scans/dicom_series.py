@@ -1,0 +1,101 @@
+"""Which series of a study is the scan."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autosam_inference.scans.dicom_headers import Header
+from autosam_inference.scans.nifti import ScanError
+
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of a series that are slices of a CT, and why the others are none."""
+
+    uid: str
+    headers: tuple[Header, ...]
+    left_out: Counter[str]
+
+    @property
+    def slices(self) -> int:
+        return sum(each.frames for each in self.headers)
+
+    @property
+    def words(self) -> str:
+        """The series in a list for a person; its descriptions may name the patient, so they stay out."""
+        if not self.headers:
+            return f"{self.uid} ({_counted(self.left_out)})"
+        return f"{self.uid} (CT, {self.slices} slice{'s' if self.slices > 1 else ''})"
+
+
+def choose(path: Path, headers: Iterable[Header], uid: str | None) -> tuple[Series, tuple[str, ...]]:
+    """The series that is asked for, or the CT with most slices; and what to tell about the choice.
+
+    Raises:
+        ScanError: there is no CT, or no series of that UID.
+    """
+    known = _grouped(headers)
+    if not known:
+        raise ScanError(f"{path} holds no DICOM images: name the folder, zip or a file of one CT series.")
+    usable = sorted((each for each in known if each.headers), key=lambda each: (-each.slices, _number(each), each.uid))
+    if uid is not None:
+        chosen = _asked_for(path, known, uid)
+        return chosen, _dropped(chosen)
+    if not usable:
+        reasons = sum((each.left_out for each in known), Counter[str]())
+        raise ScanError(f"{path} holds no CT series, but {_counted(reasons)}: name the series of a plain CT.")
+    chosen = usable[0]
+    return chosen, (*_choice(chosen, [each for each in known if each is not chosen]), *_dropped(chosen))
+
+
+def _grouped(headers: Iterable[Header]) -> list[Series]:
+    groups: dict[str, list[Header]] = {}
+    for each in headers:
+        groups.setdefault(each.series, []).append(each)
+    return [
+        Series(
+            uid,
+            headers=tuple(each for each in group if each.unfit is None),
+            left_out=Counter(each.unfit for each in group if each.unfit is not None),
+        )
+        for uid, group in sorted(groups.items())
+    ]
+
+
+def _asked_for(path: Path, known: list[Series], uid: str) -> Series:
+    for each in known:
+        if each.uid == uid:
+            if not each.headers:
+                raise ScanError(f"{path}: the series {uid} is no CT, but {_counted(each.left_out)}: name another one.")
+            return each
+    raise ScanError(f"{path} holds no series {uid}; there is {_named(known)}.")
+
+
+def _number(series: Series) -> int:
+    value = series.headers[0].elements.get("SeriesNumber")
+    return int(value) if value is not None else 1 << 31
+
+
+def _choice(chosen: Series, others: list[Series]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    return (
+        f"Of {len(others) + 1} series the CT with most slices is used, {chosen.words}; there is also {_named(others)}.",
+    )
+
+
+def _dropped(chosen: Series) -> tuple[str, ...]:
+    return (f"Of the series {_counted(chosen.left_out)} are left out.",) if chosen.left_out else ()
+
+
+def _named(series: list[Series]) -> str:
+    named = ", ".join(each.words for each in series[:_MOST_NAMED])
+    more = len(series) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common())
