@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.errors import UserError, reasons
-from autosam_inference.files import content_hash
+from autosam_inference.files import DamagedError, content_hash, unsealed
 
 CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
 """What a folder must hold to be a trained model: its description and its weights."""
@@ -80,6 +80,8 @@ class ModelCard(BaseModel):
     """Hash of the prepared dataset; older models may not say."""
     split: dict[str, list[str]] = {}
     """Ids of the cases that it was trained, validated and tested on."""
+    weights_hash: str | None = None
+    """Of the file of weights, which is compared when they are loaded; older models do not have it."""
     lineage: dict[str, str] = {}
     """What the model learned from beside the labels, such as its teacher."""
 
@@ -103,7 +105,9 @@ def read_card(folder: Path) -> ModelCard:
             "training is not done: start it again with the same command and it continues"
         )
     try:
-        return ModelCard.model_validate_json(path.read_bytes())
+        return ModelCard.model_validate(unsealed(path.read_bytes(), since="weights_hash"))
+    except DamagedError as error:
+        raise ModelFolderError(f"{path} is damaged ({error}): copy the model again, or train it again") from error
     except ValidationError as error:
         problems = "; ".join(reasons(error))
         raise ModelFolderError(f"{path} does not describe a model ({problems}): train or export it again") from None

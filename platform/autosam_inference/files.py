@@ -1,12 +1,13 @@
 """Files that are whole or not there, and names that say what made them."""
 
+import functools
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,58 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+class DamagedError(ValueError):
+    """Bytes that are not those that were written."""
+
+
+_SEAL = "seal"
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as ``write_json`` does, with a hash of it in the field ``seal``."""
+    plain = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: keys are texts
+    write_json(path, plain | {_SEAL: content_hash(plain)})
+
+
+def unsealed(text: bytes, *, since: str | None = None) -> dict[str, Any]:
+    """What ``write_sealed`` wrote, without the seal; what was written without one, as it is.
+
+    Args:
+        since: a field that only sealed ones have: a text with it must have a seal.
+
+    Raises:
+        DamagedError: it is no JSON object, or something in it was changed since.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
+    if not isinstance(value, dict):
+        raise DamagedError("no JSON object")
+    seal = value.pop(_SEAL, None)
+    older = seal is None and (since is None or value.get(since) is None)
+    if not older and seal != content_hash(value):
+        raise DamagedError("it was changed since it was written")
+    return value
+
+
+def require_intact(path: Path, expected: str) -> None:
+    """Compare a file with the hash of what was written; each version of a file is read once per process for it.
+
+    Raises:
+        DamagedError: it is another file.
+        OSError: it cannot be read.
+    """
+    state = path.stat()
+    if _hash_of(path, state.st_mtime_ns, state.st_size) != expected:
+        raise DamagedError(f"{path} was damaged or changed since it was written")
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of(path: Path, mtime_ns: int, size: int) -> str:
+    return content_hash(path)
 
 
 def content_hash(*parts: Any) -> str:

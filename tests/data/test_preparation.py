@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 from synthetic_scans import make_scan, write_btcv, write_btcv_case, write_nifti
 
+from autosam_inference.files import unsealed
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
 from autosam_inference.scans.scan import read_scan
@@ -81,6 +82,22 @@ def test_changed_file_is_prepared_again_and_nothing_else(tmp_path: Path) -> None
     assert new == {"img0002.b2nd", "img0002.label.b2nd", "img0002.json"}
     assert again.folder == prepared.folder and again.fingerprint != prepared.fingerprint
     assert not again.cases("all")[1].image().equal(prepared.cases("all")[1].image()), "what others read stays"
+
+
+@pytest.mark.parametrize("end", [".b2nd", ".label.b2nd", ".json"])
+def test_what_was_damaged_on_disk_is_prepared_anew_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    root = write_btcv(tmp_path / "raw", 2)
+    prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    (path,) = prepared.folder.glob(f"cases/*/img0002{end}")
+    whole = path.read_bytes()
+    place = len(whole) // 2
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    capsys.readouterr()
+    again = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
+    assert f"{path} was damaged or changed since it was written: prepared anew from its scan" in capsys.readouterr().out
+    assert path.read_bytes() == whole and again == prepared
 
 
 def test_new_case_joins_without_the_others_being_redone(tmp_path: Path) -> None:
@@ -191,7 +208,7 @@ def test_an_old_record_with_absolute_paths_is_read(tmp_path: Path) -> None:
     ours = tmp_path / "workspace"
     prepared = prepare(BTCV, write_btcv(ours / "raw", 2), SETTINGS, Workspace(ours))
     for path in prepared.folder.glob("cases/*/*.json"):
-        record = json.loads(path.read_text())
+        record = unsealed(path.read_bytes())
         path.write_text(json.dumps(record | {name: str(ours / record[name]) for name in ("image", "label")}))
     there = ours.rename(tmp_path / "moved")
     (first, _) = PreparedDataset.load(there / prepared.manifest.relative_to(ours)).raw("all")

@@ -11,6 +11,7 @@ from autosam_platform.data.description import load_description
 from autosam_platform.data.store import (
     POINTS_PER_CLASS,
     CaseRecord,
+    DamagedCaseError,
     StoredCase,
     describe_label,
     read_record,
@@ -106,8 +107,7 @@ def test_points_are_a_fixed_sample_of_their_class() -> None:
 
 def test_case_without_label(tmp_path: Path) -> None:
     hu, _ = _arrays()
-    write_case(tmp_path, _record(None), hu, None)
-    case = StoredCase(tmp_path, _record(None), BTCV)
+    case = StoredCase(tmp_path, write_case(tmp_path, _record(None), hu, None), BTCV)
     assert case.image().shape == SHAPE
     with pytest.raises(ValueError, match="case 'img0001' has no label"):
         case.label()
@@ -141,5 +141,25 @@ def test_record_without_its_arrays_does_not_count(stored: StoredCase) -> None:
 def test_damaged_array_says_what_to_do(stored: StoredCase) -> None:
     path = stored.folder / "img0001.label.b2nd"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(FileNotFoundError, match=r"img0001\.label\.b2nd is missing or damaged.*remove all files"):
+    with pytest.raises(DamagedCaseError, match=r"img0001\.label\.b2nd is missing or damaged.*run the same command"):
         stored.label()
+    path.unlink()
+    with pytest.raises(DamagedCaseError, match=r"img0001\.label\.b2nd is missing or damaged.*run the same command"):
+        stored.label()
+
+
+@pytest.mark.parametrize("name", ["img0001.b2nd", "img0001.label.b2nd", "img0001.json"])
+def test_no_flipped_bit_is_ever_used(stored: StoredCase, name: str) -> None:
+    """Compression hides most of them: an array with one reads without an error, as another array."""
+    path = stored.folder / name
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 20):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << int(rng.integers(8))]) + whole[place + 1 :])
+        if name.endswith(".json"):
+            assert read_record(stored.folder, "img0001") is None
+        else:
+            with pytest.raises(DamagedCaseError, match="damaged"):
+                _ = stored.image(), stored.label()
+    path.write_bytes(whole)
+    assert read_record(stored.folder, "img0001") == stored.record
+    np.testing.assert_array_equal(stored.label().numpy(), _arrays()[1])

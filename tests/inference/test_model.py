@@ -1,6 +1,7 @@
 """A model on disk comes back as it was; what is wrong with a folder is said with the file and the remedy."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from small_models import PATCH, write_model
 
 from autosam_inference.card import ModelFolderError, read_card
+from autosam_inference.files import content_hash, write_sealed
 from autosam_inference.model import TrainedModel
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_models import build_model
@@ -55,8 +57,25 @@ def test_a_damaged_description_names_the_key(folder: Path) -> None:
     ):
         read_card(folder)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ModelFolderError, match=r"model\.json does not describe a model"):
+    with pytest.raises(ModelFolderError, match=r"model\.json is damaged \(.*copy the model again"):
         read_card(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_no_flipped_bit_of_a_model_is_ever_used(folder: Path, name: str) -> None:
+    card = json.loads((folder / "model.json").read_text())
+    write_sealed(folder / "model.json", card | {"weights_hash": content_hash(folder / "model.safetensors")})
+    intact = read_card(folder)
+    path = folder / name
+    whole, rng = path.read_bytes(), random.Random(0)
+    for _ in range(30):
+        place = rng.randrange(len(whole))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
+        with pytest.raises(ModelFolderError, match=rf"{name} (is|was) damaged"):
+            TorchRuntime.load(folder, read_card(folder), "cpu")
+    path.write_bytes(whole)
+    TorchRuntime.load(folder, read_card(folder), "cpu")
+    assert read_card(folder) == intact
 
 
 def test_missing_truncated_or_foreign_weights(folder: Path) -> None:

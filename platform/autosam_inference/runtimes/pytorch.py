@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autosam_inference.arrays import Array
 from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError
+from autosam_inference.files import DamagedError, require_intact
 from autosam_models import build_model
 from autosam_models.numerics import format_of
 
@@ -67,6 +68,11 @@ def _network(folder: Path, card: ModelCard) -> nn.Module:
     path = folder / WEIGHTS
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
+    if card.weights_hash is not None:
+        try:
+            require_intact(path, card.weights_hash)
+        except DamagedError as error:
+            raise ModelFolderError(f"{error}: copy the whole folder again, or train the run again") from error
     options = card.model.options
     network = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
     try:

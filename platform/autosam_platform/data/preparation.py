@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from autosam_inference.bounds import Spacing
-from autosam_inference.files import content_hash, remove_leftovers, write_text
+from autosam_inference.files import DamagedError, content_hash, remove_leftovers, write_text
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import to_window
 from autosam_inference.scans.nifti import ScanError, open_nifti
@@ -36,6 +36,8 @@ from autosam_platform.data.store import (
     CaseRecord,
     describe_label,
     read_record,
+    record_path,
+    require_stored,
     write_case,
     write_record,
 )
@@ -44,7 +46,7 @@ from autosam_platform.workspace import PreparedFolder, Workspace
 
 __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset", "prepare", "prepare_case"]
 
-VERSION = 2  # raise it whenever the same raw files would give other prepared ones
+VERSION = 3  # raise it whenever the same raw files would give other prepared ones
 IDENTITY = 1  # of a dataset: raise it whenever the same description and cases would be trained on otherwise
 
 _BYTES_A_VOXEL = 20  # measured: the image as float32, twice while it is resampled, and its label
@@ -83,13 +85,13 @@ def prepare(
     spacing = settings.spacing_xyz or description.spacing_xyz
     place = workspace.prepared(f"{description.name}-{content_hash(VERSION, decisive(description, spacing))[:8]}")
     with locked(place.lock):
-        records = map_tasks(
+        made = map_tasks(
             functools.partial(prepare_case, plan=CasePlan(description, spacing, place)),
             cases,
             label=f"preparing {description.name}",
             memory=functools.partial(_memory, spacing_xyz=spacing),
         )
-        entries = tuple(_entry(case, record) for case, record in zip(cases, records, strict=True))
+        entries = tuple(_entry(case, record) for case, (record, _) in zip(cases, made, strict=True))
         manifest = Manifest(
             version=VERSION,
             fingerprint=_fingerprint(description, spacing, entries),
@@ -100,6 +102,8 @@ def prepare(
         )
         path = place.manifest(manifest.fingerprint)
         write_text(path, manifest.model_dump_json(indent=2) + "\n")
+    for damage in filter(None, (damage for _, damage in made)):
+        print(f"{damage}: prepared anew from its scan")
     prepared = PreparedDataset.load(path)
     print(verdict_table(prepared), flush=True)
     return prepared
@@ -128,18 +132,34 @@ def _fingerprint(
     return content_hash(IDENTITY, read, spacing_xyz, cases)
 
 
-def prepare_case(case: Case, plan: CasePlan) -> CaseRecord:
-    """Prepare one case unless that is done; the record without the sampled points, which stay on disk."""
+def prepare_case(case: Case, plan: CasePlan) -> tuple[CaseRecord, str]:
+    """Prepare one case unless that is done and whole on disk.
+
+    Returns:
+        The record without the sampled points, which stay on disk; and what was damaged, empty where nothing was.
+    """
     content = _case_hash(case, plan)
     folder = plan.place.case(case.case_id, content)
-    record = read_record(folder, case.case_id)
+    record, damage = _found(folder, case.case_id)
     if record is None or record.content != content:
         remove_leftovers(folder)
         record = _prepare_case(case, plan, content, folder)
     elif _files(case, plan) != (record.image, record.label):
         record = _found_elsewhere(record, case, plan)
         write_record(folder, record)
-    return record.model_copy(update={"contents": None})
+    return record.model_copy(update={"contents": None}), damage
+
+
+def _found(folder: Path, case_id: str) -> tuple[CaseRecord | None, str]:
+    """The case's record, if its arrays are those that were written; else what is damaged."""
+    record, path = read_record(folder, case_id), record_path(folder, case_id)
+    if record is None:
+        return None, f"{path} was damaged or changed since it was written" if path.exists() else ""
+    try:
+        require_stored(folder, record)
+    except DamagedError as error:
+        return None, str(error)
+    return record, ""
 
 
 def _files(case: Case, plan: CasePlan) -> tuple[str, str | None]:
@@ -178,8 +198,7 @@ def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> Cas
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
     record = record.model_copy(update=update)
-    write_case(folder, record, hu_DHW, label_DHW)
-    return record
+    return write_case(folder, record, hu_DHW, label_DHW)
 
 
 def _prepare_image(image: Volume, plan: CasePlan) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -12,10 +12,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from autosam_inference.files import write_text
+from autosam_inference.files import DamagedError, content_hash, require_intact, unsealed, write_sealed
 from autosam_inference.scans.names import case_file_name
 from autosam_models.sizes import Size
-from autosam_platform.data.store import crop, open_array, write_array
+from autosam_platform.data.store import DamagedCaseError, crop, open_array, write_array
 
 WHOLE = 255
 """What a probability of 1 is stored as; the largest error of one is half of its inverse."""
@@ -28,6 +28,7 @@ class ProbabilityRecord(BaseModel):
         content: hash of all that the probabilities were made from.
         corner_DHW: first voxel of the box; None where all is background and nothing else is stored.
         stored_bytes: of the box on disk.
+        hash: of the file with the box, compared when a process first reads it; None where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class ProbabilityRecord(BaseModel):
     shape_DHW: Size
     corner_DHW: Size | None
     stored_bytes: int
+    hash: str | None
 
 
 def quantised(probabilities_K: Tensor) -> Tensor:
@@ -64,18 +66,21 @@ def write_probabilities(folder: Path, case_id: str, content: str, quantised_KDHW
         shape_DHW=(depth, height, width),
         corner_DHW=corner,
         stored_bytes=size,
+        hash=content_hash(_array_path(folder, case_id)) if corner else None,
     )
-    write_text(_record_path(folder, case_id), record.model_dump_json())
+    write_sealed(_record_path(folder, case_id), record.model_dump(mode="json"))
     return record
 
 
 def read_probability_record(folder: Path, case_id: str) -> ProbabilityRecord | None:
-    """The case's record; None where there is none, none of this version, or one without its array."""
+    """The case's record; None where there is none, none of this version, or one whose array is not what was written."""
     try:
-        record = ProbabilityRecord.model_validate_json(_record_path(folder, case_id).read_bytes())
-    except (FileNotFoundError, ValidationError):
+        record = ProbabilityRecord.model_validate(unsealed(_record_path(folder, case_id).read_bytes()))
+        if record.hash is not None:
+            require_intact(_array_path(folder, case_id), record.hash)
+    except (FileNotFoundError, DamagedError, ValidationError):
         return None
-    return record if record.corner_DHW is None or _array_path(folder, case_id).exists() else None
+    return record
 
 
 def read_probabilities(
@@ -86,6 +91,11 @@ def read_probabilities(
     if record.corner_DHW is None:
         patch_KDHW = np.zeros(size_KDHW, np.uint8)
     else:
+        assert record.hash is not None  # it has a box
+        try:
+            require_intact(_array_path(folder, case_id), record.hash)
+        except DamagedError as error:
+            raise DamagedCaseError(f"{error}: run the same command again, which asks the teacher anew.") from error
         from_box = [place - first for place, first in zip(corner_DHW, record.corner_DHW, strict=True)]
         patch_KDHW = crop(open_array(_array_path(folder, case_id)), (0, *from_box), size_KDHW, 0)
     np.subtract(WHOLE, patch_KDHW[0], out=patch_KDHW[0])

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.ndimage import find_objects
 from torch import Tensor
 
-from autosam_inference.files import atomic_write, write_text
+from autosam_inference.errors import UserError
+from autosam_inference.files import DamagedError, atomic_write, content_hash, require_intact, unsealed, write_sealed
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.names import case_file_name
 from autosam_models.sizes import Size
@@ -34,6 +35,13 @@ _COMPRESSION = blosc2.CParams(
     codec=blosc2.Codec.LZ4, clevel=5, filters=[blosc2.Filter.BITSHUFFLE], filters_meta=[0], nthreads=1
 )
 _Range = tuple[int, int]
+
+
+_IMAGE, _LABEL = ".b2nd", ".label.b2nd"
+
+
+class DamagedCaseError(UserError):
+    """A prepared case whose arrays are not those that were written."""
 
 
 class LabelContents(BaseModel):
@@ -60,6 +68,7 @@ class CaseRecord(BaseModel):
     Attributes:
         content: hash of everything the prepared case was made from.
         image, label: the raw files, as records have them.
+        hashes: of the stored arrays by the ends of their names, compared when a process first reads them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +82,7 @@ class CaseRecord(BaseModel):
     shape_DHW: Size | None = None
     spacing_DHW: tuple[float, float, float] | None = None
     contents: LabelContents | None = None
+    hashes: dict[str, str] = {}
 
     @property
     def verdict(self) -> Verdict:
@@ -115,7 +125,7 @@ class StoredCase:
     def image_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""
         window = self.description.hu_window
-        hu = crop(open_array(self._path(".b2nd")), corner_DHW, size_DHW, window[0])
+        hu = crop(open_array(self._intact(_IMAGE)), corner_DHW, size_DHW, window[0])
         return normalise(hu, window, self.description.scaling)
 
     def label_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
@@ -126,34 +136,55 @@ class StoredCase:
         """
         if self.record.contents is None:
             raise ValueError(f"case '{self.case_id}' has no label: {self.record.image} came without one")
-        return crop(open_array(self._path(".label.b2nd")), corner_DHW, size_DHW, 0)
+        return crop(open_array(self._intact(_LABEL)), corner_DHW, size_DHW, 0)
 
-    def _path(self, suffix: str) -> Path:
-        return _path(self.folder, self.case_id, suffix)
+    def _intact(self, suffix: str) -> Path:
+        path = _path(self.folder, self.case_id, suffix)
+        try:
+            require_intact(path, self.record.hashes[suffix])
+        except (OSError, DamagedError) as error:
+            raise DamagedCaseError(
+                f"{path} is missing or damaged ({error}): run the same command again, which prepares the case anew."
+            ) from error
+        return path
 
 
-def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: np.ndarray | None) -> None:
-    """Write the arrays (int16 and uint8) and then the record."""
+def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: np.ndarray | None) -> CaseRecord:
+    """Write the arrays (int16 and uint8) and then the record, which is returned with their hashes."""
     record_path(folder, record.case_id).unlink(missing_ok=True)  # never an old record beside new voxels
-    write_array(_path(folder, record.case_id, ".b2nd"), hu_DHW)
-    if label_DHW is not None:
-        write_array(_path(folder, record.case_id, ".label.b2nd"), label_DHW)
+    arrays = {_IMAGE: hu_DHW} | ({} if label_DHW is None else {_LABEL: label_DHW})
+    for suffix, array in arrays.items():
+        write_array(_path(folder, record.case_id, suffix), array)
+    hashes = {suffix: content_hash(_path(folder, record.case_id, suffix)) for suffix in arrays}
+    record = record.model_copy(update={"hashes": hashes})
     write_record(folder, record)
+    return record
 
 
 def write_record(folder: Path, record: CaseRecord) -> None:
     """Write the record alone, as for a rejected case."""
-    write_text(record_path(folder, record.case_id), record.model_dump_json())
+    write_sealed(record_path(folder, record.case_id), record.model_dump(mode="json"))
 
 
 def read_record(folder: Path, case_id: str) -> CaseRecord | None:
     """The case's record; None where there is none, none of this version, or one without its arrays."""
     try:
-        record = CaseRecord.model_validate_json(record_path(folder, case_id).read_bytes())
-    except (FileNotFoundError, ValidationError):
+        record = CaseRecord.model_validate(unsealed(record_path(folder, case_id).read_bytes()))
+    except (FileNotFoundError, DamagedError, ValidationError):
         return None
-    needed = [".b2nd"] * (record.shape_DHW is not None) + [".label.b2nd"] * (record.contents is not None)
-    return record if all(_path(folder, case_id, suffix).exists() for suffix in needed) else None
+    needed = [_IMAGE] * (record.shape_DHW is not None) + [_LABEL] * (record.contents is not None)
+    whole = all(_path(folder, case_id, suffix).exists() and suffix in record.hashes for suffix in needed)
+    return record if whole else None
+
+
+def require_stored(folder: Path, record: CaseRecord) -> None:
+    """Compare the arrays of a case with what was written.
+
+    Raises:
+        DamagedError: one of them is not that.
+    """
+    for suffix, expected in record.hashes.items():
+        require_intact(_path(folder, record.case_id, suffix), expected)
 
 
 def record_path(folder: Path, case_id: str) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from autosam_inference.files import atomic_folder, write_json
+from autosam_inference.files import atomic_folder, content_hash, write_sealed
 from autosam_platform.data.description import Split
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
@@ -31,7 +31,7 @@ def export_model(
     position = read_position(checkpoint)
     with atomic_folder(run.model) as folder:
         shutil.copyfile(checkpoint / "weights.safetensors", folder / run.weights.name)
-        write_json(
+        write_sealed(
             folder / run.model_card.name,
             {
                 "run_id": run.name,
@@ -47,6 +47,7 @@ def export_model(
                 "dataset": prepared.name,
                 "data_fingerprint": prepared.fingerprint,
                 "split": {name: [case.case_id for case in prepared.cases(name)] for name in get_args(Split)},
+                "weights_hash": content_hash(folder / run.weights.name),
                 "lineage": dict(lineage),
                 "epoch": position.epoch,
                 "validation_dice": position.score,
