@@ -1,7 +1,10 @@
 """How recipes and command lines fill a description, and what they refuse."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
