@@ -216,7 +216,7 @@ def test_a_terminal_that_lacks_a_sign_gets_another_one() -> None:
     """In a job, such as one that a scheduler starts, the encoding is often plain ASCII."""
     code = (
         "from autosam_platform.command_line import speak_plainly\n"
-        "speak_plainly(); print('128 \u00d7 64, \u03bb = 0.5 \u2013 \u00fc, \udc80')"
+        r"speak_plainly(); print('128 \u00d7 64, \u03bb = 0.5 \u2013 \u00fc, \udc80')"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
