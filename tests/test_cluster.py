@@ -47,6 +47,32 @@ def test_processes_of_a_cluster_know_its_address(ray_local: None, monkeypatch: p
     assert cluster._joined_address() == {}
 
 
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", r"no Ray cluster answers at RAY_ADDRESS=127\.0\.0\.1:9 .*unset RAY_ADDRESS"),
+        ("ray://127.0.0.1:9", r"no Ray cluster answers at RAY_ADDRESS=ray://127"),
+        ("no-such-host.invalid:6379", r"no Ray cluster answers at RAY_ADDRESS=no-such-host\.invalid:6379"),
+        ("head", r"no Ray cluster answers at RAY_ADDRESS=head "),
+        ("http://127.0.0.1:8265", r"where jobs are submitted to"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(cluster.ClusterError, match=message):
+        cluster._require_answer()
+
+
+def test_rays_sockets_get_a_short_folder_where_the_temporary_one_is_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    assert cluster._short_folder() == {}
+    monkeypatch.setenv("TMPDIR", "/scratch/project_465000123/users/somebody/tmp")
+    assert cluster._short_folder() == {"_temp_dir": "/tmp/ray"}
+
+
 def test_a_ray_of_our_own_has_a_token_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOSAM_WORKSPACE", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)

@@ -1,7 +1,10 @@
 """How recipes and command lines fill a description, and what they refuse."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -207,3 +210,14 @@ def test_an_online_teacher_needs_the_loop_to_make_the_patches(capsys: pytest.Cap
     with pytest.raises(SystemExit):
         _job(*flags, "--training.loader-workers", "2")
     assert "add --training.loader-workers 0" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_terminal_that_lacks_a_sign_gets_another_one() -> None:
+    """In a job, such as one that a scheduler starts, the encoding is often plain ASCII."""
+    code = (
+        "from autosam_platform.command_line import speak_plainly\n"
+        r"speak_plainly(); print('128 \u00d7 64, \u03bb = 0.5 \u2013 \u00fc, \udc80')"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "128 x 64, lambda = 0.5 - ?, ?\n"

@@ -32,6 +32,10 @@ MOST_CORES = 8
 """A worker or task computes with no more: beyond, cores bring one patch or scan little."""
 
 
+_ANSWER_SECONDS = 5.0
+_LONGEST_FOLDER = 36  # what Ray's names of a session and its sockets leave
+
+
 class ClusterError(UserError):
     """A cluster that is there and cannot be joined; the message says what to set."""
 
@@ -49,15 +53,18 @@ def connect(**own_ray: Any) -> None:
         own_ray: arguments of ``ray.init`` for a Ray that is started here, such as ``num_cpus``.
 
     Raises:
-        ClusterError: a cluster is there but does not let this process in.
+        ClusterError: a cluster is there but does not let this process in, or ``RAY_ADDRESS`` names one that is not.
     """
     import ray
 
     if ray.is_initialized():
         return
-    joins = "RAY_ADDRESS" in os.environ or _runs_here()
-    if not joins:
+    joins = bool(os.environ.get("RAY_ADDRESS")) or _runs_here()
+    if joins:
+        _require_answer()
+    else:
         _use_own_token()
+        own_ray = _short_folder() | own_ray
     settings = {name: os.environ[name] for name in autosam_platform.SETTINGS_OF_RAY}
     # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
     # the environment, so they have the job's values.
@@ -167,6 +174,32 @@ def _runs_here() -> bool:
         return address is not None
     log.warning("the Ray cluster at %s is gone (`ray stop` removes its traces); starting one for this job", address)
     return False
+
+
+def _require_answer() -> None:
+    """Ask at the address that the environment names: Ray itself would wait for minutes for a cluster that is gone.
+
+    Raises:
+        ClusterError: nobody answers there.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if not named or named == "local" or (named == "auto" and _runs_here()):
+        return
+    remedy = "start it (`ray start --head`), name another, or unset RAY_ADDRESS to run on this machine alone"
+    if named.startswith("http"):
+        raise ClusterError(f"RAY_ADDRESS is {named}, which is where jobs are submitted to: {remedy}.")
+    host, _, port = named.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"no Ray cluster answers at RAY_ADDRESS={named} ({error}): {remedy}.") from error
+
+
+def _short_folder() -> dict[str, str]:
+    """Where Ray's sockets go, if the folder for temporary files is too deep for them: Linux takes 107 characters."""
+    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
+    return {} if len(os.fsencode(chosen)) <= _LONGEST_FOLDER else {"_temp_dir": "/tmp/ray"}  # noqa: S108  # Ray's own
 
 
 def _joined_address() -> dict[str, str]:

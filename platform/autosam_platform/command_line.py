@@ -1,6 +1,8 @@
 """How recipes (YAML) and then the command line fill the description of an experiment, or of any job."""
 
 import argparse
+import codecs
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -100,6 +102,7 @@ def parse_kind_of_job(
         network: the flag of the job's setting ``network``, where it has one: the name of a model that takes the place
             of the recipe's, whose options and checkpoint go with it.
     """
+    speak_plainly()
     name = told_first(arguments, "--recipe", recipe or kind.model_fields["recipe"].default)
     try:
         values = load_recipe(name, recipes) | {"recipe": name}
@@ -112,6 +115,34 @@ def parse_kind_of_job(
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
     return job
+
+
+_PLAIN_SIGNS = {
+    "×": "x",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "·": ".",
+    "…": "...",
+    "λ": "lambda",
+    "→": "->",
+    "±": "+-",
+    "≤": "<=",
+}
+
+
+def speak_plainly() -> None:
+    """Where the terminal's encoding lacks a sign, write one that it has: a message must never end a job."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        text = error.object[error.start : error.end]
+        return "".join(_PLAIN_SIGNS.get(sign, "?") for sign in text), error.end
+
+    codecs.register_error("plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
 
 
 def told_first(arguments: Sequence[str], flag: str, otherwise: str) -> str:
@@ -142,6 +173,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults
         SystemExit: status 2 after a message naming the setting, what is wrong with it and what is allowed; status 0
             after the schema, where that is asked for.
     """
+    speak_plainly()
     try:
         start = _unchecked(kind, defaults or {})
         if "--schema" in arguments:  # before the command line has to be complete

@@ -12,7 +12,7 @@ from small_models import PATCH, write_model
 from autosam_inference.card import ModelFolderError, read_card
 from autosam_inference.files import content_hash, write_sealed
 from autosam_inference.model import TrainedModel
-from autosam_inference.runtimes.pytorch import TorchRuntime
+from autosam_inference.runtimes.pytorch import DeviceError, TorchRuntime
 from autosam_models import build_model
 from autosam_platform.data.description import load_description
 
@@ -92,3 +92,9 @@ def test_missing_truncated_or_foreign_weights(folder: Path) -> None:
     path.unlink()
     with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
         TorchRuntime.load(folder, card, "cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(folder: Path, device: str) -> None:
+    with pytest.raises(DeviceError, match=rf"the device '{device}' .*take cpu"):
+        TrainedModel.load(folder, device=device)

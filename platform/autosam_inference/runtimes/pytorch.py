@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autosam_inference.arrays import Array
 from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError
+from autosam_inference.errors import UserError
 from autosam_inference.files import DamagedError, require_intact
 from autosam_models import build_model
 from autosam_models.numerics import format_of
@@ -41,8 +42,9 @@ class TorchRuntime:
 
         Raises:
             ModelFolderError: the weights are missing, damaged, or those of another network.
+            DeviceError: there is no such device.
         """
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = _device(device)
         network = _network(folder, card).to(place).eval()
         return cls(network, place, torch.bfloat16 if format_of("auto", place) is torch.bfloat16 else None)
 
@@ -62,6 +64,27 @@ class TorchRuntime:
     def use_threads(self, count: int) -> None:
         """See ``runtimes.Runtime``."""
         torch.set_num_threads(count)
+
+
+class DeviceError(UserError):
+    """A device that this machine, or this torch, does not have."""
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)  # whether it is there, torch says only then
+    except (RuntimeError, AssertionError) as error:
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        reason = str(error).splitlines()[0]
+        raise DeviceError(
+            f"the device '{name}' cannot be used ({reason}): take {' or '.join(['cpu', *gpus])}."
+        ) from error
+    if device.type == "meta":
+        raise DeviceError(f"the device '{name}' holds no numbers: take cpu.")
+    return device
 
 
 def _network(folder: Path, card: ModelCard) -> nn.Module:

@@ -10,6 +10,8 @@ from autosam_inference.scans.grid import Volume
 
 Kind = Literal["image", "label"]
 
+_DIGITS = 4  # of a size in voxels; the rest is rounding of spacings
+
 
 def resample(volume: Volume, spacing_DHW: tuple[float, float, float], kind: Kind = "image") -> Volume:
     """Resample to a spacing in mm; the outer edges of the volume stay where they are.
@@ -24,7 +26,8 @@ def resample(volume: Volume, spacing_DHW: tuple[float, float, float], kind: Kind
     """
     old = volume.spacing_DHW
     shape = volume.array_DHW.shape
-    sizes = [max(1, round(n * a / b)) for n, a, b in zip(shape, old, spacing_DHW, strict=True)]
+    # A spacing read from a header is a little off the one meant: 2.9999998 in place of 3 must not cost a slice.
+    sizes = [max(1, round(round(n * a / b, _DIGITS))) for n, a, b in zip(shape, old, spacing_DHW, strict=True)]
     d, h, w = (n * a / size for n, a, size in zip(shape, old, sizes, strict=True))
     if list(shape) == sizes:
         array = volume.array_DHW.astype(np.float32, copy=False) if kind == "image" else volume.array_DHW
