@@ -10,6 +10,7 @@ Examples:
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from _roots import RECIPES
 
@@ -19,6 +20,9 @@ from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
+
+if TYPE_CHECKING:
+    from autosam_inference import Prediction
 
 _PAUSE = 2.0  # seconds between lines of progress in a log file
 
@@ -37,6 +41,8 @@ class PredictJob(CommandLine):
     """Name or folder of a finished run; the newest where none is given."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
+    dicom_seg: Literal["labelmap", "binary"] = "labelmap"
+    """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers."""
     overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
@@ -77,6 +83,7 @@ def _predict(job: PredictJob) -> Outcome:
     result = predict(model, scan, progress=_Progress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
+        _write_dicom_seg(result, files.dicom_seg, job.dicom_seg)
     card, title = model.card, files.label.name
     save_case_picture(
         files.picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
@@ -86,6 +93,20 @@ def _predict(job: PredictJob) -> Outcome:
     files.write_record(source.resolve(), run.name, scan.notes, None if scan.series is None else scan.series.reading)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
+
+
+def _write_dicom_seg(result: "Prediction", path: Path, kind: Literal["labelmap", "binary"]) -> None:
+    """Beside the NIfTI, where the scan was DICOM; why it cannot be written is said, since the NIfTI is there."""
+    if result.scan.series is None:
+        return
+    from autosam_inference import write_dicom_seg
+    from autosam_inference.scans.nifti import ScanError
+
+    try:
+        write_dicom_seg(result, path, kind)
+        print(f"DICOM SEG: {path}")
+    except ScanError as error:
+        print(f"No DICOM SEG is written. {error}")
 
 
 def _demo() -> tuple[Path, RunFolder]:

@@ -120,6 +120,14 @@ def _result(prediction: PredictionJob) -> None:
         mime="application/gzip",
         width="stretch",
     )
+    if (segmentation := prediction.output.dicom_seg).exists():
+        load.download_button(
+            f"Download the DICOM SEG ({segmentation.stat().st_size / 1e6:.1f} MB)",
+            segmentation.read_bytes,
+            file_name=f"{prediction.name}.seg.dcm",
+            mime="application/dicom",
+            width="stretch",
+        )
     if picture.exists():
         st.image(picture)
 

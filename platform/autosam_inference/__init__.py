@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autosam_inference.prediction import Prediction as Prediction
     from autosam_inference.prediction import predict as predict
     from autosam_inference.runtimes import Runtime as Runtime
+    from autosam_inference.scans.dicom_seg import write_dicom_seg as write_dicom_seg
     from autosam_inference.scans.grid import Volume as Volume
     from autosam_inference.scans.label_files import require_writable as require_writable
     from autosam_inference.scans.label_files import write_nifti as write_nifti
@@ -40,6 +41,7 @@ _PLACES = {
     "read_card": "card",
     "read_scan": "scans.scan",
     "require_writable": "scans.label_files",
+    "write_dicom_seg": "scans.dicom_seg",
     "write_nifti": "scans.label_files",
 }
 

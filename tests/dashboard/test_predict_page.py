@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
+import pydicom
 import pytest
+from dicom_factory import SECRETS, ct_slices, magnetic_resonance, write_series
 from page_texts import texts
 from small_models import write_model
 from streamlit.testing.v1 import AppTest
@@ -84,6 +86,28 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     assert [button.label for button in app.button] == ["Predict", "Open in the viewer"]
     assert app.get("download_button")
     assert app.dataframe[0].value.loc[0, ["scan", "run", "state"]].tolist() == ["img0001.nii.gz", RUN, "done"]
+
+
+def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, empty: Path, model: Path) -> None:
+    study = empty / "raw" / "study"
+    slices = ct_slices()
+    write_series(study, slices)
+    write_series(study, magnetic_resonance(), prefix="MR")
+    prediction = predicting.start(study, RUN, None)
+    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    output = prediction.output
+    assert nib.load(output.label).shape == (37, 34, 9)
+    segmentation = pydicom.dcmread(output.dicom_seg)
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == slices[0].SeriesInstanceUID
+    assert output.reading == {"series": slices[0].SeriesInstanceUID, "straighten": False}
+    assert "the CT with most slices is used" in output.notes[0] and output.notes[0] in prediction.log.read_text()
+    words = prediction.log.read_text() + output.record.read_text()
+    assert not [secret for secret in SECRETS if secret in words]
+    app = page("predict", prediction=prediction.name)
+    assert not app.exception and not app.error
+    assert len(app.get("download_button")) == 2
+    app = page("viewer", prediction=prediction.name)
+    assert not app.exception and not app.error
 
 
 def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, model: Path) -> None:

@@ -40,11 +40,20 @@ def organ_colour(name: str) -> Colour:
     >>> organ_colour("liver"), organ_colour("Left_Kidney")
     ((160, 32, 32), (224, 224, 96))
     """
-    key = re.sub(r"[\s_-]+", " ", name).strip().lower()
+    key = organ_key(name)
     if key in _COLOURS:
         return _COLOURS[key]
     red, green, blue = hashlib.sha256(key.encode()).digest()[:3]
     return 64 + red * 3 // 4, 64 + green * 3 // 4, 64 + blue * 3 // 4  # light enough to be seen on dark grey
+
+
+def organ_key(name: str) -> str:
+    """An organ's name as tables have it: in small letters, words with one space between.
+
+    >>> organ_key("Left_Kidney")
+    'left kidney'
+    """
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
 
 def organ_rgb(name: str) -> tuple[float, float, float]:

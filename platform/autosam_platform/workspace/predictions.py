@@ -51,6 +51,11 @@ class PredictionFolder:
         return self._beside(".label.txt")
 
     @property
+    def dicom_seg(self) -> Path:
+        """The label map as DICOM SEG, where the scan was DICOM."""
+        return self._beside(".seg.dcm")
+
+    @property
     def picture(self) -> Path:
         return self._beside(".png")
 
