@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +24,7 @@ from pydicom.uid import (
 )
 
 from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom
+from autosam_inference.scans.names import suffix
 from autosam_inference.scans.nifti import ScanError
 
 _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -117,7 +119,7 @@ class Slice:
 
 
 def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
-    """The headers of all DICOM files, and how many files are something else (a DICOMDIR among them).
+    """The headers of all DICOM files, and how many files are something else; NIfTI and a DICOMDIR may be there.
 
     Raises:
         ScanError: a DICOM file is damaged.
@@ -130,7 +132,7 @@ def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
         except OSError as error:
             raise ScanError(f"{place.path}: {name} cannot be read ({error.strerror}): check its rights.") from None
         if elements is None:
-            others += 1
+            others += not (suffix(name) or PurePosixPath(name).name.upper() == "DICOMDIR")
         else:
             headers.append(Header(name, elements))
     return headers, others
@@ -153,7 +155,7 @@ def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
     except Exception as error:  # pydicom and zipfile raise whatever the bytes lead to
         raise _damaged(place, name, type(error).__name__) from None
     written = elements.file_meta.get("MediaStorageSOPClassUID", "")
-    if written == MediaStorageDirectoryStorage:  # a DICOMDIR, which lists the files that are read here
+    if written == MediaStorageDirectoryStorage:
         return None
     needed = _NEEDED[:2] if written and written not in (CTImageStorage, *_MULTI_FRAME) else _NEEDED
     if missing := [each for each in needed if each not in elements]:  # pydicom takes the end of a file for its end

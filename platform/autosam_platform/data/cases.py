@@ -41,9 +41,16 @@ class Case:
     @property
     def hashed(self) -> list[str | Path]:
         """What of the case decides its voxels, for ``content_hash``: its files, the organs they show, its problem."""
-        files = [path if path is not None and path.is_file() else "missing" for path in (self.image, self.label)]
+        files = [part for path in (self.image, self.label) for part in _contents(path)]
         masks = [part for organ, path in self.masks for part in (organ, path if path.is_file() else "missing")]
         return [*files, *masks, *([self.problem] if self.problem else [])]
+
+
+def _contents(path: Path | None) -> list[str | Path]:
+    """A file, or all files of a folder."""
+    if path is None or not path.exists():
+        return ["missing"]
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,13 @@ class Findings:
 def is_scan(path: Path) -> bool:
     """Is it a file, or a link to one, that is called as NIfTI files are?"""
     return bool(suffix(path)) and not path.is_dir()
+
+
+def is_dicom_study(path: Path) -> bool:
+    """Can it hold a DICOM study: a folder with files in it or below, or a zip?"""
+    if path.is_dir():
+        return any(each.is_file() and not suffix(each) for each in path.rglob("*"))
+    return path.suffix.lower() == ".zip"
 
 
 def entries(folder: Path) -> list[Path]:
@@ -130,7 +144,7 @@ def unfitting(folder: Path, looked_at: set[Path], used: set[Path], unnamed: str)
         LeftOut(name_in(folder, path), reason)
         for place in sorted(looked_at)
         for path in entries(place)
-        if path not in used and path not in on_the_way
+        if path not in used and path not in on_the_way and used.isdisjoint(path.parents)
         if (reason := _why_unfitting(path, looked_at, unnamed))
     ]
     return found

@@ -110,7 +110,7 @@ class DatasetDescription(Frozen):
 
     Attributes:
         case_pattern: only cases whose whole id matches this regular expression belong to the dataset.
-        files: own places of the files, instead of those of ``layout: pairs``.
+        files: own places of the files, instead of those of ``layout: pairs`` or ``layout: dicom``.
         ignored_labels: label ids that may occur in the files and count as background, with their names.
         label_ids: for files with other ids than the classes': their ids → names of classes, or null for background.
             Ids other than these, 0 and those of ``ignored_labels`` are refused.
@@ -128,7 +128,7 @@ class DatasetDescription(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
     title: str
-    layout: Literal["btcv", "decathlon", "ct_org", "pairs"]
+    layout: Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]
     classes: tuple[LabelClass, ...]
     split: Annotated[InOrder | ByList | EveryCase, Field(discriminator="rule")]
     spacing_xyz: tuple[Spacing, Spacing, Spacing]
@@ -235,8 +235,8 @@ class DatasetDescription(Frozen):
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if self.patient_pattern and not re.compile(self.patient_pattern).groups:
             raise ValueError(f"patient_pattern needs a group in parentheses, not {self.patient_pattern!r}")
-        if self.files is not None and self.layout != "pairs":
-            raise ValueError("'files' goes with 'layout: pairs' only")
+        if self.files is not None and self.layout not in ("pairs", "dicom"):
+            raise ValueError("'files' goes with 'layout: pairs' or 'layout: dicom' only")
         if self.split.rule == "by_list" and self.layout != "decathlon":
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
         return self

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +13,7 @@ from autosam_platform.data.cases import (
     Pair,
     doubled,
     entries,
+    is_dicom_study,
     is_scan,
     name_in,
     unfitting,
@@ -30,12 +31,16 @@ _PATTERNS = {
     ),
     "ct_org": (FilePattern(image="volume-{id}", label="labels-{id}"),),
     "pairs": (FilePattern(image="images/{id}", label="labels/{id}"),),
+    "dicom": (
+        FilePattern(image="images/{id}", label="labels/{id}"),
+        FilePattern(image="{id}", label="{id}/segmentation"),
+    ),
 }
 
 
 def expected_names(description: DatasetDescription) -> str:
     """The names that a dataset's files should have."""
-    return " or ".join(_names(each) for each in _patterns(description))
+    return " or ".join(_names(each, description) for each in _patterns(description))
 
 
 def find_by_patterns(description: DatasetDescription, folder: Path) -> Findings:
@@ -44,13 +49,14 @@ def find_by_patterns(description: DatasetDescription, folder: Path) -> Findings:
     chosen = next((place for place, each in enumerate(found) if each.pairs), None)
     if chosen is None:
         return Findings(left_out=[left_out for each in found for left_out in each.left_out])
-    reason = f"the files {_names(_patterns(description)[chosen])} are used instead"
+    reason = f"the files {_names(_patterns(description)[chosen], description)} are used instead"
+    above = {parent for pair in found[chosen].pairs for parent in pair.image.parents}
     unused = [
         LeftOut(name_in(folder, path), reason)
         for each in found[chosen + 1 :]
         for pair in each.pairs
         for path in (pair.image, pair.label)
-        if path is not None and path.exists()
+        if path is not None and path.exists() and path not in above
     ]
     return Findings(found[chosen].pairs, found[chosen].left_out + unused)
 
@@ -59,8 +65,13 @@ def _patterns(description: DatasetDescription) -> tuple[FilePattern, ...]:
     return (description.files,) if description.files else _PATTERNS[description.layout]
 
 
-def _names(pattern: FilePattern) -> str:
-    return re.sub(r"\{\w+\}", "*", f"{pattern.image}.nii.gz and {pattern.label}.nii.gz")
+def _names(pattern: FilePattern, description: DatasetDescription) -> str:
+    return re.sub(r"\{\w+\}", "*", f"{pattern.image}{_ending(description)} and {pattern.label}.nii.gz")
+
+
+def _ending(description: DatasetDescription) -> str:
+    """What an image's name has beyond its pattern: nothing where it is a folder of DICOM files."""
+    return "" if description.layout == "dicom" else ".nii.gz"
 
 
 @dataclass
@@ -78,25 +89,26 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     used: set[Path] = set()
     unknown: Counter[str] = Counter()
     cases: dict[str, _Files] = {}
-    for known, path in _walk(folder, PurePosixPath(pattern.image).parts, {}, organs, looked_at):
+    is_image = is_dicom_study if description.layout == "dicom" else is_scan
+    for known, path in _walk(folder, PurePosixPath(pattern.image).parts, {}, organs, looked_at, is_image):
         cases.setdefault(known.get("id", ""), _Files()).images.append(path)
         used.add(path)
-    for known, path in _walk(folder, PurePosixPath(pattern.label).parts, {}, organs, looked_at):
+    for known, path in _walk(folder, PurePosixPath(pattern.label).parts, {}, organs, looked_at, is_scan):
         organ = known.get("organ", "")
         used.add(path)
         if organ and loose(organ) not in organs:
             unknown[organ] += 1
         else:
             cases.setdefault(known.get("id", ""), _Files()).truths.setdefault(loose(organ), []).append(path)
-    pairs = [_pair(folder, pattern, key, files) for key, files in cases.items()]
+    pairs = [_pair(folder, pattern, key, files, _ending(description)) for key, files in cases.items()]
     strangers = _unknown_organs(pattern, unknown, description) if pairs else []
-    unnamed = f"its name is not one of {_names(pattern)}, in letters of the same case"
+    unnamed = f"its name is not one of {_names(pattern, description)}, in letters of the same case"
     return Findings(pairs, strangers + unfitting(folder, looked_at, used, unnamed))
 
 
-def _pair(folder: Path, pattern: FilePattern, key: str, files: _Files) -> Pair:
+def _pair(folder: Path, pattern: FilePattern, key: str, files: _Files, ending: str) -> Pair:
     """A file that is missing keeps the name under which it is missed."""
-    image = files.images[0] if files.images else folder / f"{pattern.image.replace('{id}', key)}.nii.gz"
+    image = files.images[0] if files.images else folder / f"{pattern.image.replace('{id}', key)}{ending}"
     problem = next(filter(None, (doubled(folder, paths) for paths in (files.images, *files.truths.values()))), "")
     masks = tuple((organ, paths[0]) for organ, paths in sorted(files.truths.items()) if organ)
     missed = folder / f"{pattern.label.replace('{id}', key).replace('{organ}', '*')}.nii.gz"
@@ -113,22 +125,27 @@ def _unknown_organs(pattern: FilePattern, unknown: Counter[str], description: Da
 
 
 def _walk(
-    folder: Path, parts: tuple[str, ...], known: dict[str, str], organs: dict[str, int], looked_at: set[Path]
+    folder: Path,
+    parts: tuple[str, ...],
+    known: dict[str, str],
+    organs: dict[str, int],
+    looked_at: set[Path],
+    wanted_kind: Callable[[Path], bool],
 ) -> Iterator[tuple[dict[str, str], Path]]:
     """What stands in the placeholders, and the file, for every file below ``folder`` that fits the pattern's parts."""
     first, *rest = parts
     if rest and "{" not in first:
-        yield from _walk(folder / first, tuple(rest), known, organs, looked_at)
+        yield from _walk(folder / first, tuple(rest), known, organs, looked_at, wanted_kind)
         return
     if folder.is_dir():
         looked_at.add(folder)
     wanted = _expression(first, known, organs)
     for path in entries(folder):
-        if not writable_name(path) or not (path.is_dir() if rest else is_scan(path)):
+        if not writable_name(path) or not (path.is_dir() if rest else wanted_kind(path)):
             continue
         match = wanted.fullmatch(path.name if rest else stem(path))
         if match and rest:
-            yield from _walk(path, tuple(rest), known | match.groupdict(), organs, looked_at)
+            yield from _walk(path, tuple(rest), known | match.groupdict(), organs, looked_at, wanted_kind)
         elif match:
             yield known | match.groupdict(), path
 
