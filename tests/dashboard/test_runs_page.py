@@ -233,7 +233,7 @@ def test_a_damaged_card_or_report_leaves_the_rest(page: Page, workspace: Path) -
         (run / name).parent.mkdir()
         (run / name).write_text("{")
     app = page("run", run=DONE)
-    assert "model.json does not describe a model" in errors(app)
+    assert "model.json is damaged" in errors(app)
     assert "report.csv cannot be read" in errors(app)
     assert len(app.dataframe) == 1
 
