@@ -40,6 +40,14 @@ def ct(seed: int = 0) -> Scan:
     return make_scan(seed, SHAPE_XYZ)
 
 
+def centroids_lps(turn: np.ndarray | None = None) -> dict[int, np.ndarray]:
+    """Mean position (LPS mm) of each class of the scan, whatever way it is stored."""
+    scan = ct()
+    affine = LPS_OF_RAS @ (scan.affine[:3] if turn is None else turn @ scan.affine[:3])
+    ids = np.unique(scan.label_xyz[scan.label_xyz > 0]).tolist()
+    return {each: affine @ [*np.argwhere(scan.label_xyz == each).mean(0), 1] for each in ids}
+
+
 def rotation(degrees: float, axis: int) -> np.ndarray:
     """3 × 3 rotation about one of the patient's axes."""
     first, second = (each for each in range(3) if each != axis)

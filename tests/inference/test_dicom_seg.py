@@ -13,6 +13,7 @@ import pytest
 from dicom_factory import (
     SECRETS,
     SHAPE_XYZ,
+    centroids_lps,
     ct,
     ct_slices,
     enhanced,
@@ -89,13 +90,8 @@ def centroids(seg: Dataset) -> Centroids:
 
 
 def truth(turn: np.ndarray | None = None) -> Centroids:
-    scan = ct()
-    affine = scan.affine[:3] if turn is None else turn @ scan.affine[:3]
-    found = {}
-    for each in CARD.classes:
-        x, y, z = affine @ [*np.argwhere(scan.label_xyz == each.id).mean(0), 1]
-        found[each.name] = np.array([-x, -y, z])
-    return found
+    places = centroids_lps(turn)
+    return {each.name: places[each.id] for each in CARD.classes}
 
 
 def check_centroids(seg: Dataset, expected: Centroids) -> None:
