@@ -1,5 +1,6 @@
 """Cases as they are found in a dataset's folder, and what was found there beside them."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,15 +43,16 @@ class Case:
     def hashed(self) -> list[str | Path]:
         """What of the case decides its voxels, for ``content_hash``: its files, the organs they show, its problem."""
         files = [part for path in (self.image, self.label) for part in _contents(path)]
-        masks = [part for organ, path in self.masks for part in (organ, path if path.is_file() else "missing")]
+        masks = [part for organ, path in self.masks for part in (organ, *_contents(path))]
         return [*files, *masks, *([self.problem] if self.problem else [])]
 
 
 def _contents(path: Path | None) -> list[str | Path]:
-    """A file, or all files of a folder."""
-    if path is None or not path.exists():
-        return ["missing"]
-    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    """The file, or all files of a folder; a word for each that may not be read."""
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path is not None and path.is_dir() else [path]
+    return [
+        each if each is not None and os.path.isfile(each) and os.access(each, os.R_OK) else "missing" for each in files
+    ]
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,11 @@ def _why_unfitting(path: Path, looked_at: set[Path], unnamed: str) -> str:
     if not writable_name(path):
         return "its name is not written in UTF-8, or holds characters that cannot be printed: rename it"
     if path.is_dir():
+        try:
+            held = entries(path)
+        except DatasetError:
+            return "a folder that may not be read"
         if path in looked_at:
-            return "" if entries(path) else "an empty folder"
-        return "a folder that was not looked into" if any(map(is_scan, entries(path))) else ""
+            return "" if held else "an empty folder"
+        return "a folder that was not looked into" if suffix(path) or any(map(is_scan, held)) else ""
     return unnamed if suffix(path) else "no NIfTI file (.nii, .nii.gz)"
