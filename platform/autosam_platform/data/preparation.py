@@ -20,6 +20,7 @@ from autosam_inference.files import DamagedError, content_hash, remove_leftovers
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import to_window
 from autosam_inference.scans.nifti import ScanError, open_nifti
+from autosam_inference.scans.plausibility import histogram
 from autosam_inference.scans.resampling import Kind, resample
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
@@ -197,6 +198,7 @@ def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> Cas
         label_DHW = _at_spacing(Volume(checked.label_DHW, checked.scan.volume.spacing_DHW), plan, "label").array_DHW
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
+    update["histogram"] = histogram(checked.scan.volume.array_DHW)
     record = record.model_copy(update=update)
     return write_case(folder, record, hu_DHW, label_DHW)
 
