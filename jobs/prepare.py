@@ -30,9 +30,9 @@ def _prepare(job: Job) -> Outcome:
     dataset.require_complete(allow_rejected=job.dataset.allow_rejected)
     cases = {split: len(dataset.cases(split)) for split in ("train", "val", "test")}
     verdicts = {each.case_id: each.status for each in dataset.verdicts}
-    return Outcome(
-        dataset.folder, {"fingerprint": dataset.fingerprint, "cases": cases, "verdicts": verdicts, "sheet": str(sheet)}
-    )
+    left_out = {each.name: each.reason for each in dataset.left_out}
+    found = {"verdicts": verdicts, "left_out": left_out, "notes": list(dataset.notes)}
+    return Outcome(dataset.folder, {"fingerprint": dataset.fingerprint, "cases": cases, "sheet": str(sheet)} | found)
 
 
 if __name__ == "__main__":

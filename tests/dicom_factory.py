@@ -163,6 +163,15 @@ def moved(slices: list[Dataset], shift: Callable[[int], Sequence[float]]) -> lis
     return slices
 
 
+def one_series(*parts: list[Dataset]) -> list[Dataset]:
+    """Slices of several series as if they were of the first."""
+    slices = [each for part in parts for each in part]
+    for each in slices:
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            setattr(each, name, slices[0][name].value)
+    return slices
+
+
 def tilted(slices: list[Dataset], degrees: float, spacing: float = 3.0) -> list[Dataset]:
     """An axial series whose gantry was tilted: each slice lies further back than the one before."""
     return moved(slices, lambda place: (0, place * spacing * np.tan(np.deg2rad(degrees)), 0))

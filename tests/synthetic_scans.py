@@ -82,6 +82,14 @@ def write_btcv(root: Path, count: int, **options: tuple[int, int, int]) -> Path:
     return root
 
 
+def touch(root: Path, *names: str) -> Path:
+    """Empty files below ``root``, for whoever looks at names alone."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
 def _distinct_corners(shape_xyz: tuple[int, int, int], count: int) -> list[tuple[int, int, int]]:
     """Places on the diagonal of the first slice, all different."""
     return [(1 + index % (shape_xyz[0] - 2), 1 + index % (shape_xyz[1] - 2), 1) for index in range(count)]

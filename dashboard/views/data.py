@@ -55,6 +55,8 @@ def _page() -> None:
         sheet = read_sheet(known[chosen("dataset", list(known))], root)
         st.subheader(plain(f"{sheet.title} ({sheet.name})"))
         _counts(sheet)
+        for note in sheet.notes:
+            st.warning(plain(note))
         _cases(sheet)
 
 

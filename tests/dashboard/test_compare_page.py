@@ -71,9 +71,13 @@ def test_a_case_that_is_clicked_opens_with_both_runs(page: Page) -> None:
 @pytest.mark.usefixtures("other")
 def test_the_address_follows_the_choice(page: Page) -> None:
     app = page("compare", runs=DONE)
+    widget = app.multiselect[0].id
     app.multiselect[0].set_value([DONE, OTHER]).run()
     assert app.query_params["runs"] == f"{DONE},{OTHER}"
     assert len(app.dataframe) == 3
+    assert app.multiselect[0].id == widget  # else a browser drops what is chosen before the page is drawn anew
+    app.multiselect[0].set_value([OTHER]).run()
+    assert app.query_params["runs"] == OTHER
 
 
 def test_models_of_different_splits_are_warned_of(page: Page, workspace: Path, other: Path) -> None:

@@ -27,7 +27,7 @@ def sheet(empty: Path) -> Path:
         case | {"splits": ["train"], "voxels": "4 × 4 × 4", "spacing_mm": "1 × 1 × 1", "organs": []} for case in CASES
     ]
     path = folder / "sheet-01234567.json"
-    path.write_text(json.dumps({"name": "btcv", "title": "BTCV", "fingerprint": "0123456789abcdef", "cases": cases}))
+    path.write_text(json.dumps({"name": "btcv", "title": "BTCV", "notes": [], "cases": cases}))
     return path
 
 

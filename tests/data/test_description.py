@@ -102,6 +102,9 @@ def _fields(**changes: object) -> dict[str, object]:
     return load_description("btcv").model_dump(mode="json") | changes
 
 
+_MASKS = {"layout": "pairs", "files": {"image": "{id}/ct", "label": "{id}/{organ}"}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -115,6 +118,21 @@ def _fields(**changes: object) -> dict[str, object]:
         ({"ignored_labels": {3: "kidney"}}, "ignored_labels repeats"),
         ({"annotated": {".*": ["heart"]}}, "unknown classes.*heart"),
         ({"case_pattern": "("}, "not a regular expression"),
+        ({"label_ids": {5: "lever"}}, "label_ids names unknown classes.*lever"),
+        (
+            {"label_ids": {5: "liver"}, "ignored_labels": {5: "lever"}, "classes": [{"id": 1, "name": "liver"}]},
+            "not in both",
+        ),
+        ({"mask_names": {"lever": "liver"}}, "mask_names needs {organ}"),
+        (_MASKS | {"mask_names": {"lever": "Leber"}}, "mask_names names unknown classes.*Leber"),
+        (_MASKS | {"mask_names": {"a b": "liver", "a_b": "liver"}}, "two of mask_names differ"),
+        (_MASKS | {"label_ids": {5: "liver"}}, "label_ids goes with label maps"),
+        ({"layout": "pairs", "files": {"image": "../{id}", "label": "{id}"}}, "must be a path in the dataset's folder"),
+        ({"layout": "pairs", "files": {"image": "{id}", "label": "{case}"}}, "may hold {id}"),
+        ({"layout": "pairs", "files": {"image": "{organ}/{id}", "label": "{id}"}}, "may hold {id}"),
+        ({"layout": "pairs", "files": {"image": "{id}/ct", "label": "seg"}}, "{id} must be in both"),
+        ({"patient_pattern": "p.*"}, "patient_pattern needs a group"),
+        ({"patient_pattern": "("}, "not a regular expression"),
         ({"split": {"rule": "by_list", "lists": {"training": "train"}}}, "needs 'layout: decathlon'"),
         ({"split": {"rule": "in_order", "parts": [{"split": "test", "cases": 3}]}}, "need one 'train'"),
     ],

@@ -13,12 +13,18 @@ import pytest
 from pydantic import ValidationError
 from synthetic_scans import make_scan, write_btcv, write_btcv_case, write_nifti
 
-from autosam_inference.files import unsealed
+from autosam_inference.files import content_hash, unsealed
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
 from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
-from autosam_platform.data.preparation import IncompleteDatasetError, Preparation, PreparedDataset, prepare
+from autosam_platform.data.preparation import (
+    IncompleteDatasetError,
+    Preparation,
+    PreparedDataset,
+    decisive,
+    prepare,
+)
 from autosam_platform.data.readers import DatasetError
 from autosam_platform.workspace import Workspace
 
@@ -346,6 +352,131 @@ def test_unlabelled_test_case_is_prepared(tmp_path: Path) -> None:
     prepared = prepare(description, tmp_path / "raw", SETTINGS, Workspace(tmp_path))
     (case,) = prepared.cases("test")
     assert case.record.label is None and case.image().equal(prepared.cases("train")[0].image())
+
+
+PELVIC = load_description("pelvic").model_dump(mode="json")  # 1 prostate, 2 bladder, 3 rectum
+
+
+def _pelvic(**changes: object) -> DatasetDescription:
+    return DatasetDescription.model_validate(PELVIC | changes)
+
+
+def _write_pair(root: Path, name: str, seed: int = 0, values: dict[int, int] | None = None) -> None:
+    """``images/NAME`` and ``labels/NAME``; ``values``: other ids for those of the label map."""
+    scan = make_scan(seed, num_classes=4)
+    label = scan.label_xyz.copy()
+    for old, new in (values or {}).items():
+        label[scan.label_xyz == old] = new
+    write_nifti(root / "images" / f"{name}.nii.gz", scan.image_xyz, scan.affine, dtype=np.int16)
+    write_nifti(root / "labels" / f"{name}.nii.gz", label, scan.affine)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("btcv", "76cede14df1673e6"), ("ct_org", "72a903b8a95b46a3"), ("pelvic", "364178caa40cdb0e")]
+)
+def test_what_came_later_names_no_preparation_anew(name: str, expected: str) -> None:
+    assert content_hash(decisive(load_description(name), (1.0, 1.0, 2.0))) == expected, (
+        "label_ids and masks are not in it"
+    )
+
+
+def test_every_id_has_files_of_its_own(tmp_path: Path) -> None:
+    ids = ["b03", "b03.label", "B03", "Jörg, 2", "x" * 240]
+    for seed, case_id in enumerate(ids):
+        _write_pair(tmp_path / "raw", case_id, seed)
+    prepared = prepare(_pelvic(), tmp_path / "raw", SETTINGS, Workspace(tmp_path))
+    assert {each.status for each in prepared.verdicts} == {"ok"}
+    cases = {case.case_id: case for case in prepared.cases("all")}
+    assert sorted(cases) == sorted(ids)
+    for seed, case_id in enumerate(ids):
+        label = resample(read_scan(tmp_path / "raw" / "labels" / f"{case_id}.nii.gz").volume, (2, 2, 2), "label")
+        np.testing.assert_array_equal(cases[case_id].label().numpy(), label.array_DHW, err_msg=f"{seed} {case_id}")
+    before = _states(prepared)
+    assert _states(prepare(_pelvic(), tmp_path / "raw", SETTINGS, Workspace(tmp_path))) == before
+
+
+def test_what_was_left_out_is_in_table_and_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        write_btcv_case(tmp_path / "raw", number, make_scan(number))
+    images, labels = tmp_path / "raw" / "imagesTr", tmp_path / "raw" / "labelsTr"
+    for number in range(3, 10):
+        (images / f"Img000{number}.nii.gz").write_bytes((images / "img0001.nii.gz").read_bytes())
+    (images / "img0002.nii").touch()
+    (labels / "notes.txt").touch()
+    prepared = prepare(BTCV, tmp_path / "raw", SETTINGS, Workspace(tmp_path))
+    printed = capsys.readouterr().out
+    assert "imagesTr/img0002.nii and imagesTr/img0002.nii.gz are both there" in printed
+    assert "Img0007.nii.gz and 2 more (listed in" in printed
+    assert "its name is not one of imagesTr/img*.nii.gz" in printed
+    assert "left out: labelsTr/notes.txt: no NIfTI file" in printed
+    assert "2 cases (1 ok, 0 fixed, 1 rejected)" in printed
+    names = [f"imagesTr/Img000{number}.nii.gz" for number in range(3, 10)]
+    assert [each.name for each in PreparedDataset.load(prepared.manifest).left_out] == [*names, "labelsTr/notes.txt"]
+
+
+def test_the_same_scan_under_two_names_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 1), ("b", 2), ("c", 1)):
+        _write_pair(tmp_path / "raw", name, seed)
+    scan = make_scan(1, num_classes=4)
+    write_nifti(tmp_path / "raw/images/c.nii.gz", scan.image_xyz, scan.affine, "LPS", np.float32)  # in other bytes
+    split = {"rule": "in_order", "parts": [{"split": "train", "cases": 2}, {"split": "test", "cases": 1}]}
+    prepared = prepare(_pelvic(split=split), tmp_path / "raw", SETTINGS, Workspace(tmp_path))
+    (note,) = prepared.notes
+    assert note.startswith("a (train) and c (test) hold the same scan: scores on a scan that was trained on")
+    assert f"note: {note}" in capsys.readouterr().out
+
+
+def test_files_that_are_links_are_prepared(tmp_path: Path) -> None:
+    _write_pair(tmp_path / "lake", "a")
+    for folder in ("images", "labels"):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        (tmp_path / "lake" / folder / "a.nii.gz").rename(tmp_path / "lake" / folder / "4f2a")  # as DVC's cache has it
+        (tmp_path / "raw" / folder / "a.nii.gz").symlink_to(tmp_path / "lake" / folder / "4f2a")
+    prepared = prepare(_pelvic(), tmp_path / "raw", SETTINGS, Workspace(tmp_path / "workspace"))
+    assert [each.status for each in prepared.verdicts] == ["ok"]
+    assert prepared.raw("all")[0].image == tmp_path / "raw" / "images" / "a.nii.gz"
+
+
+def test_other_label_ids_are_other_cases_with_the_same_labels(tmp_path: Path) -> None:
+    _write_pair(tmp_path / "own", "a")
+    _write_pair(tmp_path / "other", "a", values={1: 7, 2: 100, 3: 255})
+    own = prepare(_pelvic(), tmp_path / "own", SETTINGS, Workspace(tmp_path))
+    ids = {7: "prostate", 100: "bladder", 255: "rectum"}
+    other = prepare(_pelvic(label_ids=ids), tmp_path / "other", SETTINGS, Workspace(tmp_path))
+    exchanged = prepare(
+        _pelvic(label_ids=ids | {7: "rectum", 255: "prostate"}), tmp_path / "other", SETTINGS, Workspace(tmp_path)
+    )
+    labels = [each.cases("all")[0].label() for each in (own, other, exchanged)]
+    assert labels[0].equal(labels[1]) and not labels[0].equal(labels[2])
+    assert len({each.folder for each in (own, other, exchanged)}) == 3
+    assert len({each.fingerprint for each in (own, other, exchanged)}) == 3
+
+
+def test_masks_are_found_again_when_they_move_and_made_anew_when_one_changes(tmp_path: Path) -> None:
+    scan = make_scan(num_classes=4)
+    place = tmp_path / "raw" / "s1" / "segmentations"
+    write_nifti(tmp_path / "raw/s1/ct.nii.gz", scan.image_xyz, scan.affine, dtype=np.int16)
+    for value, organ in enumerate(("prostate", "bladder", "rectum"), start=1):
+        write_nifti(place / f"{organ}.nii.gz", scan.label_xyz == value, scan.affine, dtype=np.uint8)
+    files = {"image": "{id}/ct", "label": "{id}/segmentations/{organ}"}
+    prepared = prepare(_pelvic(files=files), tmp_path / "raw", SETTINGS, Workspace(tmp_path))
+    (case,) = prepared.cases("all")
+    expected = resample(read_scan(tmp_path / "raw/s1/ct.nii.gz").volume, (2, 2, 2)).array_DHW.shape
+    assert case.shape_DHW == expected and sorted(case.record.contents.voxels) == [0, 1, 2, 3]  # type: ignore[union-attr]
+
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    again = prepare(_pelvic(files=files), tmp_path / "moved", SETTINGS, Workspace(tmp_path))
+    assert again.fingerprint == prepared.fingerprint
+    assert again.raw("all")[0].masks[0] == ("bladder", tmp_path / "moved" / "s1" / "segmentations" / "bladder.nii.gz")
+
+    place = tmp_path / "moved" / "s1" / "segmentations"
+    (place / "bladder.nii.gz").rename(place / "x")
+    (place / "rectum.nii.gz").rename(place / "bladder.nii.gz")
+    (place / "x").rename(place / "rectum.nii.gz")
+    swapped = prepare(_pelvic(files=files), tmp_path / "moved", SETTINGS, Workspace(tmp_path))
+    assert swapped.fingerprint != prepared.fingerprint
+    was, now = case.label(), swapped.cases("all")[0].label()
+    assert now.equal(was) is False and (now == 3).equal(was == 2)
 
 
 def test_real_ct(real_ct: Path, tmp_path: Path) -> None:

@@ -184,6 +184,26 @@ def test_classes_that_a_case_does_not_annotate_are_not_scored(plan: Plan, cases:
     assert all(np.isnan(row.dice) for row in rows if row.class_name not in ("liver", "spleen"))
 
 
+def test_truth_in_other_ids_is_kept_in_those_of_the_classes(plan: Plan, cases: list[Case]) -> None:
+    case = cases[0]
+    assert case.label is not None
+    file = nib.load(case.label)
+    own = np.asarray(file.dataobj)
+    nib.save(nib.Nifti1Image(np.where(own > 0, own + 100, 0).astype(np.int16), file.affine), case.label)
+    ids = {each.id + 100: each.name for each in plan.description.classes}
+    plan = replace(plan, description=plan.description.model_copy(update={"label_ids": ids}))
+    done = evaluate_case(case, plan)
+    truth = plan.folder.truth(case.case_id)
+    np.testing.assert_array_equal(np.asarray(nib.load(truth).dataobj), own)
+    record = json.loads(plan.folder.record(case.case_id).read_text())
+    assert plan.folder.paths.resolve(record["label"]) == truth, "which pages show"
+    liver = next(row for row in done.rows if row.class_name == "liver")
+    assert liver.truth_ml == pytest.approx((own == 6).sum() * np.prod(SPACING_XYZ) / 1000)
+    truth.unlink()
+    evaluate_case(case, plan)
+    assert truth.is_file()
+
+
 def test_other_classes_or_no_case_are_refused(model: Path, cases: list[Case], description: DatasetDescription) -> None:
     with pytest.raises(EvaluationError, match=r"small-01234567 knows the classes .* but amos has"):
         evaluate_cases(model, cases, load_description("amos"))

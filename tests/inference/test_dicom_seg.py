@@ -18,6 +18,7 @@ from dicom_factory import (
     ct_slices,
     enhanced,
     moved,
+    one_series,
     rotation,
     tilted,
     write_series,
@@ -125,11 +126,7 @@ def test_an_enhanced_series_too(tmp_path: Path, kind: Kind, backwards: bool) -> 
 
 def test_a_zip_and_a_doubled_slice_too(tmp_path: Path) -> None:
     slices = ct_slices()
-    again = ct_slices()[4]
-    again.SeriesInstanceUID = slices[0].SeriesInstanceUID
-    for name in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        setattr(again, name, slices[0][name].value)
-    check_centroids(written(tmp_path, [*slices, again], zipped=True), truth())
+    check_centroids(written(tmp_path, one_series(slices, ct_slices()[4:5]), zipped=True), truth())
 
 
 def test_a_leaning_series_too(tmp_path: Path) -> None:

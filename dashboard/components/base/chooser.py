@@ -41,10 +41,14 @@ def several(kind: str, options: Sequence[str]) -> list[str]:
     """
     wanted = [name for name in st.query_params.get(kind, "").split(",") if name]
     known = [name for name in wanted if name in options]
-    picked = st.multiselect(kind.capitalize(), options, default=known, placeholder=f"Choose {kind}")
+    key = f"chosen-{kind}"
+    if key not in st.session_state or not set(st.session_state[key]) <= set(options):
+        # Not as the default: with another default it is another widget, and a second choice made quickly is lost.
+        st.session_state[key] = known
+    picked = st.multiselect(kind.capitalize(), options, key=key, placeholder=f"Choose {kind}")
     if picked != known:
         st.query_params[kind] = ",".join(picked)
-        st.rerun()
+        return picked
     unknown = [checked_id(kind, name) for name in wanted if name not in options]
     if unknown:
         raise ReadingError(f"{', '.join(unknown)}: not among the {kind} to choose from; the others are compared.")

@@ -16,10 +16,11 @@ _COLUMNS = ("case", "status", "splits", "voxels", "spacing_mm", "reasons", "pict
 
 @dataclass(frozen=True)
 class Sheet:
-    """A prepared dataset: its name, its title, and a row per case; rejected cases come first."""
+    """A prepared dataset: its name, its title, what is said of all of it, and a row per case; rejected ones first."""
 
     name: str
     title: str
+    notes: tuple[str, ...]
     cases: pd.DataFrame
     folder: PreparedFolder
 
@@ -50,7 +51,13 @@ def read_sheet(path: Path, workspace: Workspace) -> Sheet:
     try:
         rows = [_row(case) for case in told["cases"]]
         cases = pd.DataFrame(rows, columns=_COLUMNS)
-        return Sheet(str(told["name"]), str(told["title"]), cases, workspace.prepared(path.parent.name))
+        return Sheet(
+            str(told["name"]),
+            str(told["title"]),
+            tuple(map(str, told["notes"])),
+            cases,
+            workspace.prepared(path.parent.name),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ReadingError(f"{path} is no record of a dataset ({error!r}): {_REMEDY}.") from error
 

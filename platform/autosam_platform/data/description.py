@@ -4,7 +4,7 @@ One YAML file per dataset in ``descriptions/``; adding a dataset is adding one s
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -12,13 +12,17 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
+    model_serializer,
     model_validator,
 )
 
 from autosam_inference.bounds import Spacing
 from autosam_inference.card import Frozen, LabelClass, Scaling
 from autosam_inference.errors import UserError, reasons
+from autosam_inference.scans.names import stem
 
 Split = Literal["train", "val", "test"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -74,10 +78,31 @@ class Augmentation(Frozen):
 
 
 class FilePattern(Frozen):
-    """Where a case's files lie in the dataset's folder, without ``.nii.gz``; ``{id}`` is any name."""
+    """Where a case's files lie in the dataset's folder, without ``.nii.gz``.
+
+    ``{id}`` is any name, the same in both; in the label ``{organ}`` is the name of an organ, where each has a mask of
+    its own.
+    """
 
     image: str
     label: str
+
+    @field_validator("image", "label")
+    @classmethod
+    def _below_the_folder(cls, pattern: str) -> str:
+        path = PurePosixPath(pattern)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise ValueError(f"{pattern!r} must be a path in the dataset's folder, without '..'")
+        return str(path.with_name(stem(path.name)))
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> Self:
+        image, label = (re.findall(r"\{(.*?)\}", pattern) for pattern in (self.image, self.label))
+        if set(image) - {"id"} or set(label) - {"id", "organ"}:
+            raise ValueError("a pattern of an image may hold {id}, that of a label {id} and {organ}, and nothing else")
+        if ("id" in image) != ("id" in label):
+            raise ValueError("{id} must be in both patterns, or in none where there is one case")
+        return self
 
 
 class DatasetDescription(Frozen):
@@ -87,6 +112,12 @@ class DatasetDescription(Frozen):
         case_pattern: only cases whose whole id matches this regular expression belong to the dataset.
         files: own places of the files, instead of those of ``layout: pairs``.
         ignored_labels: label ids that may occur in the files and count as background, with their names.
+        label_ids: for files with other ids than the classes': their ids → names of classes, or null for background.
+            Ids other than these, 0 and those of ``ignored_labels`` are refused.
+        mask_names: for masks of one organ each: names of the files → names of classes, where they differ by more than
+            case, spaces, ``_`` and ``-``. Several masks of one class are joined.
+        patient_pattern: regular expression whose first group in a case's id is its patient, so that a patient in
+            several splits is noticed.
         annotated: for datasets whose cases do not annotate every class: regular expression of case ids →
             names of the classes annotated there; the first match counts, no match means all classes.
         spacing_xyz: voxel spacing after preparation, mm.
@@ -107,6 +138,9 @@ class DatasetDescription(Frozen):
     case_pattern: str = ".*"
     files: FilePattern | None = None
     ignored_labels: dict[int, str] = {}
+    label_ids: dict[int, str | None] = {}
+    mask_names: dict[str, str] = {}
+    patient_pattern: str | None = None
     annotated: dict[str, tuple[str, ...]] = {}
     foreground_fraction: Probability = 0.5
     nsd_tolerance_mm: PositiveFloat = 2.0
@@ -121,6 +155,27 @@ class DatasetDescription(Frozen):
         """Label id → id of the partner on the other side, for organs that have one."""
         ids = {each.name: each.id for each in self.classes}
         return {each.id: ids[each.mirror] for each in self.classes if each.mirror is not None}
+
+    @property
+    def mask_classes(self) -> dict[str, int]:
+        """Names of masks' files, as ``loose`` leaves them, → ids of their classes; empty where there are no masks."""
+        if self.files is None or "{organ}" not in self.files.label:
+            return {}
+        ids = {each.name: each.id for each in self.classes}
+        return {loose(name): value for name, value in ids.items()} | {
+            loose(file): ids[name] for file, name in self.mask_names.items()
+        }
+
+    def class_of(self, file_id: int) -> int | None:
+        """What an id of a label map counts as; None for one that ``label_ids`` leaves out.
+
+        >>> load_description("btcv").class_of(6)
+        6
+        """
+        if not self.label_ids or (file_id == 0 and 0 not in self.label_ids):
+            return file_id
+        name = self.label_ids.get(file_id)
+        return next((each.id for each in self.classes if each.name == name), None)
 
     def annotated_ids(self, case_id: str) -> tuple[int, ...]:
         """Ids of the classes that the case annotates."""
@@ -142,9 +197,26 @@ class DatasetDescription(Frozen):
                 raise ValueError(f"'{each.name}' and its mirror '{each.mirror}' must name each other")
         if set(self.ignored_labels) & {0, *ids}:
             raise ValueError(f"ignored_labels repeats an id that is in use: {sorted(self.ignored_labels)}")
-        unknown = {name for each in self.annotated.values() for name in each} - set(names)
-        if unknown:
-            raise ValueError(f"annotated names unknown classes: {sorted(unknown)}")
+        for field, named in (
+            ("annotated", {name for each in self.annotated.values() for name in each}),
+            ("label_ids", {name for name in self.label_ids.values() if name is not None}),
+            ("mask_names", set(self.mask_names.values())),
+        ):
+            if named - set(names):
+                raise ValueError(f"{field} names unknown classes: {sorted(named - set(names))}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_said_once(self) -> Self:
+        masks = self.files is not None and "{organ}" in self.files.label
+        if set(self.label_ids) & set(self.ignored_labels):
+            raise ValueError("an id may be in label_ids or in ignored_labels, not in both")
+        if self.label_ids and masks:
+            raise ValueError("label_ids goes with label maps, and files.label has masks of an {organ} each: mask_names")
+        if self.mask_names and not masks:
+            raise ValueError("mask_names needs {organ} in files.label")
+        if len({loose(name) for name in self.mask_names}) < len(self.mask_names):
+            raise ValueError("two of mask_names differ by case, spaces, '_' and '-' only")
         return self
 
     @model_validator(mode="after")
@@ -156,16 +228,33 @@ class DatasetDescription(Frozen):
 
     @model_validator(mode="after")
     def _patterns_are_valid(self) -> Self:
-        for pattern in (self.case_pattern, *self.annotated):
+        for pattern in (self.case_pattern, *self.annotated, *([self.patient_pattern] if self.patient_pattern else [])):
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if self.patient_pattern and not re.compile(self.patient_pattern).groups:
+            raise ValueError(f"patient_pattern needs a group in parentheses, not {self.patient_pattern!r}")
         if self.files is not None and self.layout != "pairs":
             raise ValueError("'files' goes with 'layout: pairs' only")
         if self.split.rule == "by_list" and self.layout != "decathlon":
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are not written where nothing is in them: hashes and records stay what they were."""
+        later = ("label_ids", "mask_names", "patient_pattern")
+        return {name: value for name, value in serialise(self).items() if value or name not in later}
+
+
+def loose(name: str) -> str:
+    """A name of an organ without what people write in different ways: case, spaces, ``_`` and ``-``.
+
+    >>> loose("Right kidney") == loose("right_kidney")
+    True
+    """
+    return re.sub(r"[\s_-]+", "", name.casefold())
 
 
 class DescriptionError(UserError):

@@ -28,12 +28,14 @@ from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.prepared import (
     CaseEntry,
     IncompleteDatasetError,
+    LeftOutEntry,
     Manifest,
     PreparedDataset,
     verdict_table,
 )
-from autosam_platform.data.readers import Case, find_cases
+from autosam_platform.data.readers import Case, survey
 from autosam_platform.data.store import (
+    IMAGE,
     CaseRecord,
     describe_label,
     read_record,
@@ -82,7 +84,8 @@ def prepare(
     Raises:
         DatasetError: the folder is missing or holds no case. A bad case does not raise: it gets a verdict.
     """
-    cases = find_cases(description, root)
+    found = survey(description, root)
+    cases = found.cases
     spacing = settings.spacing_xyz or description.spacing_xyz
     place = workspace.prepared(f"{description.name}-{content_hash(VERSION, decisive(description, spacing))[:8]}")
     with locked(place.lock):
@@ -100,6 +103,8 @@ def prepare(
             spacing_xyz=spacing,
             description=description,
             cases=entries,
+            left_out=tuple(LeftOutEntry(name=each.name, reason=each.reason) for each in found.left_out),
+            notes=(*found.notes, *_same_scans(cases, [record for record, _ in made])),
         )
         path = place.manifest(manifest.fingerprint)
         write_text(path, manifest.model_dump_json(indent=2) + "\n")
@@ -117,10 +122,20 @@ def decisive(description: DatasetDescription, spacing_xyz: tuple[float, float, f
         "hu_window": description.hu_window,
         "classes": len(description.classes),  # other ids are refused
         "ignored_labels": sorted(description.ignored_labels),
-    }
+    } | _decisive_of_labels(description)
 
 
-_OF_NO_TRAINING = {"name", "title", "layout", "files", "case_pattern", "split", "nsd_tolerance_mm"}
+def _decisive_of_labels(description: DatasetDescription) -> dict[str, Any]:
+    """How ids of files, or masks in the order of their classes, become ids of classes; nothing where they are those."""
+    named = {value: description.class_of(value) for value in sorted(description.label_ids)}
+    parts = {"label_ids": named, "masks": sorted(description.mask_classes.items())}
+    return {name: value for name, value in parts.items() if value}
+
+
+_OF_NO_TRAINING = {
+    *("name", "title", "nsd_tolerance_mm", "patient_pattern"),
+    *("layout", "files", "case_pattern", "split", "label_ids", "mask_names"),
+}
 """Of a description: words, the tolerance of a score, and what comes to the cases and their splits."""
 
 
@@ -145,7 +160,7 @@ def prepare_case(case: Case, plan: CasePlan) -> tuple[CaseRecord, str]:
     if record is None or record.content != content:
         remove_leftovers(folder)
         record = _prepare_case(case, plan, content, folder)
-    elif _files(case, plan) != (record.image, record.label):
+    elif _files(case, plan) != _recorded_files(record):
         record = _found_elsewhere(record, case, plan)
         write_record(folder, record)
     return record.model_copy(update={"contents": None}), damage
@@ -163,18 +178,27 @@ def _found(folder: Path, case_id: str) -> tuple[CaseRecord | None, str]:
     return record, ""
 
 
-def _files(case: Case, plan: CasePlan) -> tuple[str, str | None]:
+def _files(case: Case, plan: CasePlan) -> dict[str, Any]:
     """The raw files as records have them."""
     relative = plan.place.paths.relative
-    return relative(case.image), None if case.label is None else relative(case.label)
+    label = None if case.label is None else relative(case.label)
+    return {"image": relative(case.image), "label": label, "masks": {name: relative(path) for name, path in case.masks}}
+
+
+def _recorded_files(record: CaseRecord) -> dict[str, Any]:
+    return {"image": record.image, "label": record.label, "masks": record.masks}
+
+
+def _paths(files: dict[str, Any]) -> list[str | None]:
+    return [files["image"], files["label"], *(path for _, path in sorted(files["masks"].items()))]
 
 
 def _found_elsewhere(record: CaseRecord, case: Case, plan: CasePlan) -> CaseRecord:
     """The record of the same files where they lie now."""
-    image, label = _files(case, plan)
-    moved = ((record.image, image), (record.label, label))
+    files = _files(case, plan)
+    moved = list(zip(_paths(_recorded_files(record)), _paths(files), strict=True))
     reasons = tuple(_replaced(reason, moved) for reason in record.reasons)
-    return record.model_copy(update={"image": image, "label": label, "reasons": reasons})
+    return record.model_copy(update=files | {"reasons": reasons})
 
 
 def _replaced(text: str, pairs: Iterable[tuple[str | None, str | None]]) -> str:
@@ -185,10 +209,11 @@ def _replaced(text: str, pairs: Iterable[tuple[str | None, str | None]]) -> str:
 
 def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> CaseRecord:
     checked = load_checked(case, plan.description)
-    image, label = _files(case, plan)
-    named = ((str(case.image), image), (str(case.label), label))
+    files = _files(case, plan)
+    masks = [str(path) for _, path in sorted(case.masks)]
+    named = list(zip([str(case.image), str(case.label), *masks], _paths(files), strict=True))
     reasons = tuple(_replaced(reason, named) for reason in checked.verdict.reasons)
-    record = CaseRecord(content=content, image=image, label=label, **asdict(checked.verdict) | {"reasons": reasons})
+    record = CaseRecord(content=content, **files, **asdict(checked.verdict) | {"reasons": reasons})
     if checked.scan is None:
         write_record(folder, record)
         return record
@@ -215,10 +240,9 @@ def _at_spacing(volume: Volume, plan: CasePlan, kind: Kind) -> Volume:
 
 
 def _case_hash(case: Case, plan: CasePlan) -> str:
-    """Hash of the two files' bytes and of everything else that decides what is made from them."""
-    files = [path if path is not None and path.is_file() else "missing" for path in (case.image, case.label)]
-    lacks_label = case.label is None and bool(set(case.splits) - {"test"})  # which is then its verdict
-    return content_hash(VERSION, decisive(plan.description, plan.spacing_xyz), lacks_label, *files)
+    """Hash of the files' bytes and of everything else that decides what is made from them."""
+    lacks_label = case.truth is None and bool(set(case.splits) - {"test"})  # which is then its verdict
+    return content_hash(VERSION, decisive(plan.description, plan.spacing_xyz), lacks_label, *case.hashed)
 
 
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
@@ -230,6 +254,22 @@ def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
     raw = int(np.prod(file.shape_xyz))
     growth = abs(np.linalg.det(file.affine[:3, :3])) / np.prod(spacing_xyz)
     return _BYTES_A_TASK + int(_BYTES_A_VOXEL * raw * max(1.0, growth))
+
+
+def _same_scans(cases: list[Case], records: list[CaseRecord]) -> list[str]:
+    """Cases whose images came out alike to the voxel, whatever their files are called."""
+    alike: dict[str, list[Case]] = {}
+    for case, record in zip(cases, records, strict=True):
+        if record.shape_DHW is not None:
+            alike.setdefault(record.hashes[IMAGE], []).append(case)
+    return [_told_alike(same) for same in alike.values() if len(same) > 1]
+
+
+def _told_alike(cases: list[Case]) -> str:
+    told = " and ".join(f"{case.case_id} ({', '.join(case.splits)})" for case in cases)
+    known = len({case.splits for case in cases}) > 1
+    remedy = "scores on a scan that was trained on mean nothing; remove one" if known else "it counts twice; remove one"
+    return f"{told} hold the same scan: {remedy}."
 
 
 def _entry(case: Case, record: CaseRecord) -> CaseEntry:

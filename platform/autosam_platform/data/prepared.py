@@ -34,11 +34,22 @@ class CaseEntry(BaseModel):
     reasons: tuple[str, ...]
 
 
+class LeftOutEntry(BaseModel):
+    """A file in the dataset's folder that is in no case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    reason: str
+
+
 class Manifest(BaseModel):
     """The file that says what a dataset consists of.
 
     Attributes:
         root: folder of the raw files, as records have it.
+        left_out: files there that are in no case, with the reason.
+        notes: what a person should know of the dataset as a whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +60,8 @@ class Manifest(BaseModel):
     spacing_xyz: tuple[float, float, float]
     description: DatasetDescription
     cases: tuple[CaseEntry, ...]
+    left_out: tuple[LeftOutEntry, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,8 @@ class PreparedDataset:
     spacing_xyz: tuple[float, float, float]
     fingerprint: str
     entries: tuple[CaseEntry, ...]
+    left_out: tuple[LeftOutEntry, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> "PreparedDataset":
@@ -82,7 +97,15 @@ class PreparedDataset:
             raise IncompleteDatasetError(
                 f"{path} is damaged or of another version: prepare the dataset again."
             ) from None
-        return cls(path, manifest.description, manifest.spacing_xyz, manifest.fingerprint, manifest.cases)
+        return cls(
+            manifest=path,
+            description=manifest.description,
+            spacing_xyz=manifest.spacing_xyz,
+            fingerprint=manifest.fingerprint,
+            entries=manifest.cases,
+            left_out=manifest.left_out,
+            notes=manifest.notes,
+        )
 
     @property
     def folder(self) -> Path:
@@ -125,7 +148,8 @@ class PreparedDataset:
     def _raw(self, entry: CaseEntry) -> Case:
         record, resolve = self._stored[entry.case_id].record, self._place.paths.resolve
         label = None if record.label is None else resolve(record.label)
-        return Case(entry.case_id, resolve(record.image), label, entry.splits)
+        masks = tuple((organ, resolve(path)) for organ, path in record.masks.items())
+        return Case(entry.case_id, resolve(record.image), label, entry.splits, masks)
 
     @property
     def _place(self) -> PreparedFolder:
@@ -165,11 +189,28 @@ class PreparedDataset:
 
 
 def verdict_table(prepared: PreparedDataset) -> str:
-    """Counts, one line per case that is not plainly ok, and where the dataset lies."""
+    """One line per case that is not plainly ok, what was left out, notes, counts, and where the dataset lies."""
     noted = [each for each in prepared.entries if each.status != "ok"]
     width = max((len(each.case_id) for each in noted), default=0)
     lines = [f"{each.case_id:<{width}}  {each.status:<8}  {' '.join(each.reasons)}" for each in noted]
+    lines += _left_out_lines(prepared) + [f"note: {each}" for each in prepared.notes]
     return "\n".join([*lines, f"{prepared.name}: {_counts(prepared.entries)}; {prepared.folder}"])
+
+
+_NAMES_A_LINE = 5
+
+
+def _left_out_lines(prepared: PreparedDataset) -> list[str]:
+    """A line for each reason; the manifest has all the names."""
+    names: dict[str, list[str]] = {}
+    for each in prepared.left_out:
+        names.setdefault(each.reason, []).append(each.name)
+    lines = []
+    for reason, found in names.items():
+        more = len(found) - _NAMES_A_LINE
+        rest = f" and {more} more (listed in {prepared.manifest})" if more > 0 else ""
+        lines.append(f"left out: {', '.join(found[:_NAMES_A_LINE])}{rest}: {reason}")
+    return lines
 
 
 def _counts(entries: Iterable[CaseEntry]) -> str:

@@ -1,83 +1,73 @@
-"""Finding the cases of a dataset in the layouts people have their scans in."""
+"""Finding the cases of a dataset in the layouts people have their scans in, and what else lies there."""
 
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from autosam_inference.errors import UserError
-from autosam_inference.scans.names import SUFFIXES, stem
-from autosam_platform.data.description import DatasetDescription, FilePattern, InOrder, Split
+from autosam_platform.data.cases import Case, DatasetError, Findings, LeftOut, Pair, name_in
+from autosam_platform.data.dataset_json import (
+    NAME,
+    check_class_order,
+    doubled_channel,
+    find_by_lists,
+    read_dataset_json,
+)
+from autosam_platform.data.description import DatasetDescription, InOrder, Split
+from autosam_platform.data.layouts import expected_names, find_by_patterns
 
-# Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.
-_PATTERNS = {
-    "btcv": (
-        FilePattern(image="imagesTr/img{id}", label="labelsTr/label{id}"),
-        FilePattern(image="RawData/Training/img/img{id}", label="RawData/Training/label/label{id}"),
-        FilePattern(image="Training/img/img{id}", label="Training/label/label{id}"),
-        FilePattern(image="img/img{id}", label="label/label{id}"),
-    ),
-    "ct_org": (FilePattern(image="volume-{id}", label="labels-{id}"),),
-    "pairs": (FilePattern(image="images/{id}", label="labels/{id}"),),
-}
-_LISTS = {"training": "Tr", "validation": "Va", "test": "Ts"}
-
-
-class DatasetError(UserError):
-    """A dataset's folder that is not what its description says; the message tells what is expected."""
+__all__ = ["Case", "DatasetError", "LeftOut", "Survey", "find_cases", "natural_key", "survey"]
 
 
 @dataclass(frozen=True)
-class Case:
-    """One scan and its label map.
+class Survey:
+    """What is in a dataset's folder.
 
     Attributes:
-        case_id: name of the image file without suffix (and without nnU-Net's channel number).
-        image, label: where the layout has them; whether they are there and fit is for the checks to say.
-            ``label`` is None where the layout has none, as in a test list.
-        splits: what the case is used for; more than one only where a description asks for that.
+        cases: in the natural order of their ids, each in its split. One of which only one of image and label is there
+            is in the list, so that the checks can name it.
+        left_out: files in the folders that were looked at, and in no case.
+        notes: what a person should know of the dataset as a whole.
     """
 
-    case_id: str
-    image: Path
-    label: Path | None
-    splits: tuple[Split, ...]
-
-
-@dataclass(frozen=True)
-class _Pair:
-    case_id: str
-    image: Path
-    label: Path | None
-    list_name: str = "training"
+    cases: list[Case]
+    left_out: list[LeftOut]
+    notes: list[str]
 
 
 def find_cases(description: DatasetDescription, root: str | Path) -> list[Case]:
-    """The dataset's cases below ``root``, in the natural order of their ids, each in its split.
+    """The dataset's cases below ``root``; see ``survey``."""
+    return survey(description, root).cases
 
-    A case of which only one of image and label is there is in the list, so that the checks can name it.
+
+def survey(description: DatasetDescription, root: str | Path) -> Survey:
+    """Look through the folder ``root``.
 
     Raises:
         DatasetError: no such folder, nothing in it that fits the layout, or a ``dataset.json`` that is
-            damaged or points outside the folder.
+            damaged, points outside the folder, or numbers the classes otherwise.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise DatasetError(
             f"{folder} is not a folder. For {description.title} give the folder that holds {_expected(description)}."
         )
-    pairs = _find_decathlon(folder) if description.layout == "decathlon" else _find_patterns(description, folder)
-    pairs = [each for each in pairs if re.fullmatch(description.case_pattern, each.case_id)]
-    cases = _split(description, sorted(pairs, key=lambda each: natural_key(each.case_id)))
+    contents, notes = _contents(folder, description)
+    notes += check_class_order(folder, contents, description)
+    if description.layout == "decathlon":
+        found = find_by_lists(folder, contents)
+    else:
+        found = find_by_patterns(description, folder)
+    cases = _cases(description, folder, found)
     if not cases:
         raise DatasetError(
             f"{folder} holds no case of {description.title}: expected {_expected(description)}"
             f"{'' if description.case_pattern == '.*' else f', with ids like {description.case_pattern}'}."
+            f"{_seen(found.left_out)}"
         )
     _refuse_repeated_ids(folder, cases)
-    return cases
+    left_out = [each for each in found.left_out if each.name != NAME]
+    return Survey(cases, left_out, notes + _classes_without_ids(description) + _patients(description, cases))
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -86,127 +76,78 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     >>> sorted(["volume-10", "volume-2"], key=natural_key)
     ['volume-2', 'volume-10']
     """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def _contents(folder: Path, description: DatasetDescription) -> tuple[dict[str, Any], list[str]]:
+    """What ``dataset.json`` says; a damaged one is no more than noted where the layout does without."""
+    try:
+        return read_dataset_json(folder), []
+    except DatasetError as error:
+        if description.layout == "decathlon":
+            raise
+        return {}, [str(error)]
 
 
 def _expected(description: DatasetDescription) -> str:
     if description.layout == "decathlon":
-        return "dataset.json, or imagesTr/*.nii.gz and labelsTr/*.nii.gz"
-    patterns = _patterns(description)
-    return " or ".join(f"{each.image}.nii.gz and {each.label}.nii.gz".replace("{id}", "*") for each in patterns)
+        return f"{NAME}, or imagesTr/*.nii.gz and labelsTr/*.nii.gz"
+    return expected_names(description)
 
 
-def _patterns(description: DatasetDescription) -> tuple[FilePattern, ...]:
-    return (description.files,) if description.files else _PATTERNS[description.layout]
+def _seen(left_out: list[LeftOut]) -> str:
+    """The first of the files that did not fit, where nothing fitted."""
+    return "".join(f" {each.name}: {each.reason}." for each in left_out[:3])
 
 
-def _find_patterns(description: DatasetDescription, folder: Path) -> list[_Pair]:
-    for pattern in _patterns(description):
-        images, labels = _matches(folder, pattern.image), _matches(folder, pattern.label)
-        if images or labels:
-            return [_pattern_pair(folder, pattern, key, images, labels) for key in {**images, **labels}]
-    return []
-
-
-def _pattern_pair(
-    folder: Path, pattern: FilePattern, key: str, images: dict[str, Path], labels: dict[str, Path]
-) -> _Pair:
-    """A file that is missing keeps the name under which it is missed."""
-    image = images.get(key, folder / f"{pattern.image.replace('{id}', key)}.nii.gz")
-    label = labels.get(key, folder / f"{pattern.label.replace('{id}', key)}.nii.gz")
-    return _Pair(stem(image), image, label)
-
-
-def _matches(folder: Path, pattern: str) -> dict[str, Path]:
-    """What stands in the pattern's ``{id}`` → file; never a hidden file, as macOS makes (``._img…``)."""
-    place = PurePosixPath(pattern)
-    wanted = re.compile(re.escape(place.name).replace(r"\{id\}", "(.+)") + r"\.nii(?:\.gz)?")
-    found = {}
-    for path in _scans(folder / place.parent):
-        match = wanted.fullmatch(path.name)
-        if match:
-            found["".join(match.groups())] = path
-    return found
-
-
-def _scans(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.name.endswith(SUFFIXES) and not path.name.startswith("."):
-                yield path
-
-
-def _find_decathlon(folder: Path) -> list[_Pair]:
-    """Medical Decathlon and AMOS list their cases in ``dataset.json``; nnU-Net v2 has only its folders."""
-    contents = _read_json(folder / "dataset.json") if (folder / "dataset.json").exists() else {}
-    pairs: list[_Pair] = []
-    for name, suffix in _LISTS.items():
-        listed = contents.get(name)
-        pairs += _listed(folder, name, listed) if listed else _in_folders(folder, name, suffix)
-    return pairs
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read as JSON ({error}): download it again.") from None
-    if not isinstance(contents, dict):
-        raise DatasetError(f"{path} must hold one JSON object with a list 'training'.")
-    return contents
-
-
-def _listed(folder: Path, name: str, entries: Any) -> list[_Pair]:
+def _cases(description: DatasetDescription, folder: Path, found: Findings) -> list[Case]:
+    """The pairs that belong to the dataset, each in its split; what does not goes to ``found.left_out``."""
     pairs = []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        fields = {"image": entry} if isinstance(entry, str) else entry  # the Decathlon's test list names images only
-        if not isinstance(fields, dict) or not isinstance(fields.get("image"), str):
-            raise DatasetError(f"{folder / 'dataset.json'}: {name}: {entry!r} is not {{'image': …, 'label': …}}")
-        image = _with_channel(_inside(folder, fields["image"]))
-        label = _inside(folder, fields["label"]) if fields.get("label") else None
-        pairs.append(_Pair(stem(Path(fields["image"])), image, label, name))
-    return pairs
+    for pair in sorted(found.pairs, key=lambda each: (natural_key(each.case_id), each.case_id)):
+        if re.fullmatch(description.case_pattern, pair.case_id):
+            pairs.append(replace(pair, problem=pair.problem or doubled_channel(folder, pair.image)))
+        else:
+            found.left_out += _left_out(folder, pair, f"its id is not like {description.case_pattern} (case_pattern)")
+    cases = _split(description, pairs)
+    used = {case.image for case in cases}
+    for pair in pairs:
+        if pair.image not in used:
+            reason = f"the description's split uses no list '{pair.list_name}'"
+            found.left_out += _left_out(folder, pair, reason)
+    return cases
 
 
-def _with_channel(image: Path) -> Path:
-    """nnU-Net v1 lists ``case.nii.gz`` for the file ``case_0000.nii.gz``."""
-    numbered = image.with_name(f"{stem(image)}_0000.nii.gz")
-    return numbered if numbered.exists() and not image.exists() else image
+def _left_out(folder: Path, pair: Pair, reason: str) -> list[LeftOut]:
+    files = [pair.image, *([pair.label] if pair.label else [])]
+    return [LeftOut(name_in(folder, path), reason) for path in files if path.exists()]
 
 
-def _inside(folder: Path, relative: Any) -> Path:
-    """A file named by ``dataset.json``, which may not lead out of the dataset's folder."""
-    path = folder / str(relative)
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DatasetError(f"{folder / 'dataset.json'} names {relative!r}, which is outside {folder}: refused.")
-    return path
+def _classes_without_ids(description: DatasetDescription) -> list[str]:
+    named = set(description.label_ids.values())
+    missing = [each.name for each in description.classes if each.name not in named]
+    if not named or not missing:
+        return []
+    return [f"label_ids has no id of {', '.join(missing)}: no label map can show them."]
 
 
-def _in_folders(folder: Path, name: str, suffix: str) -> list[_Pair]:
-    images = {_without_channel(path, folder): path for path in _scans(folder / f"images{suffix}")}
-    labels = {stem(path): path for path in _scans(folder / f"labels{suffix}")}
-    no_labels = name == "test" and not labels
-    pairs = []
-    for case_id in {**images, **labels}:
-        image = images.get(case_id, folder / f"images{suffix}" / f"{case_id}.nii.gz")
-        label = labels.get(case_id, folder / f"labels{suffix}" / f"{case_id}.nii.gz")
-        pairs.append(_Pair(case_id, image, None if no_labels else label, name))
-    return pairs
+def _patients(description: DatasetDescription, cases: list[Case]) -> list[str]:
+    """Patients whose cases are in several splits; not where the description puts each case into several."""
+    if description.patient_pattern is None or description.split.rule == "every_case":
+        return []
+    seen: dict[str, dict[Split, str]] = {}
+    for case in cases:
+        match = re.match(description.patient_pattern, case.case_id)
+        if match and match[1]:
+            seen.setdefault(match[1], {}).setdefault(case.splits[0], case.case_id)
+    return [
+        f"patient {patient} is in {' and '.join(f'{split} ({case_id})' for split, case_id in splits.items())}: scores "
+        "on known patients are too good; split by patient."
+        for patient, splits in seen.items()
+        if len(splits) > 1
+    ]
 
 
-def _without_channel(path: Path, folder: Path) -> str:
-    """nnU-Net names images ``case_0000``; AMOS's ``amos_0004`` ends the same way, so the label decides."""
-    name = stem(path)
-    match = re.fullmatch(r"(.+)_(\d{4})", name)
-    labels = folder / path.parent.name.replace("images", "labels")
-    if match is None or any((labels / f"{name}{suffix}").exists() for suffix in SUFFIXES):
-        return name
-    if match[2] != "0000" and any((labels / f"{match[1]}{suffix}").exists() for suffix in SUFFIXES):
-        raise DatasetError(f"{path} is a second channel: one channel (CT) is expected, named …_0000.nii.gz.")
-    return match[1] if match[2] == "0000" else name
-
-
-def _split(description: DatasetDescription, pairs: list[_Pair]) -> list[Case]:
+def _split(description: DatasetDescription, pairs: list[Pair]) -> list[Case]:
     rule = description.split
     if rule.rule == "by_list":
         lists: dict[str, Split] = dict(rule.lists.items())
@@ -218,8 +159,8 @@ def _split(description: DatasetDescription, pairs: list[_Pair]) -> list[Case]:
     return [_case(each, name) for each, name in zip(training, names, strict=True)]
 
 
-def _case(pair: _Pair, *splits: Split) -> Case:
-    return Case(pair.case_id, pair.image, pair.label, splits)
+def _case(pair: Pair, *splits: Split) -> Case:
+    return Case(pair.case_id, pair.image, pair.label, splits, pair.masks, pair.problem)
 
 
 def _sizes(rule: InOrder, found: int) -> list[tuple[Split, int]]:

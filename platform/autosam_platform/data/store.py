@@ -37,7 +37,7 @@ _COMPRESSION = blosc2.CParams(
 _Range = tuple[int, int]
 
 
-_IMAGE, _LABEL = ".b2nd", ".label.b2nd"
+IMAGE, _LABEL = ".b2nd", ".label.b2nd"
 
 
 class DamagedCaseError(UserError):
@@ -69,6 +69,7 @@ class CaseRecord(BaseModel):
         content: hash of everything the prepared case was made from.
         image, label: the raw files, as records have them.
         histogram: of the scan's HU as it was read (``plausibility.histogram``).
+        masks: raw files by the names of their organs, in place of the label.
         hashes: of the stored arrays by the ends of their names, compared when a process first reads them.
     """
 
@@ -80,6 +81,7 @@ class CaseRecord(BaseModel):
     reasons: tuple[str, ...]
     image: str
     label: str | None
+    masks: dict[str, str] = {}
     shape_DHW: Size | None = None
     spacing_DHW: tuple[float, float, float] | None = None
     contents: LabelContents | None = None
@@ -137,7 +139,7 @@ class StoredCase:
     def image_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""
         window = self.description.hu_window
-        hu = crop(open_array(self._intact(_IMAGE)), corner_DHW, size_DHW, window[0])
+        hu = crop(open_array(self._intact(IMAGE)), corner_DHW, size_DHW, window[0])
         return normalise(hu, window, self.description.scaling)
 
     def label_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
@@ -164,7 +166,7 @@ class StoredCase:
 def write_case(folder: Path, record: CaseRecord, hu_DHW: np.ndarray, label_DHW: np.ndarray | None) -> CaseRecord:
     """Write the arrays (int16 and uint8) and then the record, which is returned with their hashes."""
     record_path(folder, record.case_id).unlink(missing_ok=True)  # never an old record beside new voxels
-    arrays = {_IMAGE: hu_DHW} | ({} if label_DHW is None else {_LABEL: label_DHW})
+    arrays = {IMAGE: hu_DHW} | ({} if label_DHW is None else {_LABEL: label_DHW})
     for suffix, array in arrays.items():
         write_array(_path(folder, record.case_id, suffix), array)
     hashes = {suffix: content_hash(_path(folder, record.case_id, suffix)) for suffix in arrays}
@@ -184,7 +186,7 @@ def read_record(folder: Path, case_id: str) -> CaseRecord | None:
         record = CaseRecord.model_validate(unsealed(record_path(folder, case_id).read_bytes()))
     except (FileNotFoundError, DamagedError, ValidationError):
         return None
-    needed = [_IMAGE] * (record.shape_DHW is not None) + [_LABEL] * (record.contents is not None)
+    needed = [IMAGE] * (record.shape_DHW is not None) + [_LABEL] * (record.contents is not None)
     whole = all(_path(folder, case_id, suffix).exists() and suffix in record.hashes for suffix in needed)
     return record if whole else None
 

@@ -57,8 +57,9 @@ def write_contact_sheet(prepared: PreparedDataset) -> Path:
             }
         )
     about = {"name": prepared.name, "title": prepared.description.title, "fingerprint": prepared.fingerprint}
-    write_json(sheet.with_suffix(".json"), about | {"cases": cases})
-    write_text(sheet, _page(about, cases))
+    notes = [*prepared.notes, *(f"{each.name} is no case: {each.reason}" for each in prepared.left_out)]
+    write_json(sheet.with_suffix(".json"), about | {"notes": notes, "cases": cases})
+    write_text(sheet, _page(about, notes, cases))
     return sheet
 
 
@@ -95,17 +96,18 @@ def _draw_histogram(panel: Axes, case: StoredCase) -> None:
     panel.tick_params(labelsize=7)
 
 
-def _page(about: dict[str, str], cases: Sequence[dict[str, Any]]) -> str:
+def _page(about: dict[str, str], notes: Sequence[str], cases: Sequence[dict[str, Any]]) -> str:
     counts = Counter(case["status"] for case in cases)
     said = ", ".join(f"{counts[status]} {status}" for status in _COLOURS)
     title = html.escape(f"{about['title']} ({about['name']})")
     legend = " ".join(f'<b style="color:{_hex(name)}">{html.escape(name)}</b>' for name in _shown(cases))
+    said_too = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
     articles = "\n".join(_article(case) for case in cases)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><p>{len(cases)} cases: {said}. Radiological convention: the patient's right is at the left "
         f'side of axial and coronal pictures.</p><p>{legend}</p><p class="note">fingerprint {about["fingerprint"]}</p>'
-        f"\n{articles}\n</html>\n"
+        f"{said_too}\n{articles}\n</html>\n"
     )
 
 

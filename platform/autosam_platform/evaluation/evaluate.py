@@ -10,7 +10,7 @@ import functools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
         EvaluationError: the checks reject the case, or it has no truth.
     """
     content = _content_hash(case, plan)
-    known = _read_record(plan.folder, case.case_id)
+    known = _read_record(case, plan)
     if known is not None and known["content"] == content:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
@@ -150,6 +150,8 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     image, prediction_DHW = scan.volume, prediction.label_DHW
     with watch.phase("write"):
         write_nifti(prediction, plan.folder.prediction(case.case_id))
+        if _has_own_ids(case, plan):
+            write_nifti(replace(prediction, label_DHW=truth_DHW), plan.folder.truth(case.case_id))
     with watch.phase("score"):
         metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
     with watch.phase("picture"):
@@ -157,14 +159,21 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
         _draw(plan.folder.picture(case.case_id), plan, image, prediction_DHW, truth_DHW, metrics, title)
     rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
     done = Evaluated(case.case_id, rows, with_total(watch.seconds))
-    _write_record(plan.folder, case, content, done)
+    _write_record(plan, case, content, done)
     return done
 
 
-def _read_record(folder: EvaluationFolder, case_id: str) -> dict[str, Any] | None:
+def _has_own_ids(case: Case, plan: Plan) -> bool:
+    """Are the files of the truth in other ids than the classes'? Whoever looks at them needs them in these."""
+    return bool(case.masks or plan.description.label_ids)
+
+
+def _read_record(case: Case, plan: Plan) -> dict[str, Any] | None:
     """The case's record, if it and what it stands for are there."""
+    folder, case_id = plan.folder, case.case_id
     path = folder.record(case_id)
-    if not all(each.is_file() for each in (path, folder.prediction(case_id), folder.picture(case_id))):
+    files = [path, folder.prediction(case_id), folder.picture(case_id)]
+    if not all(each.is_file() for each in files + [folder.truth(case_id)] * _has_own_ids(case, plan)):
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -173,14 +182,15 @@ def _read_record(folder: EvaluationFolder, case_id: str) -> dict[str, Any] | Non
     return record if isinstance(record, dict) and {"content", "rows", "seconds"} <= record.keys() else None
 
 
-def _write_record(folder: EvaluationFolder, case: Case, content: str, done: Evaluated) -> None:
+def _write_record(plan: Plan, case: Case, content: str, done: Evaluated) -> None:
     """Write the case's record, which makes it count as done."""
-    relative = folder.paths.relative
+    folder, relative = plan.folder, plan.folder.paths.relative
+    label = folder.truth(case.case_id) if _has_own_ids(case, plan) else case.label
     record = {
         "case_id": case.case_id,
         "content": content,
         "image": relative(case.image),
-        "label": relative(case.label) if case.label else None,
+        "label": relative(label) if label else None,
         "prediction": relative(folder.prediction(case.case_id)),
         "seconds": done.seconds,
         "rows": [row.as_json() for row in done.rows],
@@ -209,9 +219,8 @@ def _check_cases(cases: Sequence[Case], card: ModelCard, description: DatasetDes
 
 def _content_hash(case: Case, plan: Plan) -> str:
     """Hash of all that decides a case's results: the model, both files, the settings."""
-    files = [path if path is not None and path.is_file() else "missing" for path in (case.image, case.label)]
     schema = plan.description.model_dump(mode="json")
-    return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *files)
+    return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *case.hashed)
 
 
 def _scan_and_truth(checked: CheckedCase) -> tuple[Scan, NDArray[np.uint8]]:

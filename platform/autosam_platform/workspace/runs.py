@@ -70,6 +70,10 @@ class EvaluationFolder:
     def prediction(self, case_id: str) -> Path:
         return self.predictions / f"{case_file_name(case_id)}.nii.gz"
 
+    def truth(self, case_id: str) -> Path:
+        """The truth in the ids of the classes, where its own files have others."""
+        return self.folder / "truths" / f"{case_file_name(case_id)}.nii.gz"
+
     def picture(self, case_id: str) -> Path:
         return self.pictures / f"{case_file_name(case_id)}.png"
 
