@@ -128,7 +128,7 @@ class StoredCase:
 
     def hu(self) -> np.ndarray:
         """The whole image in windowed HU: D, H, W, int16."""
-        return crop(open_array(self._intact(_IMAGE)), (0, 0, 0), self.shape_DHW, 0)
+        return crop(open_array(self._intact(IMAGE)), (0, 0, 0), self.shape_DHW, 0)
 
     @property
     def picture(self) -> Path:
