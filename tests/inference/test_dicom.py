@@ -37,7 +37,7 @@ from pydicom.uid import (
 )
 
 from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import Scan, check_scan, read_scan
+from autosam_inference.scans.scan import Scan, read_grid, read_scan
 
 HU_DHW = ct().image_xyz.transpose(2, 1, 0)
 
@@ -143,9 +143,10 @@ def test_a_folder_a_zip_and_a_file_of_a_series_are_one_scan(tmp_path: Path) -> N
     folder = write_series(tmp_path / "study" / "series" / "deeper", ct_slices(), shuffle=True)
     (tmp_path / "study" / ".DS_Store").write_bytes(b"\0" * 200)
     for path in (tmp_path / "study", folder / "IM0004", write_zip(tmp_path / "study.zip", tmp_path / "study")):
-        check_scan(path)
         read = read_scan(str(path))
         same_as_written(read)
+        grid = read_grid(path)
+        assert grid.shape_xyz == read.grid.shape_xyz and (grid.affine == read.grid.affine).all()
         assert read.source == path and read.notes == ()
         assert read.series is not None and len(read.series.slices) == SHAPE_XYZ[2] and read.series.straight
 
