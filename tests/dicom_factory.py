@@ -40,6 +40,14 @@ def ct(seed: int = 0) -> Scan:
     return make_scan(seed, SHAPE_XYZ)
 
 
+def centroids_lps(turn: np.ndarray | None = None) -> dict[int, np.ndarray]:
+    """Mean position (LPS mm) of each class of the scan, whatever way it is stored."""
+    scan = ct()
+    affine = LPS_OF_RAS @ (scan.affine[:3] if turn is None else turn @ scan.affine[:3])
+    ids = np.unique(scan.label_xyz[scan.label_xyz > 0]).tolist()
+    return {each: affine @ [*np.argwhere(scan.label_xyz == each).mean(0), 1] for each in ids}
+
+
 def rotation(degrees: float, axis: int) -> np.ndarray:
     """3 × 3 rotation about one of the patient's axes."""
     first, second = (each for each in range(3) if each != axis)
@@ -152,6 +160,15 @@ def moved(slices: list[Dataset], shift: Callable[[int], Sequence[float]]) -> lis
     for place, each in enumerate(slices):
         position = np.array([float(value) for value in each.ImagePositionPatient]) + np.asarray(shift(place))
         each.ImagePositionPatient = [_decimal(value) for value in position]
+    return slices
+
+
+def one_series(*parts: list[Dataset]) -> list[Dataset]:
+    """Slices of several series as if they were of the first."""
+    slices = [each for part in parts for each in part]
+    for each in slices:
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+            setattr(each, name, slices[0][name].value)
     return slices
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import check_scan
+from autosam_inference.scans.scan import read_grid
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError, allowed_path
@@ -70,7 +70,7 @@ def _scan() -> UploadedFile | str | None:
 def _named(text: str) -> Path:
     try:
         path = allowed_path(text)
-        check_scan(path)
+        read_grid(path)
     except ScanError as error:
         raise ReadingError(str(error)) from error
     return path

@@ -34,7 +34,7 @@ _ALONE = "no other run"
 
 def _evaluated(root: Workspace) -> None:
     """A case that a run was evaluated on."""
-    runs = [run.name for run in root.run_folders if run.evaluation().case_ids]
+    runs = [run.name for run in root.run_folders if run.evaluation().has_cases]
     if not runs:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
@@ -63,7 +63,7 @@ def _say_missing(case: CaseFiles) -> None:
 
 def _second(root: Workspace, run_id: str, case_id: str, runs: list[str]) -> str | None:
     """The run to show beside the first one, among those evaluated on the same case; kept in the address."""
-    others = [name for name in runs if name != run_id and case_id in root.run(name).evaluation().case_ids]
+    others = [name for name in runs if name != run_id and root.run(name).evaluation().recorded(case_id)]
     wanted = st.query_params.get("with")
     options = [_ALONE, *others]
     index = options.index(wanted) if wanted in others else 0

@@ -189,6 +189,18 @@ def test_a_damaged_record_of_a_case_is_named(page: Page, workspace: Path, conten
     assert "is no record of a case" in errors(page("viewer", run=DONE))
 
 
+def test_a_link_to_a_store_that_is_allowed_is_opened(
+    page: Page, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, lake = workspace / "datasets" / "scan.nii.gz", workspace.parent / "lake"
+    lake.mkdir()
+    scan.rename(lake / "4f2a")  # as DVC keeps it
+    scan.symlink_to(lake / "4f2a")
+    assert "AUTOSAM_ALLOWED_FOLDERS" in errors(page("viewer", run=DONE))
+    monkeypatch.setenv("AUTOSAM_ALLOWED_FOLDERS", str(lake))
+    assert len(page("viewer", run=DONE).get("bidi_component")) == 1
+
+
 def test_scans_outside_the_workspace_and_the_dataset_are_not_opened(page: Page, workspace: Path) -> None:
     run, scan = workspace / "runs" / DONE, workspace / "datasets" / "scan.nii.gz"
     elsewhere = workspace.parent / "elsewhere"

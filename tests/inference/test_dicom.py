@@ -16,6 +16,7 @@ from dicom_factory import (
     localiser,
     magnetic_resonance,
     moved,
+    one_series,
     rotation,
     set_class,
     set_pixels,
@@ -23,11 +24,20 @@ from dicom_factory import (
     write_series,
     write_zip,
 )
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import Scan, check_scan, read_scan
+from autosam_inference.scans.scan import Scan, read_grid, read_scan
 
 HU_DHW = ct().image_xyz.transpose(2, 1, 0)
 
@@ -133,9 +143,10 @@ def test_a_folder_a_zip_and_a_file_of_a_series_are_one_scan(tmp_path: Path) -> N
     folder = write_series(tmp_path / "study" / "series" / "deeper", ct_slices(), shuffle=True)
     (tmp_path / "study" / ".DS_Store").write_bytes(b"\0" * 200)
     for path in (tmp_path / "study", folder / "IM0004", write_zip(tmp_path / "study.zip", tmp_path / "study")):
-        check_scan(path)
         read = read_scan(str(path))
         same_as_written(read)
+        grid = read_grid(path)
+        assert grid.shape_xyz == read.grid.shape_xyz and (grid.affine == read.grid.affine).all()
         assert read.source == path and read.notes == ()
         assert read.series is not None and len(read.series.slices) == SHAPE_XYZ[2] and read.series.straight
 
@@ -180,12 +191,11 @@ def test_a_series_can_be_asked_for(tmp_path: Path) -> None:
 
 
 def _doubled(*, equal: bool) -> list[Dataset]:
-    slices = ct_slices()
     again = ct_slices()[4]
-    again.SeriesInstanceUID, again.InstanceNumber = slices[0].SeriesInstanceUID, 40
+    again.InstanceNumber = 40
     if not equal:
         set_pixels(again, np.zeros((34, 37)))
-    return [*slices, again]
+    return one_series(ct_slices(), [again])
 
 
 def test_a_slice_stored_twice_is_used_once(tmp_path: Path) -> None:
@@ -234,16 +244,16 @@ def _cut(slices: list[Dataset]) -> list[Dataset]:
 
 
 def _two_phases() -> list[Dataset]:
-    slices, second = ct_slices(), ct_slices(ct(5))
+    second = ct_slices(ct(5))
     for each in second:
-        each.SeriesInstanceUID, each.InstanceNumber = slices[0].SeriesInstanceUID, each.InstanceNumber + 9
-    return slices + second
+        each.InstanceNumber += 9
+    return one_series(ct_slices(), second)
 
 
 ALL = tuple(range(SHAPE_XYZ[2]))
 REFUSED: dict[str, tuple[Callable[[], list[Dataset]], str]] = {
-    "a slice is missing": (lambda: ct_slices()[:4] + ct_slices_after(5), "1 slice is missing, between 4 and 6: copy"),
-    "two are missing": (lambda: ct_slices()[:3] + ct_slices_after(5), "2 slices are missing, between 3 and 6"),
+    "a slice is missing": (lambda: _without(4), "1 slice is missing, between 4 and 6: copy"),
+    "two are missing": (lambda: _without(3, 4), "2 slices are missing, between 3 and 6"),
     "different at one place": (lambda: _doubled(equal=False), "slices 5 and 40 lie at one place and differ"),
     "two phases": (_two_phases, "slices 1 and 10 lie at one place and differ: .* phases"),
     "uneven": (
@@ -287,6 +297,12 @@ REFUSED: dict[str, tuple[Callable[[], list[Dataset]], str]] = {
     "no rescale": (lambda: _change(ct_slices(), (6,), RescaleSlope=None), "slice 7 has no usable RescaleSlope and"),
     "a slope of zero": (lambda: _change(ct_slices(), (6,), RescaleSlope="0"), "slice 7 has no usable RescaleSlope"),
     "another unit": (lambda: _change(ct_slices(), ALL, RescaleType="Z_EFF"), "values in Z_EFF, not HU"),
+    "two frames of reference": (
+        lambda: _change(ct_slices(), (3,), FrameOfReferenceUID="1.2.3"),
+        "slice 4 has another FrameOfReferenceUID than the other slices",
+    ),
+    "a localiser by one word": (lambda: _change(ct_slices(), ALL, ImageType="LOCALIZER"), "9 × localiser"),
+    "voxels of 0 mm": (lambda: _change(ct_slices(), ALL, PixelSpacing=["0", "0"]), "voxel size of 0 × 0 mm"),
     "no pixels": (lambda: _change(ct_slices(), (2,), PixelData=None), r"slice 3 \(IM0002\) has no pixel data"),
     "cut short": (lambda: _cut(ct_slices()), r"the pixels of slice 4 \(IM0003\) cannot be read .*copy"),
     "cut short, packed": (lambda: _packed_and_cut(JPEG2000Lossless), r"the pixels of slice 4 \(IM0003\) cannot"),
@@ -298,9 +314,8 @@ REFUSED: dict[str, tuple[Callable[[], list[Dataset]], str]] = {
 }
 
 
-def ct_slices_after(place: int) -> list[Dataset]:
-    """The rest of the same series: the factory is seeded but for its UIDs."""
-    return ct_slices()[place:]
+def _without(*places: int) -> list[Dataset]:
+    return [each for place, each in enumerate(ct_slices()) if place not in places]
 
 
 def _packed_and_cut(syntax: str) -> list[Dataset]:
@@ -332,12 +347,52 @@ def _without_groups(whole: Dataset) -> Dataset:
 def test_what_is_no_volume_in_hu_is_refused(tmp_path: Path, trap: str) -> None:
     make, message = REFUSED[trap]
     slices = make()
-    for each in slices:
-        each.SeriesInstanceUID = slices[0].SeriesInstanceUID
     folder = write_series(tmp_path / "ct", slices)
     with pytest.raises(ScanError, match=message) as refusal:
         read_scan(folder)
     assert str(folder) in str(refusal.value) and str(refusal.value).endswith((".", ")"))
+
+
+def _raw(each: Dataset, name: str, vr: str, value: bytes) -> None:
+    """An element with bytes that pydicom itself would not write."""
+    tag = Tag(name)
+    each._dict[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom writes them, and complains
+@pytest.mark.parametrize(("name", "value"), [("SeriesNumber", b"1A"), ("InstanceNumber", b"3.5 "), ("KVP", b"x ")])
+def test_numbers_that_are_none_do_not_matter_where_nothing_rests_on_them(
+    tmp_path: Path, name: str, value: bytes
+) -> None:
+    slices = ct_slices()
+    for each in slices:
+        _raw(each, name, "IS", value)
+    same_as_written(read_scan(write_series(tmp_path / "ct", slices)))
+
+
+def test_a_position_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    slices = ct_slices()
+    _raw(slices[3], "ImagePositionPatient", "DS", b"1,5\\2,5\\3,5 ")
+    with pytest.raises(ScanError, match="slice 4 has no usable ImagePositionPatient"):
+        read_scan(write_series(tmp_path / "ct", slices))
+
+
+def test_a_way_of_storing_that_nobody_reads_is_named(tmp_path: Path) -> None:
+    slices = compressed(ct_slices(), RLELossless)
+    for each in slices:
+        each.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+    with pytest.raises(ScanError, match=r"slice 1 \(IM0000\) is stored in a way that is not read \(MPEG2 .*convert"):
+        read_scan(write_series(tmp_path / "ct", slices))
+
+
+def test_folders_that_are_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
+    write_series(tmp_path / "lake", ct_slices())
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "series").symlink_to(tmp_path / "lake", target_is_directory=True)
+    (tmp_path / "study" / "again").symlink_to(tmp_path / "study", target_is_directory=True)
+    read = read_scan(tmp_path / "study")
+    same_as_written(read)
+    assert read.notes == ()
 
 
 def test_a_slightly_leaning_series_keeps_its_lean_in_the_grid(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pydicom.uid import RLELossless
 
 from autosam_inference.scans import dicom_files
 from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import check_scan, read_scan
+from autosam_inference.scans.scan import read_grid, read_scan
 
 AIR = -1024
 
@@ -197,7 +197,7 @@ def test_the_patient_is_in_no_message_log_or_repr(
     recwarn.clear()
     said = []
     with caplog.at_level(logging.DEBUG):
-        for read in (check_scan, read_scan):
+        for read in (read_grid, read_scan):
             try:
                 said.append(repr(read(folder)))
             except ScanError as error:

@@ -13,10 +13,12 @@ import pytest
 from dicom_factory import (
     SECRETS,
     SHAPE_XYZ,
+    centroids_lps,
     ct,
     ct_slices,
     enhanced,
     moved,
+    one_series,
     rotation,
     tilted,
     write_series,
@@ -88,13 +90,8 @@ def centroids(seg: Dataset) -> Centroids:
 
 
 def truth(turn: np.ndarray | None = None) -> Centroids:
-    scan = ct()
-    affine = scan.affine[:3] if turn is None else turn @ scan.affine[:3]
-    found = {}
-    for each in CARD.classes:
-        x, y, z = affine @ [*np.argwhere(scan.label_xyz == each.id).mean(0), 1]
-        found[each.name] = np.array([-x, -y, z])
-    return found
+    places = centroids_lps(turn)
+    return {each.name: places[each.id] for each in CARD.classes}
 
 
 def check_centroids(seg: Dataset, expected: Centroids) -> None:
@@ -129,11 +126,7 @@ def test_an_enhanced_series_too(tmp_path: Path, kind: Kind, backwards: bool) -> 
 
 def test_a_zip_and_a_doubled_slice_too(tmp_path: Path) -> None:
     slices = ct_slices()
-    again = ct_slices()[4]
-    again.SeriesInstanceUID = slices[0].SeriesInstanceUID
-    for name in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        setattr(again, name, slices[0][name].value)
-    check_centroids(written(tmp_path, [*slices, again], zipped=True), truth())
+    check_centroids(written(tmp_path, one_series(slices, ct_slices()[4:5]), zipped=True), truth())
 
 
 def test_a_leaning_series_too(tmp_path: Path) -> None:

@@ -158,4 +158,17 @@ def test_records_of_cases_are_found_by_their_ids_whatever_their_files_are_called
     write_json(folder.records / "Old.1.json", {"case_id": "Old.1"})  # as earlier versions named it
     assert folder.case_ids == ["B03", "Old.1", "b03", "b03.label", "x" * 240]
     assert len({folder.prediction(case_id) for case_id in folder.case_ids}) == 5
-    assert folder.recorded["b03"].name == "b03.json" and folder.recorded["Old.1"].name == "Old.1.json"
+    assert [folder.recorded(case_id) for case_id in ("b03", "b03.label", "Old.1", "old.1", "Old*")] == [
+        folder.records / "b03.json", folder.record("b03.label"), folder.records / "Old.1.json", None, None,
+    ]  # fmt: skip
+    assert folder.has_cases and not Workspace(tmp_path).run("other").evaluation().has_cases
+
+
+def test_a_scan_of_any_name_has_a_place_for_its_prediction(tmp_path: Path) -> None:
+    for name in ("CT Abdomen", "x" * 240, "ü" * 120):
+        scan = _file(tmp_path / f"{name}.nii.gz")
+        place = Workspace(tmp_path).new_prediction(Workspace(tmp_path).prediction_name(scan, "demo-01234567"), scan)
+        for path in (place.label, place.organs, place.itk_snap_labels, place.picture, place.seconds, place.record):
+            _file(path)
+    assert _file(tmp_path / "CT Abdomen.nii.gz").is_file()
+    assert next(tmp_path.glob("predictions/CT Abdomen-*")).joinpath("CT Abdomen.nii.gz").is_file()

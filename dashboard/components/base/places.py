@@ -64,8 +64,13 @@ def allowed_roots() -> list[Path]:
 
     That variable lists folders as ``PATH`` lists them, with ``:`` between them.
     """
+    return [workspace().folder, PROJECT, *allowed_further()]
+
+
+def allowed_further() -> list[Path]:
+    """The folders of ``AUTOSAM_ALLOWED_FOLDERS``."""
     further = os.environ.get("AUTOSAM_ALLOWED_FOLDERS", "").split(os.pathsep)
-    return [workspace().folder, PROJECT, *(Path(folder).expanduser() for folder in further if folder)]
+    return [Path(folder).expanduser() for folder in further if folder]
 
 
 def allowed_path(text: str) -> Path:
@@ -113,6 +118,7 @@ def inside(path: Path, roots: Iterable[Path]) -> Path:
         places = " and ".join(str(root) for root in allowed)
         raise ReadingError(
             f"{path} is not opened, because pages read only under {places}: move the file there, "
-            "or evaluate the run again with the dataset's folder where it is now."
+            "evaluate the run again with the dataset's folder where it is now, or start the app with "
+            "AUTOSAM_ALLOWED_FOLDERS=FOLDER, where a link leads there."
         )
     return resolved

@@ -10,8 +10,8 @@ import yaml
 
 from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
-from autosam_platform.workspace import RunFolder
-from dashboard.components.base.places import ReadingError, inside, recorded_file
+from autosam_platform.workspace import RunFolder, WorkspacePaths
+from dashboard.components.base.places import ReadingError, allowed_further, inside, recorded_file
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
 _NUMBERS = tuple(field.name for field in fields(Row) if field.type is not str)
@@ -127,27 +127,36 @@ def per_case(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_case(run: RunFolder, case_id: str) -> CaseFiles:
-    """A case as its evaluation recorded it; files are taken from the workspace and the run's dataset only.
+    """A case as its evaluation recorded it.
+
+    Files are taken from the workspace and the run's dataset only, and from where links of it lead if that is allowed.
 
     Raises:
         ReadingError: not evaluated, a broken record, a path outside both folders, or no image.
     """
     here = run.paths
-    path = run.evaluation().recorded.get(case_id)
+    path = run.evaluation().recorded(case_id)
     if path is None:
         raise ReadingError(f"The case {case_id[:80]!r} was not evaluated in this run: choose one from the list.")
     record = _read_record(inside(path, [here.folder]))
     dataset = (read_config(run).get("dataset") or {}).get("root")
-    roots = [here.folder, here.resolve(dataset)] if dataset else [here.folder]
-    files = {
-        part: recorded_file(here.resolve(record[part]), here, roots) if record.get(part) else None for part in _FILES
-    }
+    roots = [here.folder, *allowed_further(), *([here.resolve(dataset)] if dataset else [])]
+    files = {part: _file(here, record.get(part), roots) for part in _FILES}
     missing = tuple(f"{file} is missing" for file in files.values() if file and not file.is_file())
     image, truth, prediction = (file if file and file.is_file() else None for file in files.values())
     if image is None:
         reason = "; ".join(missing) or "no image is recorded"
         raise ReadingError(f"Case {case_id}: {reason}. Put the scan back, or evaluate the run again.")
     return CaseFiles(case_id, image, truth, prediction, missing, record["rows"])
+
+
+def _file(here: WorkspacePaths, recorded: str | None, roots: list[Path]) -> Path | None:
+    """A file that the record names; by the name of a link, since what that leads to may lack the suffix."""
+    if not recorded:
+        return None
+    path = here.resolve(recorded)
+    allowed = recorded_file(path, here, roots)
+    return path if path.resolve() == allowed else allowed
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -76,16 +76,18 @@ def read_dicom(path: Path, series: str | None = None, *, straighten: bool = Fals
     return DicomVolume(hu_DHW.transpose(2, 1, 0), affine, origin, notes)
 
 
-def check_dicom(path: Path, series: str | None = None) -> None:
-    """Check what can be known without the pixels.
+def read_dicom_grid(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Columns, rows and slices, and the affine (RAS), as the headers alone tell them.
 
     Raises:
         ScanError: there is no CT, or its slices are no one volume.
     """
     with opened(path) as place:
-        _, headers, _ = _chosen(path, *read_headers(place), series)
+        _, headers, _ = _chosen(path, *read_headers(place), None)
         slices = stack(path, [each for header in headers for each in slices_of(header)], lambda one, other: True)
         _check_straight(path, slices, straighten=False)
+    rows, columns = slices.slices[0].size
+    return (columns, rows, len(slices.slices)), slices.affine
 
 
 def _chosen(

@@ -87,8 +87,11 @@ def _folder(path: Path, names: list[str]) -> DicomPlace:
 
 def _names(path: Path) -> list[str]:
     found: list[str] = []
-    for folder, folders, files in os.walk(path):
-        folders[:] = sorted(each for each in folders if not _hidden(each))
+    seen: set[str] = set()  # folders may be links, as data lakes have them, and links may go in a circle
+    for folder, folders, files in os.walk(path, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        inner = (each for each in sorted(folders) if not _hidden(each))
+        folders[:] = [each for each in inner if os.path.realpath(Path(folder, each)) not in seen]
         inside = Path(folder).relative_to(path)
         found += [str(inside / each) for each in sorted(files) if not _hidden(each)]
         _bounded(path, found)

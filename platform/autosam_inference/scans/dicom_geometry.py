@@ -4,6 +4,7 @@ Positions and directions come from ImagePositionPatient and ImageOrientationPati
 names, SliceLocation and SpacingBetweenSlices may say anything; numbers only name slices in messages.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,13 @@ def _check_complete(path: Path, slices: Sequence[Slice]) -> None:
                 f"{path}: {_named(missing)} {_has(missing)} no usable {name}, without which the scan cannot be "
                 "placed or read in HU: export the series again as it was recorded."
             )
+    frames = Counter(each.frame_of_reference for each in slices)
+    if len(frames) > 1:
+        others = [each for each in slices if each.frame_of_reference != frames.most_common()[0][0]]
+        raise ScanError(
+            f"{path}: {_named(others)} {_has(others)} another FrameOfReferenceUID than the other slices: their "
+            "positions cannot be compared; export the parts as series of their own."
+        )
     strange = [each for each in slices if each.unit.upper() not in ("", "HU", "US")]
     if strange:
         units = ", ".join(sorted({each.unit[:16] for each in strange}))

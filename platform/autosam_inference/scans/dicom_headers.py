@@ -58,7 +58,11 @@ class Header:
 
     @property
     def frames(self) -> int:
-        return int(self.elements.get("NumberOfFrames") or 1)
+        return max(1, _whole(self.elements, "NumberOfFrames") or 1)
+
+    @property
+    def series_number(self) -> int | None:
+        return _whole(self.elements, "SeriesNumber")
 
     @property
     def unfit(self) -> str | None:
@@ -72,9 +76,9 @@ class Header:
             return "picture of a screen (secondary capture)"
         if kind not in (CTImageStorage, *_MULTI_FRAME):
             return "object that is no CT image"
-        if "LOCALIZER" in (str(each).upper() for each in elements.get("ImageType") or ()):
+        if "LOCALIZER" in str(elements.get("ImageType")).upper():  # one value, or a list of them
             return "localiser"
-        return "colour image" if int(elements.get("SamplesPerPixel") or 1) != 1 else None
+        return "colour image" if (_whole(elements, "SamplesPerPixel") or 1) != 1 else None
 
 
 def _word(modality: str) -> str:
@@ -94,6 +98,7 @@ class Slice:
         spacing: mm between columns, between rows.
         slope, intercept: from stored values to HU.
         unit: RescaleType; empty where it is not said.
+        frame_of_reference: in which the position counts.
     """
 
     name: str
@@ -108,6 +113,7 @@ class Slice:
     slope: float | None
     intercept: float | None
     unit: str
+    frame_of_reference: str
 
 
 def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
@@ -192,13 +198,12 @@ def _slice(header: Header, levels: list[Dataset], frame: int | None) -> Slice:
     directions = _numbers(levels, "ImageOrientationPatient", 6)
     spacing = _numbers(levels, "PixelSpacing", 2)
     slope, intercept = (_numbers(levels, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
-    number = _numbers([header.elements], "InstanceNumber", 1) if frame is None else [frame + 1]
     return Slice(
         name=header.name,
         frame=frame,
-        number=None if number is None else int(number[0]),
+        number=_whole(header.elements, "InstanceNumber") if frame is None else frame + 1,
         uid=str(header.elements.get("SOPInstanceUID", "")),
-        size=(int(header.elements.get("Rows") or 0), int(header.elements.get("Columns") or 0)),
+        size=(_whole(header.elements, "Rows") or 0, _whole(header.elements, "Columns") or 0),
         position=_numbers(levels, "ImagePositionPatient", 3),
         row=None if directions is None else directions[:3],
         column=None if directions is None else directions[3:],
@@ -206,7 +211,13 @@ def _slice(header: Header, levels: list[Dataset], frame: int | None) -> Slice:
         slope=None if slope is None else float(slope[0]),
         intercept=None if intercept is None else float(intercept[0]),
         unit=next((str(each.RescaleType) for each in levels if each.get("RescaleType")), ""),
+        frame_of_reference=str(header.elements.get("FrameOfReferenceUID") or ""),
     )
+
+
+def _whole(elements: Dataset, name: str) -> int | None:
+    found = _numbers([elements], name, 1)
+    return None if found is None else int(found[0])
 
 
 def _numbers(levels: list[Dataset], name: str, count: int) -> np.ndarray | None:

@@ -49,6 +49,11 @@ class SliceReader:
         try:
             with quiet():
                 stored = pixel_array(file, index=each.frame or 0)
+        except NotImplementedError:
+            raise ScanError(
+                f"{self._path}: slice {_words(each)} is stored in a way that is not read ({_syntax(file)}): convert "
+                "the series (e.g. with gdcmconv --raw)."
+            ) from None
         except Exception as error:  # each decoder has its own
             kind = type(error).__name__
             raise ScanError(

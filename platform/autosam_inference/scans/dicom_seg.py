@@ -83,6 +83,21 @@ def _segmentation(
         numbers[[each.id for each in classes]] = np.arange(1, len(classes) + 1)
         label_DHW = numbers[label_DHW]
         classes = [each.model_copy(update={"id": number}) for number, each in enumerate(classes, start=1)]
+    try:
+        return _made(sources, label_DHW, card, classes, kind, geometry)
+    except (ValueError, TypeError, AttributeError) as error:  # of the sources' headers, which lack the patient here
+        reason = " ".join(str(error).split())
+        raise ScanError(f"The series cannot be referred to by a DICOM SEG ({reason}): use the NIfTI.") from None
+
+
+def _made(
+    sources: Sequence[Dataset],
+    label_DHW: np.ndarray,
+    card: ModelCard,
+    classes: Sequence[LabelClass],
+    kind: Kind,
+    geometry: dict[str, Any],
+) -> Segmentation:
     return Segmentation(
         source_images=sources,
         pixel_array=label_DHW,

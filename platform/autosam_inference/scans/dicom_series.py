@@ -39,7 +39,9 @@ def choose(path: Path, headers: Iterable[Header], uid: str | None) -> tuple[Seri
     """
     known = _grouped(headers)
     if not known:
-        raise ScanError(f"{path} holds no DICOM images: name the folder, zip or a file of one CT series.")
+        raise ScanError(
+            f"{path} holds no DICOM images: name the folder, zip or a file of one CT series, or a NIfTI file."
+        )
     usable = sorted((each for each in known if each.headers), key=lambda each: (-each.slices, _number(each), each.uid))
     if uid is not None:
         chosen = _asked_for(path, known, uid)
@@ -75,8 +77,8 @@ def _asked_for(path: Path, known: list[Series], uid: str) -> Series:
 
 
 def _number(series: Series) -> int:
-    value = series.headers[0].elements.get("SeriesNumber")
-    return int(value) if value is not None else 1 << 31
+    number = series.headers[0].series_number
+    return number if number is not None else 1 << 31
 
 
 def _choice(chosen: Series, others: list[Series]) -> tuple[str, ...]:

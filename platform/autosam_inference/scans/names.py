@@ -1,6 +1,7 @@
 """How scans are named and asked for, for whoever needs no more than that."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import TypedDict
@@ -8,6 +9,7 @@ from typing import TypedDict
 SUFFIXES = (".nii.gz", ".nii")
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+_LONGEST = 150  # bytes, of the 255 that file systems take
 _READABLE = 60  # characters of an id that its file's name keeps, where it cannot be the name
 
 
@@ -51,5 +53,13 @@ def case_file_name(case_id: str) -> str:
     """
     if _PLAIN.fullmatch(case_id):
         return case_id
-    digest = hashlib.sha256(case_id.encode(errors="surrogateescape")).hexdigest()[:16]
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:_READABLE].lstrip('-')}~{digest}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:_READABLE].lstrip('-')}~{_digest(case_id)}"
+
+
+def short_name(name: str) -> str:
+    """The name of a scan where it is no longer than leaves room for suffixes; else a piece of it and a hash."""
+    return name if len(os.fsencode(name)) <= _LONGEST else f"{name[:_READABLE]}~{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

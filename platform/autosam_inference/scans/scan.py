@@ -77,19 +77,19 @@ def read_scan(path: Path | str, *, series: str | None = None, straighten: bool =
     return Scan(_canonical(array_xyz, grid), grid, path, notes)
 
 
-def check_scan(path: Path | str) -> None:
-    """Check what headers say, of NIfTI or DICOM; the voxels stay on disk.
+def read_grid(path: Path | str) -> Grid:
+    """The grid of a scan as its headers tell it, NIfTI or DICOM; the voxels stay on disk.
 
     Raises:
-        ScanError: ``read_scan`` would refuse it.
+        ScanError: ``read_scan`` would refuse the scan for what its headers say.
     """
     path = Path(path)
     if is_dicom(path):
-        from autosam_inference.scans.dicom import check_dicom
+        from autosam_inference.scans.dicom import read_dicom_grid
 
-        check_dicom(path)
-    else:
-        open_nifti(path)
+        return Grid(*read_dicom_grid(path))
+    file = open_nifti(path)
+    return Grid(file.shape_xyz, file.affine)
 
 
 def _shape(array_xyz: np.ndarray) -> tuple[int, int, int]:

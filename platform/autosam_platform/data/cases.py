@@ -1,5 +1,6 @@
 """Cases as they are found in a dataset's folder, and what was found there beside them."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,9 +42,13 @@ class Case:
     @property
     def hashed(self) -> list[str | Path]:
         """What of the case decides its voxels, for ``content_hash``: its files, the organs they show, its problem."""
-        files = [path if path is not None and path.is_file() else "missing" for path in (self.image, self.label)]
-        masks = [part for organ, path in self.masks for part in (organ, path if path.is_file() else "missing")]
+        files = [_content(path) for path in (self.image, self.label)]
+        masks = [part for organ, path in self.masks for part in (organ, _content(path))]
         return [*files, *masks, *([self.problem] if self.problem else [])]
+
+
+def _content(path: Path | None) -> str | Path:
+    return path if path is not None and os.path.isfile(path) and os.access(path, os.R_OK) else "missing"
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,11 @@ def _why_unfitting(path: Path, looked_at: set[Path], unnamed: str) -> str:
     if not writable_name(path):
         return "its name is not written in UTF-8, or holds characters that cannot be printed: rename it"
     if path.is_dir():
+        try:
+            held = entries(path)
+        except DatasetError:
+            return "a folder that may not be read"
         if path in looked_at:
-            return "" if entries(path) else "an empty folder"
-        return "a folder that was not looked into" if any(map(is_scan, entries(path))) else ""
+            return "" if held else "an empty folder"
+        return "a folder that was not looked into" if suffix(path) or any(map(is_scan, held)) else ""
     return unnamed if suffix(path) else "no NIfTI file (.nii, .nii.gz)"

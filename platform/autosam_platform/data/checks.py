@@ -1,5 +1,6 @@
 """What is wrong with a case, found before it costs a training run."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,7 +54,7 @@ def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
 
 
 def _load_scan(case: Case, description: DatasetDescription, notes: list[str]) -> Scan:
-    if case.truth is not None and case.truth.exists():
+    if case.truth is not None and os.path.exists(case.truth):
         require_there(case.image, f"{case.truth} has no image", "add it or remove the label")
     require_there(case.image, f"{case.case_id} has no image", "check the path")
     scan = checked_ct(read_scan(case.image), lower=description.hu_window[0])

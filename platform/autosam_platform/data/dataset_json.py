@@ -33,10 +33,10 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
         DatasetError: it is damaged.
     """
     path = folder / NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read as JSON ({error}): download it again.") from None
     if not isinstance(contents, dict):
@@ -116,12 +116,12 @@ def _inside(folder: Path, relative: Any) -> Path:
     A link in that folder may: so do DVC, git-annex and data lakes keep their files, and who may make links there may
     put files there as well.
     """
-    name = str(relative)
-    path = Path(os.path.normpath(folder / name))
-    leads_out = not path.is_relative_to(os.path.normpath(folder))
-    if leads_out or "\0" in name or (".." in Path(name).parts and not _stays(folder / name, folder)):
+    name, base = str(relative), os.path.abspath(folder)
+    path = Path(os.path.abspath(folder / name))
+    upwards = ".." in Path(name).parts
+    if not path.is_relative_to(base) or "\0" in name or (upwards and not _stays(folder / name, folder)):
         raise DatasetError(f"{folder / NAME} names {relative!r}, which is outside {folder}: refused.")
-    return folder / name
+    return folder / (name if upwards else path.relative_to(base))
 
 
 def _stays(path: Path, folder: Path) -> bool:

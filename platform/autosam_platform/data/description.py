@@ -163,7 +163,7 @@ class DatasetDescription(Frozen):
             return {}
         ids = {each.name: each.id for each in self.classes}
         return {loose(name): value for name, value in ids.items()} | {
-            loose(file): ids[name] for file, name in self.mask_names.items()
+            loose(stem(file)): ids[name] for file, name in self.mask_names.items()
         }
 
     def class_of(self, file_id: int) -> int | None:
@@ -215,7 +215,7 @@ class DatasetDescription(Frozen):
             raise ValueError("label_ids goes with label maps, and files.label has masks of an {organ} each: mask_names")
         if self.mask_names and not masks:
             raise ValueError("mask_names needs {organ} in files.label")
-        if len({loose(name) for name in self.mask_names}) < len(self.mask_names):
+        if len({loose(stem(name)) for name in self.mask_names}) < len(self.mask_names):
             raise ValueError("two of mask_names differ by case, spaces, '_' and '-' only")
         return self
 

@@ -1,11 +1,13 @@
 """Label maps from the files of a case: on the grid of its image, in the ids of the description's classes."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from autosam_inference.scans.grid import Grid
+from autosam_inference.scans.names import stem
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import Scan, read_scan
 from autosam_models.sizes import size_text
@@ -47,11 +49,12 @@ def require_there(path: Path, problem: str, remedy: str) -> None:
     Raises:
         ScanError: says so after ``problem``.
     """
-    if path.is_symlink() and not path.exists():
+    there = os.path.exists(path)  # also where its folder may not be read, which Path would raise
+    if path.is_symlink() and not there:
         raise ScanError(
             f"{problem}: {path} is a link to {path.readlink()}, which is not there: fetch it (dvc pull, git annex get)."
         )
-    if not path.exists():
+    if not there:
         raise ScanError(f"{problem}: {path} is missing; {remedy}.")
 
 
@@ -155,7 +158,7 @@ def _require_masks(case: Case, description: DatasetDescription) -> None:
     missing = []
     for each in description.classes:
         files = [file for file, name in description.mask_names.items() if name == each.name] or [each.name]
-        lacking = [file for file in files if loose(file) not in there]
+        lacking = [file for file in files if loose(stem(file)) not in there]
         if each.id in annotated and lacking and loose(each.name) not in there:
             missing.append(f"{each.name} ({', '.join(lacking)})")
     if missing:

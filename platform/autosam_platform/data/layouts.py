@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from autosam_inference.scans.names import stem
 from autosam_platform.data.cases import (
+    DatasetError,
     Findings,
     LeftOut,
     Pair,
@@ -120,10 +121,16 @@ def _walk(
     if rest and "{" not in first:
         yield from _walk(folder / first, tuple(rest), known, organs, looked_at)
         return
+    try:
+        here = entries(folder)
+    except DatasetError:
+        if not known:
+            raise
+        return  # one case's: the others are looked at
     if folder.is_dir():
         looked_at.add(folder)
     wanted = _expression(first, known, organs)
-    for path in entries(folder):
+    for path in here:
         if not writable_name(path) or not (path.is_dir() if rest else is_scan(path)):
             continue
         match = wanted.fullmatch(path.name if rest else stem(path))

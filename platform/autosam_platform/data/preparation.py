@@ -7,6 +7,7 @@ a name of its own: the fingerprint, which decides what a training comes to.
 """
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from autosam_inference.bounds import Spacing
 from autosam_inference.files import DamagedError, content_hash, remove_leftovers, write_text
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import to_window
-from autosam_inference.scans.nifti import ScanError, open_nifti
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.plausibility import histogram
 from autosam_inference.scans.resampling import Kind, resample
+from autosam_inference.scans.scan import read_grid
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
@@ -222,6 +225,7 @@ def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> Cas
         label_DHW = _at_spacing(Volume(checked.label_DHW, checked.scan.volume.spacing_DHW), plan, "label").array_DHW
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
+    update["histogram"] = histogram(checked.scan.volume.array_DHW)
     record = record.model_copy(update=update)
     return write_case(folder, record, hu_DHW, label_DHW)
 
@@ -246,11 +250,11 @@ def _case_hash(case: Case, plan: CasePlan) -> str:
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
-        file = open_nifti(case.image)
+        grid = read_grid(case.image)
     except ScanError:
         return _BYTES_A_TASK
-    raw = int(np.prod(file.shape_xyz))
-    growth = abs(np.linalg.det(file.affine[:3, :3])) / np.prod(spacing_xyz)
+    raw = int(np.prod(grid.shape_xyz))
+    growth = 1000 * grid.voxel_ml / math.prod(spacing_xyz)
     return _BYTES_A_TASK + int(_BYTES_A_VOXEL * raw * max(1.0, growth))
 
 

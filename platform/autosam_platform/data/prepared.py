@@ -113,6 +113,11 @@ class PreparedDataset:
         return self.manifest.parent
 
     @property
+    def sheet(self) -> Path:
+        """Where the page lies that shows its cases, once it is written."""
+        return self._place.sheet(self.fingerprint)
+
+    @property
     def name(self) -> str:
         """Name of the description."""
         return self.description.name
@@ -186,13 +191,13 @@ class PreparedDataset:
 def verdict_table(prepared: PreparedDataset) -> str:
     """One line per case that is not plainly ok, what was left out, notes, counts, and where the dataset lies."""
     noted = [each for each in prepared.entries if each.status != "ok"]
-    width = max((len(each.case_id) for each in noted), default=0)
+    width = min(max((len(each.case_id) for each in noted), default=0), _WIDEST_ID)
     lines = [f"{each.case_id:<{width}}  {each.status:<8}  {' '.join(each.reasons)}" for each in noted]
     lines += _left_out_lines(prepared) + [f"note: {each}" for each in prepared.notes]
     return "\n".join([*lines, f"{prepared.name}: {_counts(prepared.entries)}; {prepared.folder}"])
 
 
-_NAMES_A_LINE = 5
+_NAMES_A_LINE, _WIDEST_ID = 5, 40
 
 
 def _left_out_lines(prepared: PreparedDataset) -> list[str]:

@@ -22,10 +22,10 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.model import bytes_of_prediction, loaded
 from autosam_inference.prediction import predict
-from autosam_inference.scans.grid import Grid, Volume
+from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.label_files import write_nifti
-from autosam_inference.scans.nifti import ScanError, open_nifti
-from autosam_inference.scans.scan import Scan
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import Scan, read_grid
 from autosam_inference.stopwatch import Stopwatch
 from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.checks import CheckedCase, load_checked
@@ -231,12 +231,6 @@ def _scan_and_truth(checked: CheckedCase) -> tuple[Scan, NDArray[np.uint8]]:
     return checked.scan, checked.label_DHW
 
 
-def _grid(scan: Path) -> Grid:
-    """The grid of a scan's file, from its header alone."""
-    file = open_nifti(scan)
-    return Grid(file.shape_xyz, file.affine)
-
-
 def _score(
     case: Case, plan: Plan, image: Volume, prediction_DHW: NDArray[np.uint8], truth_DHW: NDArray[np.uint8]
 ) -> list[ClassMetrics]:
@@ -273,7 +267,7 @@ def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> S
 def _memory(case: Case, card: ModelCard, weights: int) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
-        grid = _grid(case.image)
+        grid = read_grid(case.image)
     except ScanError:
         return bytes_of_prediction(card, weights, card.patch)  # the case will say so itself
     sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, strict=True)

@@ -28,6 +28,7 @@ from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOOK_SECONDS
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.ledger import Ledger
+from autosam_platform.tuning.leftovers import Leftovers
 from autosam_platform.tuning.plan import compute_of_each, disk_needed, require_disk, share, size_of
 from autosam_platform.tuning.study import as_study
 from autosam_platform.tuning.sweep import Sweep, SweepError
@@ -93,6 +94,7 @@ def _run_rest(sweep: Sweep, ledger: Ledger, concurrent: int | None, disk_gb: flo
     trial = ray.tune.with_parameters(run_trial, sweep=sweep, computes=computes)
     with watcher.record():
         _tuner(sweep, ledger, watcher, trial, plan.at_a_time).fit()
+    Leftovers().give_back_all()
     if len(ledger.of(*ENDED)) < sweep.trials:
         raise SweepError("Ray Tune ended before all trials had: see the messages above; the same command continues")
 

@@ -15,6 +15,7 @@ from autosam_inference.errors import reasons
 from autosam_platform.tracking.reading import PARENT, STOPPED, flatten
 from autosam_platform.tracking.writing import open_run, tag_run
 from autosam_platform.tuning.ledger import Ledger
+from autosam_platform.tuning.leftovers import Leftovers
 from autosam_platform.tuning.plan import prune
 from autosam_platform.tuning.sweep import Sweep
 from autosam_platform.tuning.trial import kept_dice
@@ -32,6 +33,7 @@ class Watcher(ray.tune.Callback):
         self._trials: dict[str, Trial] = {}
         self._parent = ""
         self._disk_full: OSError | None = None
+        self._leftovers = Leftovers()
 
     @contextmanager
     def record(self) -> Iterator[None]:
@@ -65,6 +67,10 @@ class Watcher(ray.tune.Callback):
         finally:
             self._tidy()
             run.finish(state)
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Give back what Ray keeps of trials that were stopped."""
+        self._leftovers.look()
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Note which run it is, before anything is written into its folder."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_inference.files import content_hash
-from autosam_inference.scans.names import stem
+from autosam_inference.scans.names import short_name, stem
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
@@ -112,11 +112,11 @@ class Workspace(WorkspacePaths):
         """
         made_of = scan if scan.is_file() else [path.name for path in sorted(scan.rglob("*"))]
         parts = [self.relative(scan.resolve()), made_of, *([series] if series else [])]
-        return f"{stem(scan)}-{content_hash(*parts)[:8]}-{run}"
+        return f"{short_name(stem(scan))}-{content_hash(*parts)[:8]}-{run}"
 
     def new_prediction(self, name: str, scan: Path) -> PredictionFolder:
         """Where a prediction of ``scan`` goes."""
-        return PredictionFolder(self.predictions / name / f"{stem(scan)}.nii.gz", self)
+        return PredictionFolder(self.predictions / name / f"{short_name(stem(scan))}.nii.gz", self)
 
     @property
     def predicting(self) -> Path:
@@ -131,6 +131,11 @@ class Workspace(WorkspacePaths):
     def prepared(self, name: str) -> PreparedFolder:
         """Cases that were prepared alike, or are going to be."""
         return PreparedFolder(self.folder / "prepared" / name, self)
+
+    @property
+    def prepared_folders(self) -> list[PreparedFolder]:
+        """All that was prepared, in the order of their names."""
+        return [self.prepared(path.name) for path in sorted((self.folder / "prepared").glob("*")) if path.is_dir()]
 
     def dataset(self, name: str) -> Path:
         """Folder of raw data that was generated."""

@@ -60,12 +60,18 @@ class EvaluationFolder:
     @property
     def case_ids(self) -> list[str]:
         """Cases that were evaluated, sorted."""
-        return sorted(self.recorded)
+        return sorted(_recorded_id(path) for path in self.records.glob("*.json"))
 
     @property
-    def recorded(self) -> dict[str, Path]:
-        """The records that are there, by the ids of their cases; those of earlier versions have names of their own."""
-        return {_recorded_id(path): path for path in sorted(self.records.glob("*.json"))}
+    def has_cases(self) -> bool:
+        """Was any case evaluated?"""
+        return any(self.records.glob("*.json"))
+
+    def recorded(self, case_id: str) -> Path | None:
+        """What is recorded of a case, if it was evaluated; earlier versions named the file by the id as it is."""
+        path = self.record(case_id)
+        earlier = (each for each in self.records.glob("*.json") if each.stem == case_id)
+        return path if path.is_file() else next(earlier, None)
 
     def prediction(self, case_id: str) -> Path:
         return self.predictions / f"{case_file_name(case_id)}.nii.gz"
@@ -83,8 +89,8 @@ class EvaluationFolder:
 
 
 def _recorded_id(record: Path) -> str:
-    """The case's id, which is the file's name where that is a plain one."""
-    if case_file_name(record.stem) == record.stem:
+    """The case's id, which is the file's name where that has no hash in it."""
+    if "~" not in record.stem:
         return record.stem
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["case_id"])
