@@ -22,6 +22,7 @@ st.navigation(
         st.Page("views/runs.py", title="Runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
         st.Page("views/compare.py", title="Compare", url_path="compare"),
+        st.Page("views/data.py", title="Data", url_path="data"),
         st.Page("views/viewer.py", title="Viewer", url_path="viewer"),
         st.Page("views/sweeps.py", title="Sweeps", url_path="sweeps"),
         st.Page("views/predict.py", title="Predict", url_path="predict"),

@@ -21,15 +21,18 @@ def main() -> None:
 
 
 def _prepare(job: Job) -> Outcome:
+    from autosam_platform.evaluation.contact_sheet import write_contact_sheet
     from autosam_platform.pipeline.steps import prepared_dataset
 
     dataset = prepared_dataset(job.dataset)
+    sheet = write_contact_sheet(dataset)
+    print(f"Look at the data before training: {sheet}", flush=True)
     dataset.require_complete(allow_rejected=job.dataset.allow_rejected)
     cases = {split: len(dataset.cases(split)) for split in ("train", "val", "test")}
     verdicts = {each.case_id: each.status for each in dataset.verdicts}
     left_out = {each.name: each.reason for each in dataset.left_out}
     found = {"verdicts": verdicts, "left_out": left_out, "notes": list(dataset.notes)}
-    return Outcome(dataset.folder, {"fingerprint": dataset.fingerprint, "cases": cases} | found)
+    return Outcome(dataset.folder, {"fingerprint": dataset.fingerprint, "cases": cases, "sheet": str(sheet)} | found)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,22 @@ AIR_HU = -1024
 _LEAST_RANGE = 100  # fat to muscle is more; images scaled to [0, 1] or [-1, 1] are less
 _FEWEST_VALUES = 16
 _FEWEST_VOXELS = 1000  # of fewer, few values say nothing
-_SAMPLE = 2_000_000  # voxels looked at; the shares below are of thousands of voxels even then
+_MOST_VOXELS = 2_000_000  # voxels looked at; the shares below are of thousands of voxels even then
 _SOFT = (-150, 200)  # fat, water, organs, blood with contrast
 _AIR = (-1200, -300)  # around the patient, in lungs and bowel
 _LEAST_SOFT = 0.002  # a small child in a wide field of view has more
 _GAP = 50  # between the value of padding and all others
 _PADDING_SHARE = 1e-3
+
+
+HISTOGRAM_HU = tuple(range(-1100, 2001, 25))
+"""Edges of the bins of ``histogram``."""
+
+
+def histogram(array: np.ndarray) -> tuple[int, ...]:
+    """How many of a scan's voxels, or of a sample of them, lie in each bin of HU."""
+    counts, _ = np.histogram(_sample(array), bins=HISTOGRAM_HU)
+    return tuple(int(count) for count in counts)
 
 
 def checked_ct(scan: Scan, *, lower: float = AIR_HU) -> Scan:
@@ -81,8 +91,7 @@ class _Values:
 
     @classmethod
     def of(cls, array: np.ndarray) -> "_Values":
-        flat = array.ravel()
-        sample_N = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float32)
+        sample_N = _sample(array)
         lowest = float(sample_N.min())
         others_N = sample_N[sample_N > lowest]
         isolated = others_N.size > 0 and float(others_N.min()) - lowest > _GAP
@@ -113,6 +122,11 @@ def _require_ct(name: str, array: np.ndarray) -> None:
         raise _no_hu(name, f"values from {low:g} to {high:g}, none of them fat or air")
     if values.share(*_SOFT) < _LEAST_SOFT:
         raise _no_hu(name, f"values from {low:g} to {high:g}, hardly one between {_SOFT[0]} and {_SOFT[1]}")
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    flat = array.ravel()
+    return flat[:: max(1, flat.size // _MOST_VOXELS)].astype(np.float32)
 
 
 def _different(array: np.ndarray) -> int:

@@ -21,6 +21,7 @@ from autosam_inference.files import DamagedError, content_hash, remove_leftovers
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import to_window
 from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.plausibility import histogram
 from autosam_inference.scans.resampling import Kind, resample
 from autosam_inference.scans.scan import read_grid
 from autosam_platform.cluster import map_tasks
@@ -224,6 +225,7 @@ def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> Cas
         label_DHW = _at_spacing(Volume(checked.label_DHW, checked.scan.volume.spacing_DHW), plan, "label").array_DHW
         contents = describe_label(label_DHW, hu_DHW > plan.description.hu_window[0])
     update = {"shape_DHW": hu_DHW.shape, "spacing_DHW": spacing_DHW, "contents": contents}
+    update["histogram"] = histogram(checked.scan.volume.array_DHW)
     record = record.model_copy(update=update)
     return write_case(folder, record, hu_DHW, label_DHW)
 

@@ -113,6 +113,11 @@ class PreparedDataset:
         return self.manifest.parent
 
     @property
+    def sheet(self) -> Path:
+        """Where the page lies that shows its cases, once it is written."""
+        return self._place.sheet(self.fingerprint)
+
+    @property
     def name(self) -> str:
         """Name of the description."""
         return self.description.name

@@ -68,6 +68,7 @@ class CaseRecord(BaseModel):
     Attributes:
         content: hash of everything the prepared case was made from.
         image, label: the raw files, as records have them.
+        histogram: of the scan's HU as it was read (``plausibility.histogram``).
         masks: raw files by the names of their organs, in place of the label.
         hashes: of the stored arrays by the ends of their names, compared when a process first reads them.
     """
@@ -84,6 +85,7 @@ class CaseRecord(BaseModel):
     shape_DHW: Size | None = None
     spacing_DHW: tuple[float, float, float] | None = None
     contents: LabelContents | None = None
+    histogram: tuple[int, ...] = ()
     hashes: dict[str, str] = {}
 
     @property
@@ -123,6 +125,16 @@ class StoredCase:
     def label(self) -> Tensor:
         """The whole label map: D, H, W, uint8."""
         return torch.from_numpy(self.label_patch((0, 0, 0), self.shape_DHW))
+
+    def hu(self) -> np.ndarray:
+        """The whole image in windowed HU: D, H, W, int16."""
+        return crop(open_array(self._intact(IMAGE)), (0, 0, 0), self.shape_DHW, 0)
+
+    @property
+    def picture(self) -> Path:
+        """Where a picture of the case lies, once it is drawn; its colours are those of the organs' names."""
+        colours = content_hash([each.name for each in self.description.classes])
+        return _path(self.folder, self.case_id, f".{colours[:8]}.png")
 
     def image_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""

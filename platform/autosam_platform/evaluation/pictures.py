@@ -35,7 +35,7 @@ _BOX_FROM = 5  # cases: a box over fewer says less than their points
 
 
 @dataclass(frozen=True)
-class _Plane:
+class Plane:
     """One of the three planes; of its two in-plane axes the first runs downwards, the second rightwards.
 
     All three axes are shown backwards: superior and anterior point up, anterior and the patient's right to
@@ -58,10 +58,10 @@ class _Plane:
         return height, width
 
 
-_PLANES = (
-    _Plane("axial", 0, "R", "L"),
-    _Plane("coronal", 1, "R", "L"),
-    _Plane("sagittal", 2, "A", "P"),
+PLANES = (
+    Plane("axial", 0, "R", "L"),
+    Plane("coronal", 1, "R", "L"),
+    Plane("sagittal", 2, "A", "P"),
 )
 
 
@@ -92,9 +92,9 @@ def save_case_picture(
     shown = np.union1d(np.unique(guide_DHW), np.unique(prediction_DHW))
     organs = [each for each in classes if each.id in shown]
     figure, axes = _case_canvas(size, len(organs))
-    for plane, panel in zip(_PLANES, axes, strict=True):
-        index = _telling_slice(guide_DHW, plane.axis, len(classes) + 1)
-        _draw_scan(panel, plane, scan, size, index, hu_window)
+    for plane, panel in zip(PLANES, axes, strict=True):
+        index = telling_slice(guide_DHW, plane.axis, len(classes) + 1)
+        draw_scan(panel, plane, scan, size, index, hu_window)
         _draw_labels(panel, plane, size, index, organs, prediction_DHW, truth_DHW)
     _draw_legend(figure, organs, metrics)
     how = "prediction filled" if truth_DHW is None else "prediction filled, truth outlined"
@@ -141,7 +141,7 @@ def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str)
 
 def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]]:
     """A figure with three panels of one scale, side by side below the title, and room for the legend."""
-    sides = [plane.millimetres(size) for plane in _PLANES]
+    sides = [plane.millimetres(size) for plane in PLANES]
     scale = _PANELS_PX / sum(width for _, width in sides)
     tallest = max(scale * max(height for height, _ in sides), organs * _LEGEND_LINE_PX)
     total = _PANELS_PX + 4 * _GAP_PX + _LEGEND_PX, _HEADER_PX + tallest + _GAP_PX
@@ -157,7 +157,7 @@ def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]
     return figure, axes
 
 
-def _telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) -> int:
+def telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) -> int:
     """The slice with the largest sum of organ areas, each as a share of that organ's largest on this axis."""
     slices = range(label_DHW.shape[axis])
     areas = np.array([np.bincount(label_DHW.take(at, axis).ravel(), minlength=num_classes)[1:] for at in slices])
@@ -166,9 +166,10 @@ def _telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) 
     return int((areas / np.maximum(areas.max(axis=0), 1)).sum(axis=1).argmax())
 
 
-def _draw_scan(
-    panel: Axes, plane: _Plane, scan: Volume, size: Sequence[float], index: int, hu_window: tuple[int, int]
+def draw_scan(
+    panel: Axes, plane: Plane, scan: Volume, size: Sequence[float], index: int, hu_window: tuple[int, int]
 ) -> None:
+    """Draw a slice of a scan in millimetres, with its sides and its number; ``size`` is that of the volume in mm."""
     height, width = plane.millimetres(size)
     low, high = hu_window
     grey = plane.cut(scan.array_DHW, index)
@@ -190,7 +191,7 @@ def _draw_scan(
 
 def _draw_labels(
     panel: Axes,
-    plane: _Plane,
+    plane: Plane,
     size: Sequence[float],
     index: int,
     organs: Sequence[LabelClass],
@@ -203,8 +204,20 @@ def _draw_labels(
     for organ in organs:
         fill[predicted == organ.id] = (*organ_rgb(organ.name), _FILL)
     panel.imshow(fill, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
-    if truth_DHW is None:
-        return
+    if truth_DHW is not None:
+        draw_outlines(panel, plane, size, index, organs, truth_DHW)
+
+
+def draw_outlines(
+    panel: Axes,
+    plane: Plane,
+    size: Sequence[float],
+    index: int,
+    organs: Sequence[LabelClass],
+    truth_DHW: NDArray[np.integer],
+) -> None:
+    """Outline the organs of a slice, each in its colour; ``size`` is that of the volume in mm."""
+    height, width = plane.millimetres(size)
     true = plane.cut(truth_DHW, index)
     rows, columns = true.shape
     # Contours run through the middles of voxels, so the mask gets a rim of background to close at the scan's

@@ -33,6 +33,15 @@ class PreparedFolder:
         """The file that says which cases a dataset has, and what each is for."""
         return self.folder / f"dataset-{fingerprint[:8]}.json"
 
+    def sheet(self, fingerprint: str) -> Path:
+        """The page that shows the cases of a dataset; beside it lies the same as JSON."""
+        return self.folder / f"sheet-{fingerprint[:8]}.html"
+
+    @property
+    def sheets(self) -> list[Path]:
+        """What such pages say, as JSON, the newest first."""
+        return sorted(self.folder.glob("sheet-*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+
     @property
     def lock(self) -> Path:
         """Held by the process that prepares."""

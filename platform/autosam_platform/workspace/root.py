@@ -132,6 +132,11 @@ class Workspace(WorkspacePaths):
         """Cases that were prepared alike, or are going to be."""
         return PreparedFolder(self.folder / "prepared" / name, self)
 
+    @property
+    def prepared_folders(self) -> list[PreparedFolder]:
+        """All that was prepared, in the order of their names."""
+        return [self.prepared(path.name) for path in sorted((self.folder / "prepared").glob("*")) if path.is_dir()]
+
     def dataset(self, name: str) -> Path:
         """Folder of raw data that was generated."""
         return self.folder / "datasets" / name
