@@ -61,6 +61,10 @@ class DatasetSection(Section):
     """Seed of the phantoms."""
     spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
     """Voxel spacing in mm to prepare for; the description's where none is given."""
+    folds: Annotated[int, Field(ge=3, le=100)] | None = None
+    """Cross-validation with so many groups of patients, in place of the description's split; see --dataset.fold."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """Which fold, from 0: its group tests, the next one validates, the others train."""
     allow_rejected: bool = False
     """Train although the checks rejected some cases; without it that is refused."""
 
@@ -68,6 +72,12 @@ class DatasetSection(Section):
     def _root_is_known(self) -> Self:
         if self.root is None and self.name != "phantom":
             raise ValueError(f"dataset '{self.name}' needs the folder of its scans: add --dataset.root FOLDER")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_the_folds(self) -> Self:
+        if self.folds is not None and (self.fold or 0) >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} is not possible: they count from 0 to {self.folds - 1}")
         return self
 
 

@@ -86,3 +86,11 @@ def test_the_volume_of_a_voxel_is_that_of_its_sheared_box() -> None:
     affine = np.diag([2.0, 3.0, 5.0, 1.0])
     affine[0, 1] = 1.5  # the second axis is longer than 3 mm, the box as large
     assert Grid((4, 4, 4), affine).voxel_ml == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".Nii", ".nii.GZ", ".NII", ".nii.Gz"])
+def test_a_suffix_in_letters_of_any_case_is_read(tmp_path: Path, suffix: str) -> None:
+    scan = make_scan()
+    path = write_nifti(tmp_path / f"scan{suffix.lower()}", scan.image_xyz, scan.affine, dtype=np.int16)
+    path = path.rename(tmp_path / f"scan{suffix}")
+    np.testing.assert_array_equal(read_scan(path).volume.array_DHW, scan.image_xyz.transpose(2, 1, 0))

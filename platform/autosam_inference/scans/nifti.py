@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.fileholders import FileHolder
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -67,7 +68,8 @@ def open_nifti(path: Path) -> NiftiFile:
     _check_file(path)
     try:
         header = _written_header(path)
-        image = nib.load(path)
+        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        image = kind.from_file_map({"image": FileHolder(str(path))})  # nib.load does not find ``scan.Nii``
     except OSError as error:
         raise unreadable(path, error) from None
     except _UNREADABLE as error:

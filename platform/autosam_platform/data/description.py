@@ -68,6 +68,24 @@ class EveryCase(Frozen):
     splits: tuple[Split, ...]
 
 
+class Folds(Frozen):
+    """Cross-validation: the patients are dealt into ``folds`` groups, and each is the test group of one fold.
+
+    In fold k group k tests, the next one validates and the others train, so that the weights that are kept are never
+    chosen by the cases that are scored. All cases of a patient are in one group.
+    """
+
+    rule: Literal["folds"]
+    folds: Annotated[int, Field(ge=3, le=100)]
+    fold: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} is not possible: they count from 0 to {self.folds - 1}")
+        return self
+
+
 class Augmentation(Frozen):
     """Probability of each augmentation of a training patch (paper, Sec. 7.2); ``flip`` holds per axis."""
 
@@ -116,8 +134,9 @@ class DatasetDescription(Frozen):
             Ids other than these, 0 and those of ``ignored_labels`` are refused.
         mask_names: for masks of one organ each: names of the files → names of classes, where they differ by more than
             case, spaces, ``_`` and ``-``. Several masks of one class are joined.
-        patient_pattern: regular expression whose first group in a case's id is its patient, so that a patient in
-            several splits is noticed.
+        patient_pattern: regular expression whose first group in a case's id is its patient: folds keep a patient
+            together, and with other splits one in several of them is noticed.
+        patients: for the same, a CSV file in the dataset's folder with the columns ``case`` and ``patient``.
         annotated: for datasets whose cases do not annotate every class: regular expression of case ids →
             names of the classes annotated there; the first match counts, no match means all classes.
         spacing_xyz: voxel spacing after preparation, mm.
@@ -130,7 +149,7 @@ class DatasetDescription(Frozen):
     title: str
     layout: Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]
     classes: tuple[LabelClass, ...]
-    split: Annotated[InOrder | ByList | EveryCase, Field(discriminator="rule")]
+    split: Annotated[InOrder | ByList | EveryCase | Folds, Field(discriminator="rule")]
     spacing_xyz: tuple[Spacing, Spacing, Spacing]
     hu_window: tuple[int, int]
     scaling: Scaling
@@ -141,6 +160,7 @@ class DatasetDescription(Frozen):
     label_ids: dict[int, str | None] = {}
     mask_names: dict[str, str] = {}
     patient_pattern: str | None = None
+    patients: str | None = None
     annotated: dict[str, tuple[str, ...]] = {}
     foreground_fraction: Probability = 0.5
     nsd_tolerance_mm: PositiveFloat = 2.0
@@ -241,10 +261,17 @@ class DatasetDescription(Frozen):
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
         return self
 
+    @field_validator("patients")
+    @classmethod
+    def _is_in_the_folder(cls, name: str | None) -> str | None:
+        if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+            raise ValueError(f"patients: {name!r} must be a file in the dataset's folder, without '..'")
+        return name
+
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are not written where nothing is in them: hashes and records stay what they were."""
-        later = ("label_ids", "mask_names", "patient_pattern")
+        later = ("label_ids", "mask_names", "patient_pattern", "patients")
         return {name: value for name, value in serialise(self).items() if value or name not in later}
 
 

@@ -15,6 +15,7 @@ from autosam_platform.data.dataset_json import (
 )
 from autosam_platform.data.description import DatasetDescription, InOrder, Split
 from autosam_platform.data.layouts import expected_names, find_by_patterns
+from autosam_platform.data.patients import in_folds, patients_of
 
 __all__ = ["Case", "DatasetError", "LeftOut", "Survey", "find_cases", "natural_key", "survey"]
 
@@ -66,8 +67,11 @@ def survey(description: DatasetDescription, root: str | Path) -> Survey:
             f"{_seen(found.left_out)}"
         )
     _refuse_repeated_ids(folder, cases)
-    left_out = [each for each in found.left_out if each.name != NAME]
-    return Survey(cases, left_out, notes + _classes_without_ids(description) + _patients(description, cases))
+    own = {NAME, description.patients}
+    left_out = [each for each in found.left_out if each.name not in own]
+    patients = patients_of(description, folder, (case.case_id for case in cases))
+    notes += _classes_without_ids(description) + _patients_apart(description, patients, cases)
+    return Survey(cases, left_out, notes)
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -108,7 +112,7 @@ def _cases(description: DatasetDescription, folder: Path, found: Findings) -> li
             pairs.append(replace(pair, problem=pair.problem or doubled_channel(folder, pair.image)))
         else:
             found.left_out += _left_out(folder, pair, f"its id is not like {description.case_pattern} (case_pattern)")
-    cases = _split(description, pairs)
+    cases = _split(description, patients_of(description, folder, (pair.case_id for pair in pairs)), pairs)
     used = {case.image for case in cases}
     for pair in pairs:
         if pair.image not in used:
@@ -130,15 +134,14 @@ def _classes_without_ids(description: DatasetDescription) -> list[str]:
     return [f"label_ids has no id of {', '.join(missing)}: no label map can show them."]
 
 
-def _patients(description: DatasetDescription, cases: list[Case]) -> list[str]:
+def _patients_apart(description: DatasetDescription, patients: dict[str, str], cases: list[Case]) -> list[str]:
     """Patients whose cases are in several splits; not where the description puts each case into several."""
-    if description.patient_pattern is None or description.split.rule == "every_case":
+    if description.split.rule == "every_case":
         return []
     seen: dict[str, dict[Split, str]] = {}
     for case in cases:
-        match = re.match(description.patient_pattern, case.case_id)
-        if match and match[1]:
-            seen.setdefault(match[1], {}).setdefault(case.splits[0], case.case_id)
+        if case.case_id in patients:
+            seen.setdefault(patients[case.case_id], {}).setdefault(case.splits[0], case.case_id)
     return [
         f"patient {patient} is in {' and '.join(f'{split} ({case_id})' for split, case_id in splits.items())}: scores "
         "on known patients are too good; split by patient."
@@ -147,7 +150,7 @@ def _patients(description: DatasetDescription, cases: list[Case]) -> list[str]:
     ]
 
 
-def _split(description: DatasetDescription, pairs: list[Pair]) -> list[Case]:
+def _split(description: DatasetDescription, patients: dict[str, str], pairs: list[Pair]) -> list[Case]:
     rule = description.split
     if rule.rule == "by_list":
         lists: dict[str, Split] = dict(rule.lists.items())
@@ -155,6 +158,9 @@ def _split(description: DatasetDescription, pairs: list[Pair]) -> list[Case]:
     training = [each for each in pairs if each.list_name == "training"]
     if rule.rule == "every_case":
         return [_case(each, *rule.splits) for each in training]
+    if rule.rule == "folds":
+        splits = in_folds(rule, [patients.get(each.case_id, each.case_id) for each in training])
+        return [_case(each, split) for each, split in zip(training, splits, strict=True)]
     names = [name for name, count in _sizes(rule, len(training)) for _ in range(count)]
     return [_case(each, name) for each, name in zip(training, names, strict=True)]
 

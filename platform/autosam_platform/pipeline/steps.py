@@ -10,7 +10,7 @@ import rich
 
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
-from autosam_platform.data.description import DatasetDescription, Split, load_description
+from autosam_platform.data.description import DatasetDescription, Folds, Split, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case
@@ -108,9 +108,28 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 
 @functools.lru_cache(maxsize=8)
 def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
-    description = load_description(section.name)
-    root = section.root or _phantoms(description, section.phantom_seed)
+    plain = load_description(section.name)
+    root = section.root or _phantoms(plain, section.phantom_seed)
+    description = _with_folds(plain, section)
     return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
+
+
+def _with_folds(description: DatasetDescription, section: DatasetSection) -> DatasetDescription:
+    """The description with the split that the experiment asks for.
+
+    Raises:
+        ConfigError: a fold is named of a dataset that has none.
+    """
+    own = description.split if description.split.rule == "folds" else None
+    folds = section.folds or (own.folds if own else None)
+    if folds is None and section.fold is None:
+        return description
+    if folds is None:
+        raise ConfigError(f"{description.name} has a split of its own and no folds: add --dataset.folds 5")
+    fold = section.fold if section.fold is not None else own.fold if own and not section.folds else 0
+    if fold >= folds:
+        raise ConfigError(f"fold {fold} of {folds} is not possible: they count from 0 to {folds - 1}")
+    return description.model_copy(update={"split": Folds(rule="folds", folds=folds, fold=fold)})
 
 
 def _phantoms(description: DatasetDescription, seed: int) -> Path:
