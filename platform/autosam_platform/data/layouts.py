@@ -14,6 +14,7 @@ from autosam_platform.data.cases import (
     Pair,
     doubled,
     entries,
+    is_dicom_label,
     is_dicom_study,
     is_scan,
     name_in,
@@ -90,11 +91,11 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     used: set[Path] = set()
     unknown: Counter[str] = Counter()
     cases: dict[str, _Files] = {}
-    is_image = is_dicom_study if description.layout == "dicom" else is_scan
+    is_image, is_label = (is_dicom_study, is_dicom_label) if description.layout == "dicom" else (is_scan, is_scan)
     for known, path in _walk(folder, PurePosixPath(pattern.image).parts, {}, organs, looked_at, is_image):
         cases.setdefault(known.get("id", ""), _Files()).images.append(path)
         used.add(path)
-    for known, path in _walk(folder, PurePosixPath(pattern.label).parts, {}, organs, looked_at, is_scan):
+    for known, path in _walk(folder, PurePosixPath(pattern.label).parts, {}, organs, looked_at, is_label):
         organ = known.get("organ", "")
         used.add(path)
         if organ and loose(organ) not in organs:
