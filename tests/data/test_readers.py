@@ -282,6 +282,20 @@ def test_the_id_may_stand_anywhere(tmp_path: Path, image: str, label: str, files
     assert _found(find_cases(description, tmp_path), tmp_path) == [("s1", *files)]
 
 
+@pytest.mark.parametrize(
+    ("image", "label", "files"),
+    [("{id}", "{id}_seg", ("a.nii.gz", "a_seg.nii.gz")), ("{id}_ct", "{id}", ("a_ct.nii.gz", "a.nii.gz"))],
+)
+def test_scans_and_label_maps_in_one_folder(tmp_path: Path, image: str, label: str, files: tuple[str, str]) -> None:
+    touch(tmp_path, *files, *(name.replace("a", "b", 1) for name in files))
+    description = _pairs(files={"image": image, "label": label})
+    found = survey(description, tmp_path)
+    assert [(case.image.name, case.label.name) for case in found.cases if case.label] == [
+        files, (files[0].replace("a", "b", 1), files[1].replace("a", "b", 1)),
+    ]  # fmt: skip
+    assert found.left_out == []
+
+
 def test_masks_of_organs_are_joined_to_their_case(tmp_path: Path) -> None:
     organs = ("prostate", "urinary_bladder", "Rectum", "femur_left")
     for case_id in ("s0001", "s0002"):
