@@ -146,7 +146,8 @@ def unfitting(folder: Path, looked_at: set[Path], used: set[Path], unnamed: str)
     Args:
         unnamed: the reason where it is a scan by its suffix.
     """
-    on_the_way = {parent for path in used for parent in path.parents}
+    folders = {path.parent for path in used}
+    on_the_way = folders | {parent for each in folders for parent in each.parents}
     found = [
         LeftOut(name_in(folder, path), reason)
         for place in sorted(looked_at)
