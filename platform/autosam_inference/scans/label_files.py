@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.fileholders import FileHolder
 from nibabel.spatialimages import HeaderDataError
 
 from autosam_inference.card import LabelClass
@@ -34,8 +35,9 @@ def write_nifti(prediction: Prediction, path: Path | str) -> None:
     label_xyz, classes = prediction.label_xyz, prediction.card.classes
     if label_xyz.min() < 0 or label_xyz.max() > 255:
         raise ValueError(f"{path}: label ids {label_xyz.min()} to {label_xyz.max()} do not fit uint8")
+    image = _label_image(label_xyz.astype(np.uint8, copy=False), prediction.scan.grid)
     with atomic_write(path) as temporary:
-        nib.save(_label_image(label_xyz.astype(np.uint8, copy=False), prediction.scan.grid), temporary)
+        image.to_file_map({"image": FileHolder(str(temporary))})  # nib.save would write ``x.Nii`` as ``x.nii``
     write_text(path.with_name(f"{stem(path)}.label.txt"), _itk_snap_labels(classes))
     colours = {each.id: {"name": each.name, "colour": organ_colour(each.name)} for each in classes}
     write_json(path.with_name(f"{stem(path)}.label.json"), colours)
