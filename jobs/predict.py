@@ -60,12 +60,16 @@ def main() -> None:
 
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
+    from autosam_inference.scans.label_files import require_place
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
+    if job.output is not None:
+        require_place(job.output, job.input)
+        PredictionFolder(job.output, workspace()).require_free()
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
     place = workspace().new_prediction(workspace().prediction_name(source, run.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
