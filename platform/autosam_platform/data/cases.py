@@ -103,6 +103,11 @@ def is_dicom_study(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
+def is_dicom_label(path: Path) -> bool:
+    """Is it NIfTI by its name, or a DICOM SEG?"""
+    return is_scan(path) or (path.suffix.lower() == ".dcm" and not path.is_dir())
+
+
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, in the order of names; nothing hidden, as macOS makes (``._img…``).
 

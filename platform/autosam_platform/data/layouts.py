@@ -14,6 +14,7 @@ from autosam_platform.data.cases import (
     Pair,
     doubled,
     entries,
+    is_dicom_label,
     is_dicom_study,
     is_scan,
     name_in,
@@ -90,9 +91,9 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     used: set[Path] = set()
     unknown: Counter[str] = Counter()
     cases: dict[str, _Files] = {}
-    is_image = is_dicom_study if description.layout == "dicom" else is_scan
+    is_image, is_label = (is_dicom_study, is_dicom_label) if description.layout == "dicom" else (is_scan, is_scan)
     images = dict(_walked(folder, pattern.image, organs, looked_at, is_image))
-    truths = dict(_walked(folder, pattern.label, organs, looked_at, is_scan))
+    truths = dict(_walked(folder, pattern.label, organs, looked_at, is_label))
     for path in images.keys() & truths.keys():  # as ``a_seg`` of ``{id}`` and ``{id}_seg``: the longer pattern's
         (images if _literal(pattern.image) <= _literal(pattern.label) else truths).pop(path)
     for path, known in images.items():
