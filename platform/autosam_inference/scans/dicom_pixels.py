@@ -56,6 +56,11 @@ class SliceReader:
             ) from None
         except Exception as error:  # each decoder has its own
             kind = type(error).__name__
+            if "missing dependencies" in str(error):
+                raise ScanError(
+                    f"{self._path}: slice {_words(each)} is {_syntax(file)}, whose decoder is not installed: "
+                    "pip install pylibjpeg-libjpeg, or convert the series (e.g. with gdcmconv --raw)."
+                ) from None
             raise ScanError(
                 f"{self._path}: the pixels of slice {_words(each)} cannot be read ({kind}, {_syntax(file)}): the file "
                 "is damaged or cut short; copy or export it again."
