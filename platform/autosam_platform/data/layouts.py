@@ -20,7 +20,8 @@ from autosam_platform.data.cases import (
     unfitting,
     writable_name,
 )
-from autosam_platform.data.description import DatasetDescription, FilePattern, loose
+from autosam_platform.data.description import DatasetDescription, loose
+from autosam_platform.data.sources import FilePattern
 
 # Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.
 _PATTERNS = {
@@ -63,6 +64,7 @@ def find_by_patterns(description: DatasetDescription, folder: Path) -> Findings:
 
 
 def _patterns(description: DatasetDescription) -> tuple[FilePattern, ...]:
+    assert description.layout is not None  # only one without sources is looked for
     return (description.files,) if description.files else _PATTERNS[description.layout]
 
 
