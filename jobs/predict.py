@@ -60,12 +60,16 @@ def main() -> None:
 
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
+    from autosam_inference.scans.label_files import require_place
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
+    if job.output is not None:
+        require_place(job.output, job.input)
+        PredictionFolder(job.output, workspace()).require_free()
     source, run = (job.input, finished_run(job.run)) if job.input else _demo()
     place = workspace().new_prediction(workspace().prediction_name(source, run.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
@@ -84,15 +88,19 @@ def _predict(job: PredictJob) -> Outcome:
     with watch.phase("write"):
         write_nifti(result, files.label)
         _write_dicom_seg(result, files.dicom_seg, job.dicom_seg)
+    for note in result.scan.notes[len(scan.notes) :]:  # in comparison with the training scans
+        print(note)
     card, title = model.card, files.label.name
     save_case_picture(
         files.picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
     )
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
-    files.write_record(source.resolve(), run.name, scan.notes, None if scan.series is None else scan.series.reading)
+    notes, series = result.scan.notes, result.scan.series
+    files.write_record(source.resolve(), run.name, notes, None if series is None else series.reading)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
-    return Outcome(files.label, {"run": run.name, "picture": str(files.picture), "seconds": seconds})
+    numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
+    return Outcome(files.label, numbers)
 
 
 def _write_dicom_seg(result: "Prediction", path: Path, kind: Literal["labelmap", "binary"]) -> None:

@@ -28,7 +28,7 @@ IDENTITY = {
 }
 """What no log, message, record or page may ever show."""
 
-SECRETS = ("Geheim", "Erika", "SECRET", "4711", "19500317", "ACC-0815", "Vertraulich")
+SECRETS = ("Geheim", "Erika", "SECRET-4711", "19500317", "ACC-0815", "Vertraulich")
 
 SHAPE_XYZ = (37, 34, 9)  # JPEG 2000 wants 32 pixels and more
 

@@ -82,6 +82,8 @@ class ModelCard(BaseModel):
     """Ids of the cases that it was trained, validated and tested on."""
     weights_hash: str | None = None
     """Of the file of weights, which is compared when they are loaded; older models do not have it."""
+    histogram: tuple[int, ...] = ()
+    """Of HU in the scans that it was trained on (``scans.plausibility.histogram``); older models do not have it."""
     lineage: dict[str, str] = {}
     """What the model learned from beside the labels, such as its teacher."""
 

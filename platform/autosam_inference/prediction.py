@@ -5,7 +5,7 @@ the sliding window, and comes back to its own voxels; see ``sliding_window`` and
 is done without the logits of the whole scan in memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from autosam_inference.card import ModelCard
 from autosam_inference.model import TrainedModel
 from autosam_inference.native_grid import labels_on_grid
 from autosam_inference.scans.grid import to_grid
-from autosam_inference.scans.plausibility import checked_ct
+from autosam_inference.scans.plausibility import checked_ct, unlike_training
 from autosam_inference.scans.scan import Scan
 from autosam_inference.sliding_window import Progress
 from autosam_inference.stopwatch import Stopwatch
@@ -65,6 +65,7 @@ def predict(
     """
     watch = watch or Stopwatch(model.runtime.synchronize)
     scan = checked_ct(scan, lower=model.card.hu_window[0])
+    scan = replace(scan, notes=(*scan.notes, *unlike_training(scan, model.card.histogram)))
     volume = scan.volume
     with watch.phase("resample"):
         image_DHW = model.prepare(volume)

@@ -154,7 +154,7 @@ def test_a_truncated_prediction_is_said_and_the_rest_is_shown(page: Page, worksp
     file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
     file.write_bytes(file.read_bytes()[:-40])
     app = page("viewer", run=DONE)
-    assert "damaged or truncated" in errors(app)
+    assert "truncated or damaged" in errors(app)
     header, _ = _sent(app)
     assert (header["truth"], header["predictions"]) == (True, [])
 

@@ -2,7 +2,8 @@
 
 The numbers are those of a list of 42 that was collected from the issue trackers of nnU-Net, MONAI, TotalSegmentator,
 MedSAM, nibabel, dicom2nifti and others. What it has of whole datasets and of DICOM is held by other tests: 4 and 5
-(our own store) in test_preparation.py; 31, 40, 41 in test_readers.py; 34 and 38 in tests/inference/test_dicom.py.
+(our own store), 32 and 42 (one scan twice) in test_preparation.py; 27, 30 and 31 in test_labels.py; 33, 40 and 41 in
+test_readers.py; 34 and 38 in tests/inference/test_dicom.py.
 """
 
 import gzip

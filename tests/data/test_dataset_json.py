@@ -84,6 +84,21 @@ def test_unknown_names_are_noted_with_what_they_count_as(tmp_path: Path) -> None
     assert note == "dataset.json has names that pelvic does not know: 2 'urinary bladder' (here 'bladder'), 7 'bone'."
 
 
+def test_sides_that_are_exchanged_are_seen_whatever_the_order_of_words(tmp_path: Path) -> None:
+    btcv = DatasetDescription.model_validate(load_description("btcv").model_dump(mode="json") | {"layout": "decathlon"})
+    same = {"1": "spleen", "2": "kidney_right", "3": "Kidney-Left", "4": "gall bladder"}
+    assert survey(btcv, _dataset(tmp_path, labels=same)).notes == []
+    _dataset(tmp_path, labels={"1": "spleen", "2": "kidney_left", "3": "kidney_right"})
+    with pytest.raises(DatasetError, match=r"label_ids: \{1: spleen, 2: left kidney, 3: right kidney\}"):
+        survey(btcv, tmp_path)
+
+
+def test_ignored_labels_are_known_names(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, labels={"0": "background", "9": "Bone", "8": "skin"})
+    (note,) = survey(_description(ignored_labels={9: "bone"}), root).notes
+    assert note == "dataset.json has names that pelvic does not know: 8 'skin'."
+
+
 def test_regions_of_nnunet_are_names_without_an_id(tmp_path: Path) -> None:
     _dataset(tmp_path, labels={"background": 0, "whole pelvis": [1, 2, 3], "prostate": 1})
     assert survey(_description(), tmp_path).notes == []

@@ -1,13 +1,17 @@
-"""Datasets whose scans are DICOM series, and whose labels are NIfTI."""
+"""Datasets whose scans are DICOM series, and whose labels are NIfTI or DICOM SEG."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from dicom_factory import ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
+from dicom_factory import ct, ct_slices, magnetic_resonance, moved, rotation, tilted, write_series, write_zip
+from small_cards import small_card
 from synthetic_scans import write_nifti
 
+from autosam_inference import read_scan, write_dicom_seg
+from autosam_inference.prediction import Prediction
+from autosam_inference.scans.dicom_seg import Kind
 from autosam_platform.data.cases import DatasetError
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription, DescriptionError, load_description
@@ -78,6 +82,67 @@ def test_a_dataset_without_such_folders_is_told_what_is_expected(tmp_path: Path)
     (tmp_path / "data" / "empty").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"expected images/\* and labels/\*\.nii\.gz or \* and \*/segmentation\.nii"):
         survey(_description(tmp_path), tmp_path / "data")
+
+
+def _drawn(path: Path, source: Path, kind: Kind, names: dict[int, str] | None = None) -> None:
+    """A DICOM SEG of the factory's labels, as another tool might number and name them."""
+    classes = load_description("btcv").classes
+    card = small_card(
+        tuple(each.model_copy(update={"name": (names or {}).get(each.id, each.name)}) for each in classes)
+    )
+    scan = read_scan(source)
+    label_DHW = ct().label_xyz.transpose(2, 1, 0)
+    write_dicom_seg(Prediction(scan, label_DHW, card, {}), path, kind)
+
+
+@pytest.mark.parametrize("kind", ["labelmap", "binary"])
+@pytest.mark.parametrize("codes", ["LPS", "LPI", "PIR"])
+def test_labels_may_be_dicom_seg(tmp_path: Path, kind: Kind, codes: str) -> None:
+    folder = write_series(tmp_path / "data" / "case1", ct_slices(codes=codes, turn=rotation(11, 1)))
+    _drawn(folder / "segmentation.dcm", folder, kind)
+    description = _description(tmp_path)
+    found = survey(description, tmp_path / "data")
+    (case,) = found.cases
+    assert case.label == folder / "segmentation.dcm" and found.left_out == []
+    checked = load_checked(case, description)
+    assert checked.verdict.status == "ok", checked.verdict.reasons
+    assert checked.label_DHW is not None and checked.label_DHW.dtype == np.uint8
+    np.testing.assert_array_equal(checked.label_DHW, ct().label_xyz.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("kind", ["labelmap", "binary"])
+def test_segments_are_classes_by_their_labels_and_not_by_their_numbers(tmp_path: Path, kind: Kind) -> None:
+    """Numbered as here, named as there: the file's liver is number 1."""
+    folder = write_series(tmp_path / "data" / "case1", ct_slices())
+    _drawn(folder / "segmentation.dcm", folder, kind, {1: "Liver", 6: "Milz", 2: "Something else"})
+    (case,) = survey(_description(tmp_path), tmp_path / "data").cases
+    (reason,) = load_checked(case, _description(tmp_path)).verdict.reasons
+    assert "has no segment for spleen, right kidney (it has Liver, Something else, left kidney" in reason
+    described = _description(tmp_path, mask_names={"milz": "spleen"}, annotated={".*": _all_but("right kidney")})
+    checked = load_checked(case, described)
+    assert checked.label_DHW is not None
+    assert "segments that are no class of ours are background: Something else" in checked.verdict.reasons[0]
+    truth = ct().label_xyz.transpose(2, 1, 0)
+    for here, there in ((6, 1), (1, 6), (0, 2), (3, 3)):
+        assert (checked.label_DHW[truth == there] == here).all()
+
+
+def _all_but(organ: str) -> list[str]:
+    return [each.name for each in load_description("btcv").classes if each.name != organ]
+
+
+def test_what_is_no_truth_of_this_scan_is_refused(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "data" / "case1", ct_slices())
+    other = write_series(tmp_path / "other", moved(ct_slices(), lambda place: (0, 0, 1.0)))
+    _drawn(folder / "segmentation.dcm", other, "labelmap")
+    description = _description(tmp_path)
+    (case,) = survey(description, tmp_path / "data").cases
+    assert "does not lie on the slices of its scan" in load_checked(case, description).verdict.reasons[0]
+    (folder / "segmentation.dcm").write_bytes((folder / "IM0003").read_bytes())
+    assert "holds no segmentation in whole voxels (CT)" in load_checked(case, description).verdict.reasons[0]
+    _drawn(tmp_path / "whole.dcm", write_series(tmp_path / "again", ct_slices()), "labelmap")
+    (folder / "segmentation.dcm").write_bytes((tmp_path / "whole.dcm").read_bytes()[:-3000])
+    assert "damaged DICOM SEG" in load_checked(case, description).verdict.reasons[0]
 
 
 def test_places_of_ones_own(tmp_path: Path) -> None:

@@ -426,6 +426,17 @@ def test_the_same_scan_under_two_names_is_noted(tmp_path: Path, capsys: pytest.C
     assert f"note: {note}" in capsys.readouterr().out
 
 
+def test_a_class_that_no_case_of_a_split_shows_is_noted(tmp_path: Path) -> None:
+    _write_pair(tmp_path / "raw", "a", 1)
+    _write_pair(tmp_path / "raw", "b", 2, values={2: 0})
+    _write_pair(tmp_path / "raw", "c", 3)
+    parts = [{"split": split, "cases": 1} for split in ("train", "val", "test")]
+    description = _pelvic(split={"rule": "in_order", "parts": parts})
+    expected = ("no validation case shows bladder: the best checkpoint is chosen without.",)
+    for _ in range(2):  # made, and found
+        assert prepare(description, tmp_path / "raw", SETTINGS, Workspace(tmp_path)).notes == expected
+
+
 def test_files_that_are_links_are_prepared(tmp_path: Path) -> None:
     _write_pair(tmp_path / "lake", "a")
     for folder in ("images", "labels"):

@@ -76,3 +76,13 @@ def test_a_case_is_there_only_with_its_record_and_its_array(tmp_path: Path) -> N
     write_probabilities(tmp_path, "a", "", _numbers())
     (tmp_path / "a.json").write_text("{}")
     assert read_probability_record(tmp_path, "a") is None
+
+
+def test_no_case_has_the_files_of_another(tmp_path: Path) -> None:
+    ids = ("b03", "b03.label", "B03", "x" * 240)
+    for case_id in ids:
+        write_probabilities(tmp_path, case_id, f"made for {case_id}", _numbers())
+    for case_id in ids:
+        record = read_probability_record(tmp_path, case_id)
+        assert record is not None and record.content == f"made for {case_id}"
+    assert len(list(tmp_path.iterdir())) == 2 * len(ids)

@@ -223,6 +223,19 @@ def test_files_that_fit_nothing_are_told_with_the_reason(tmp_path: Path) -> None
     }
 
 
+def test_a_label_in_the_wrong_folder_is_told_and_missed_in_its_own(tmp_path: Path) -> None:
+    touch(tmp_path, "imagesTr/img0001.nii.gz", "imagesTr/label0001.nii.gz")
+    found = survey(load_description("btcv"), tmp_path)
+    assert _found(found.cases, tmp_path) == [("img0001", "imagesTr/img0001.nii.gz", "labelsTr/label0001.nii.gz")]
+    assert [each.name for each in found.left_out] == ["imagesTr/label0001.nii.gz"]
+
+
+def test_a_folder_that_is_called_as_a_scan_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.nii.gz", "labels/a.nii.gz", "images/b.nii.gz/b", "images/c.nii.gz/c.nii")
+    reason = "a folder that was not looked into"
+    assert _told(load_description("pelvic"), tmp_path) == {"images/b.nii.gz": reason, "images/c.nii.gz": reason}
+
+
 def test_cases_that_the_description_does_not_want_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "imagesTr/amos_0001.nii.gz", "labelsTr/amos_0001.nii.gz")
     touch(tmp_path, "imagesTr/amos_0507.nii.gz", "labelsTr/amos_0507.nii.gz", "imagesTs/amos_0009.nii.gz")
@@ -280,6 +293,20 @@ def test_the_id_may_stand_anywhere(tmp_path: Path, image: str, label: str, files
     touch(tmp_path, *files, "s1/s2_ct.nii.gz")
     description = _pairs(files={"image": image, "label": label})
     assert _found(find_cases(description, tmp_path), tmp_path) == [("s1", *files)]
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "files"),
+    [("{id}", "{id}_seg", ("a.nii.gz", "a_seg.nii.gz")), ("{id}_ct", "{id}", ("a_ct.nii.gz", "a.nii.gz"))],
+)
+def test_scans_and_label_maps_in_one_folder(tmp_path: Path, image: str, label: str, files: tuple[str, str]) -> None:
+    touch(tmp_path, *files, *(name.replace("a", "b", 1) for name in files))
+    description = _pairs(files={"image": image, "label": label})
+    found = survey(description, tmp_path)
+    assert [(case.image.name, case.label.name) for case in found.cases if case.label] == [
+        files, (files[0].replace("a", "b", 1), files[1].replace("a", "b", 1)),
+    ]  # fmt: skip
+    assert found.left_out == []
 
 
 def test_masks_of_organs_are_joined_to_their_case(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from dicom_factory import SECRETS, compressed, ct_slices, moved, set_pixels, tilted, write_series, write_zip
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless
+from pydicom.uid import CTImageStorage, MRImageStorage, RLELossless
 
 from autosam_inference.scans import dicom_files
 from autosam_inference.scans.nifti import ScanError
@@ -144,6 +144,22 @@ def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path, content: bytes, m
     folder = write_series(tmp_path / "ct", ct_slices()[:0])
     (folder / "IM0001").write_bytes(content)
     with pytest.raises(ScanError, match=message):
+        read_scan(folder)
+
+
+@pytest.mark.parametrize("left", [0, 60, 128])
+def test_what_is_left_of_a_copy_that_broke_off_is_refused(tmp_path: Path, left: int) -> None:
+    folder = write_series(tmp_path / "ct", ct_slices())
+    (folder / "IM0008").write_bytes(bytes(left))  # the last slice, whose loss leaves no gap
+    with pytest.raises(ScanError, match=rf"IM0008 is a damaged DICOM file \({left} bytes\): copy or export it again"):
+        read_scan(folder)
+
+
+def test_a_class_that_differs_from_the_files_own_is_damage(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "ct", ct_slices())
+    before, after = (folder / "IM0008").read_bytes().rsplit(CTImageStorage.encode(), 1)
+    (folder / "IM0008").write_bytes(before + MRImageStorage.encode() + after)
+    with pytest.raises(ScanError, match=r"IM0008 is a damaged DICOM file \(two SOP classes\)"):
         read_scan(folder)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from autosam_inference.files import atomic_folder, atomic_write, content_hash, write_json
 from autosam_platform.workspace import workspace
+from autosam_platform.workspace.root import WorkspaceError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -49,5 +50,5 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "workspace"
     file.write_text("")
     monkeypatch.setenv("AUTOSAM_WORKSPACE", str(file))
-    with pytest.raises(NotADirectoryError, match="AUTOSAM_WORKSPACE"):
+    with pytest.raises(WorkspaceError, match=r"workspace is no folder .*: set AUTOSAM_WORKSPACE"):
         workspace()

@@ -56,6 +56,14 @@ def test_saved_label_has_its_scans_grid_and_codes(tmp_path: Path, codes: str, sf
     np.testing.assert_array_equal(np.asarray(saved.dataobj), np.clip(np.asarray(source.dataobj), 0, 13))
 
 
+@pytest.mark.parametrize("name", ["case.Nii", "case.NII.GZ", "case.nii.Gz"])
+def test_a_label_is_written_under_the_name_that_was_asked_for(tmp_path: Path, name: str) -> None:
+    label_DHW = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    write_nifti(on_grid(label_DHW, Grid((2, 2, 2), np.eye(4))), tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "case.label.json", "case.label.txt"])
+    np.testing.assert_array_equal(read_scan(tmp_path / name).volume.array_DHW, label_DHW)
+
+
 def test_names_and_colours_lie_beside_the_label(tmp_path: Path) -> None:
     grid = Grid((2, 2, 2), np.eye(4))
     write_nifti(on_grid(np.ones((2, 2, 2), np.uint8), grid), tmp_path / "case.nii.gz")

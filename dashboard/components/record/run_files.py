@@ -142,8 +142,8 @@ def read_case(run: RunFolder, case_id: str) -> CaseFiles:
     dataset = (read_config(run).get("dataset") or {}).get("root")
     roots = [here.folder, *allowed_further(), *([here.resolve(dataset)] if dataset else [])]
     files = {part: _file(here, record.get(part), roots) for part in _FILES}
-    missing = tuple(f"{file} is missing" for file in files.values() if file and not file.is_file())
-    image, truth, prediction = (file if file and file.is_file() else None for file in files.values())
+    missing = tuple(f"{file} is missing" for file in files.values() if file and not file.exists())
+    image, truth, prediction = (file if file and file.exists() else None for file in files.values())
     if image is None:
         reason = "; ".join(missing) or "no image is recorded"
         raise ReadingError(f"Case {case_id}: {reason}. Put the scan back, or evaluate the run again.")

@@ -19,7 +19,7 @@ MOST_BYTES = 8 << 30
 MOST_MEMBER_BYTES = 2 << 30
 """Bytes of one of its files, which is read as a whole: an enhanced CT of 4,000 slices."""
 _CHUNK = 1 << 16
-_PREAMBLE = 128  # bytes before the mark of a DICOM file
+PREAMBLE = 128  # bytes before the mark of a DICOM file
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def is_dicom(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            start = file.read(_PREAMBLE + 4)
+            start = file.read(PREAMBLE + 4)
     except OSError:
         return False
     return begins_as_dicom(start) or start.startswith(b"PK") or path.suffix.lower() == ".zip"
@@ -51,7 +51,7 @@ def is_dicom(path: Path) -> bool:
 
 def begins_as_dicom(start: bytes) -> bool:
     """Whether a file's first 132 bytes are those of a DICOM file."""
-    return start[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+    return start[PREAMBLE : PREAMBLE + 4] == b"DICM"
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def opened(path: Path) -> Iterator[DicomPlace]:
 def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_PREAMBLE + 4)
+            return file.read(PREAMBLE + 4)
     except OSError as error:
         raise ScanError(f"{path} cannot be read ({error.strerror}): check the path and its rights.") from None
 

@@ -23,7 +23,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom
+from autosam_inference.scans.dicom_files import PREAMBLE, DicomPlace, begins_as_dicom
 from autosam_inference.scans.names import suffix
 from autosam_inference.scans.nifti import ScanError
 
@@ -141,6 +141,8 @@ def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
 def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
     try:
         start = file.read(_START)
+        if len(start) <= PREAMBLE and not start.strip(b"\0"):  # a copy that was broken off leaves that
+            raise _damaged(place, name, f"{len(start)} bytes")
         if not begins_as_dicom(start):
             return None
         if DeflatedExplicitVRLittleEndian.encode() in start:  # unpacked as a whole, however large
@@ -148,15 +150,17 @@ def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
         file.seek(0)
         with quiet():
             elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            for _ in elements.iterall():  # what pydicom reads on demand is read now, or said to be damaged
+            for _ in (*elements.file_meta, *elements.iterall()):  # read now, not on demand, or said to be damaged
                 pass
     except ScanError:
         raise
     except Exception as error:  # pydicom and zipfile raise whatever the bytes lead to
         raise _damaged(place, name, type(error).__name__) from None
-    written = elements.file_meta.get("MediaStorageSOPClassUID", "")
+    written = elements.file_meta.get("MediaStorageSOPClassUID") or elements.get("SOPClassUID", "")
     if written == MediaStorageDirectoryStorage:
         return None
+    if "SOPClassUID" in elements and elements.SOPClassUID != written:
+        raise _damaged(place, name, "two SOP classes")
     needed = _NEEDED[:2] if written and written not in (CTImageStorage, *_MULTI_FRAME) else _NEEDED
     if missing := [each for each in needed if each not in elements]:  # pydicom takes the end of a file for its end
         raise _damaged(place, name, f"{missing[0]} is missing")

@@ -123,4 +123,4 @@ def _words(each: Slice) -> str:
 
 def _syntax(file: FileDataset) -> str:
     syntax = file.file_meta.get("TransferSyntaxUID")
-    return syntax.name if syntax is not None else "no transfer syntax"
+    return str(getattr(syntax, "name", syntax or "no transfer syntax"))

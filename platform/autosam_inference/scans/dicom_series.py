@@ -9,6 +9,7 @@ from autosam_inference.scans.dicom_headers import Header
 from autosam_inference.scans.nifti import ScanError
 
 _MOST_NAMED = 8
+_LABEL_MAP = "SEG image"  # beside its scan no other choice
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def _number(series: Series) -> int:
 
 
 def _choice(chosen: Series, others: list[Series]) -> tuple[str, ...]:
+    others = [each for each in others if set(each.left_out) != {_LABEL_MAP} or each.headers]
     if not others:
         return ()
     return (

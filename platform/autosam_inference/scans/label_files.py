@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.fileholders import FileHolder
 from nibabel.spatialimages import HeaderDataError
 
 from autosam_inference.card import LabelClass
@@ -34,19 +35,22 @@ def write_nifti(prediction: Prediction, path: Path | str) -> None:
     label_xyz, classes = prediction.label_xyz, prediction.card.classes
     if label_xyz.min() < 0 or label_xyz.max() > 255:
         raise ValueError(f"{path}: label ids {label_xyz.min()} to {label_xyz.max()} do not fit uint8")
+    image = _label_image(label_xyz.astype(np.uint8, copy=False), prediction.scan.grid)
     with atomic_write(path) as temporary:
-        nib.save(_label_image(label_xyz.astype(np.uint8, copy=False), prediction.scan.grid), temporary)
+        image.to_file_map({"image": FileHolder(str(temporary))})  # nib.save would write ``x.Nii`` as ``x.nii``
     write_text(path.with_name(f"{stem(path)}.label.txt"), _itk_snap_labels(classes))
     colours = {each.id: {"name": each.name, "colour": organ_colour(each.name)} for each in classes}
     write_json(path.with_name(f"{stem(path)}.label.json"), colours)
 
 
-def require_writable(scan: Scan, path: Path | str) -> None:
-    """Find out before the work whether ``write_nifti`` will be able to write the label map of ``scan``.
+def require_place(path: Path | str, source: Path | None) -> None:
+    """Find out whether a label map can be written to ``path`` without harm.
+
+    Args:
+        source: of the scan, if it has one, which the label map must not replace.
 
     Raises:
-        ScanError: NIfTI cannot hold it, or it would replace the scan.
-        UserError: the name or the folder will not do.
+        UserError: the name or the folder will not do, or it is the scan.
     """
     path = Path(path)
     if not path.name.lower().endswith(SUFFIXES):
@@ -54,13 +58,23 @@ def require_writable(scan: Scan, path: Path | str) -> None:
     try:
         if path.is_dir():
             raise UserError(f"{path} is a folder: name the file to write in it.")
-        if scan.source is not None and path.exists() and path.samefile(scan.source):
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise UserError(f"{path} is the scan itself, which its label map would replace: name another file.")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): name another place.") from error
+
+
+def require_writable(scan: Scan, path: Path | str) -> None:
+    """Find out before the work whether ``write_nifti`` will be able to write the label map of ``scan``.
+
+    Raises:
+        ScanError: NIfTI cannot hold it.
+        UserError: see ``require_place``.
+    """
+    require_place(path, scan.source)
     try:
         _label_image(np.broadcast_to(np.uint8(0), scan.grid.shape_xyz), scan.grid)
     except (ValueError, KeyError, HeaderDataError) as error:

@@ -6,6 +6,8 @@ values are is seen in how many of them lie where, and not in its smallest one, w
 where it saw nothing (−1024, −2000, −3024, −32768).
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +29,9 @@ _MOST_VOXELS = 2_000_000  # voxels looked at; the shares below are of thousands 
 _SOFT = (-150, 200)  # fat, water, organs, blood with contrast
 _AIR = (-1200, -300)  # around the patient, in lungs and bowel
 _LEAST_SOFT = 0.002  # a small child in a wide field of view has more
+_LEAST_SHARE = 0.01  # of all voxels, for a peak that says something
+_MOST_APART = 50  # HU: noise and contrast move peaks by less than two bins
+_LEAST_COMMON = 0.4
 _GAP = 50  # between the value of padding and all others
 _PADDING_SHARE = 1e-3
 
@@ -39,6 +44,38 @@ def histogram(array: np.ndarray) -> tuple[int, ...]:
     """How many of a scan's voxels, or of a sample of them, lie in each bin of HU."""
     counts, _ = np.histogram(_sample(array), bins=HISTOGRAM_HU)
     return tuple(int(count) for count in counts)
+
+
+def unlike_training(scan: Scan, expected: Sequence[int]) -> list[str]:
+    """What a person should know of a scan whose values are spread otherwise than in the scans a model was trained on.
+
+    Compared are the commonest values of air, fat and soft tissue, and how much of the tissue's values the two have in
+    common.
+
+    Args:
+        expected: histogram of the training scans; nothing is said where there is none.
+    """
+    if not sum(expected):
+        return []
+    middles = np.array([(low + high) / 2 for low, high in itertools.pairwise(HISTOGRAM_HU)])
+    ours, theirs = np.array(histogram(scan.volume.array_DHW), float), np.array(expected, float)
+    name, notes = "the scan" if scan.source is None else str(scan.source), []
+    for tissue, low, high in (("air", -1100, -900), ("fat", -175, -50), ("soft tissue", -25, 175)):
+        band = (middles > low) & (middles < high)
+        if min(ours[band].sum() / max(ours.sum(), 1), theirs[band].sum() / theirs.sum()) < _LEAST_SHARE:
+            continue  # one of the two shows too little of it to have a peak
+        one, other = (middles[band][int(np.argmax(counts[band]))] for counts in (ours, theirs))
+        if abs(one - other) > _MOST_APART:
+            notes.append(f"{name}: WARNING: its {tissue} lies near {one:g} HU, in the training scans near {other:g}.")
+    body = (middles > -200) & (middles < 300)
+    shares = [counts[body] / max(counts[body].sum(), 1) for counts in (ours, theirs)]
+    common = float(np.minimum(*shares).sum())
+    if common < _LEAST_COMMON:
+        notes.append(
+            f"{name}: WARNING: of its tissue's values only {common:.0%} are spread as in the training scans: another "
+            "phase, kernel or body part? Look at the result with care."
+        )
+    return notes
 
 
 def checked_ct(scan: Scan, *, lower: float = AIR_HU) -> Scan:

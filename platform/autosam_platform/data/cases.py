@@ -103,6 +103,11 @@ def is_dicom_study(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
+def is_dicom_label(path: Path) -> bool:
+    """Is it NIfTI by its name, or a DICOM SEG?"""
+    return is_scan(path) or (path.suffix.lower() == ".dcm" and not path.is_dir())
+
+
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, in the order of names; nothing hidden, as macOS makes (``._img…``).
 
@@ -141,7 +146,8 @@ def unfitting(folder: Path, looked_at: set[Path], used: set[Path], unnamed: str)
     Args:
         unnamed: the reason where it is a scan by its suffix.
     """
-    on_the_way = {parent for path in used for parent in path.parents}
+    folders = {path.parent for path in used}
+    on_the_way = folders | {parent for each in folders for parent in each.parents}
     found = [
         LeftOut(name_in(folder, path), reason)
         for place in sorted(looked_at)

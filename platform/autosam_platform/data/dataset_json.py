@@ -185,17 +185,24 @@ def check_class_order(folder: Path, contents: dict[str, Any], description: Datas
         DatasetError: a class has another id there: its organ would be trained under another's name.
     """
     named = sorted(_named_ids(contents.get("labels")))
-    ours = {loose(each.name): each.id for each in description.classes}
-    known = [(value, name) for value, name in named if loose(name) in ours]
-    wrong = [name for value, name in known if description.class_of(value) not in (ours[loose(name)], None)]
+    ours: dict[str | tuple[str, ...], int] = {_words(each.name): each.id for each in description.classes}
+    ours |= {loose(each.name): each.id for each in description.classes}
+    own = {name: ours.get(loose(name), ours.get(_words(name))) for _, name in named}
+    wrong = [name for value, name in named if own[name] and description.class_of(value) not in (own[name], None)]
     if wrong:
-        raise DatasetError(_other_order(folder, named, wrong, description))
+        raise DatasetError(_other_order(folder, named, own, wrong, description))
+    ignored = {(value, loose(name)) for value, name in description.ignored_labels.items()} | {(0, "background")}
     strange = [
         f"{value} '{name}'{_called_here(value, description)}"
         for value, name in named
-        if loose(name) not in ours and (value, loose(name)) != (0, "background")
+        if not own[name] and (value, loose(name)) not in ignored
     ]
     return [f"{NAME} has names that {description.name} does not know: {', '.join(strange)}."] if strange else []
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """``kidney_left`` is the left kidney, too."""
+    return tuple(sorted(re.split(r"[\s_-]+", name.casefold())))
 
 
 def _called_here(value: int, description: DatasetDescription) -> str:
@@ -219,12 +226,18 @@ def _is_id(value: Any) -> bool:
     return re.fullmatch(r"-?\d+", str(value)) is not None
 
 
-def _other_order(folder: Path, named: list[tuple[int, str]], wrong: list[str], description: DatasetDescription) -> str:
+def _other_order(
+    folder: Path,
+    named: list[tuple[int, str]],
+    own: dict[str, int | None],
+    wrong: list[str],
+    description: DatasetDescription,
+) -> str:
     theirs = ", ".join(f"{value} {name}" for value, name in named)
     ours = ", ".join(f"{each.id} {each.name}" for each in description.classes)
     read = f", read by its label_ids as {description.label_ids}" if description.label_ids else ""
-    names = {loose(each.name): each.name for each in description.classes}
-    remedy = ", ".join(f"{value}: {names.get(loose(name), 'null')}" for value, name in named if value)
+    names = {each.id: each.name for each in description.classes}
+    remedy = ", ".join(f"{value}: {names.get(own[name] or 0, 'null')}" for value, name in named if value)
     return (
         f"{folder / NAME} and the description {description.name} number {', '.join(map(repr, wrong))} differently. "
         f"The file has {theirs}; the description has {ours}{read}. If the file is right, write into the description "

@@ -108,8 +108,8 @@ class DatasetDescription(Frozen):
         ignored_labels: label ids that may occur in the files and count as background, with their names.
         label_ids: for files with other ids than the classes': their ids → names of classes, or null for background.
             Ids other than these, 0 and those of ``ignored_labels`` are refused.
-        mask_names: for masks of one organ each: names of the files → names of classes, where they differ by more than
-            case, spaces, ``_`` and ``-``. Several masks of one class are joined.
+        mask_names: for masks of one organ each, or segments of a DICOM SEG: their names → names of classes, where they
+            differ by more than case, spaces, ``_`` and ``-``. Several masks of one class are joined.
         patient_pattern: regular expression whose first group in a case's id is its patient: folds keep a patient
             together, and with other splits one in several of them is noticed.
         patients: for the same, a CSV file in the dataset's folder with the columns ``case`` and ``patient``.
@@ -156,8 +156,9 @@ class DatasetDescription(Frozen):
 
     @property
     def mask_classes(self) -> dict[str, int]:
-        """Names of masks' files, as ``loose`` leaves them, → ids of their classes; empty where there are no masks."""
-        if self.files is None or "{organ}" not in self.files.label:
+        """Names of masks' files, or of a DICOM SEG's segments, as ``loose`` leaves them, → ids of their classes; empty
+        where there are neither."""
+        if self.layout != "dicom" and (self.files is None or "{organ}" not in self.files.label):
             return {}
         ids = {each.name: each.id for each in self.classes}
         return {loose(name): value for name, value in ids.items()} | {
@@ -242,8 +243,8 @@ class DatasetDescription(Frozen):
             raise ValueError("an id may be in label_ids or in ignored_labels, not in both")
         if self.label_ids and masks:
             raise ValueError("label_ids goes with label maps, and files.label has masks of an {organ} each: mask_names")
-        if self.mask_names and not masks:
-            raise ValueError("mask_names needs {organ} in files.label")
+        if self.mask_names and not masks and self.layout != "dicom":
+            raise ValueError("mask_names needs {organ} in files.label, or layout: dicom")
         if len({loose(stem(name)) for name in self.mask_names}) < len(self.mask_names):
             raise ValueError("two of mask_names differ by case, spaces, '_' and '-' only")
         return self

@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from autosam_inference.scans.dicom_files import is_dicom
 from autosam_inference.scans.grid import Grid
 from autosam_inference.scans.names import stem
 from autosam_inference.scans.nifti import ScanError
@@ -31,6 +33,8 @@ def load_label(case: Case, description: DatasetDescription, grid: Grid, notes: l
         label_DHW = _merged(case, description, grid, notes)
     elif case.label is not None:
         require_there(case.label, f"{case.image} has no label", "add it or remove the image")
+        if is_dicom(case.label):
+            return _segmented(case.label, case, description, grid, notes)
         label = _on_grid(case.label, case, grid, notes)
         label_DHW = _class_ids(case.label, label.volume.array_DHW, description)
     elif set(case.splits) - {"test"}:
@@ -123,18 +127,49 @@ def _remedy(description: DatasetDescription) -> str:
 def _merged(case: Case, description: DatasetDescription, grid: Grid, notes: list[str]) -> np.ndarray:
     """One label map of a mask per organ; where masks overlap, the first in the order of the classes counts."""
     _require_masks(case, description)
+    ordered = sorted(case.masks, key=lambda mask: (description.mask_classes[mask[0]], mask[0]))
+    masks = ((description.mask_classes[organ], _mask(path, case, grid, notes)) for organ, path in ordered)
+    return _joined(masks, description, grid, notes)
+
+
+def _joined(
+    masks: Iterable[tuple[int, np.ndarray]], description: DatasetDescription, grid: Grid, notes: list[str]
+) -> np.ndarray:
+    """One label map of masks that come in the order of their classes' ids."""
     names = {each.id: each.name for each in description.classes}
     label_DHW = np.zeros(grid.shape_DHW, np.uint8)
     shared: Counter[tuple[int, int]] = Counter()
-    for organ, path in sorted(case.masks, key=lambda mask: (description.mask_classes[mask[0]], mask[0])):
-        value = description.mask_classes[organ]
-        inside_DHW = _mask(path, case, grid, notes)
+    for value, inside_DHW in masks:
         before = np.bincount(label_DHW[inside_DHW], minlength=1)
         shared += Counter({(other, value): int(before[other]) for other in range(1, len(before)) if other != value})
         label_DHW[inside_DHW & (label_DHW == 0)] = value
     if shared:
         pairs = ", ".join(f"{names[one]} over {names[other]} {count}" for (one, other), count in sorted(shared.items()))
         notes.append(f"{shared.total()} voxels are in masks of two organs; the first of the classes counts: {pairs}.")
+    return label_DHW
+
+
+def _segmented(path: Path, case: Case, description: DatasetDescription, grid: Grid, notes: list[str]) -> np.ndarray:
+    """A DICOM SEG: segments are classes by their labels, since their numbers are the file's own."""
+    from autosam_inference.scans.dicom_labels import Segments  # imported where it is needed
+
+    segments = Segments(path, grid)
+    known = description.mask_classes
+    used = [(known[loose(each.label)], each) for each in segments.described if loose(each.label) in known]
+    found = sorted(used, key=lambda pair: (pair[0], pair[1].number))
+    missing = set(description.annotated_ids(case.case_id)) - {value for value, _ in found}
+    if missing:
+        lacking = ", ".join(each.name for each in description.classes if each.id in missing)
+        raise ScanError(
+            f"{path} has no segment for {lacking} (it has {', '.join(each.label for each in segments.described)}): "
+            "name them in the description's 'mask_names', or say in 'annotated' what the case annotates."
+        )
+    others = [each.label for each in segments.described if loose(each.label) not in known]
+    if others:
+        notes.append(f"{path}: segments that are no class of {description.name} are background: {', '.join(others)}.")
+    label_DHW = _joined(((value, segments.mask(each)) for value, each in found), description, grid, notes)
+    if not label_DHW.any():
+        raise ScanError(f"{path} holds no organ at all: most likely a failed export; correct it or remove the case.")
     return label_DHW
 
 

@@ -14,6 +14,7 @@ from autosam_platform.data.cases import (
     Pair,
     doubled,
     entries,
+    is_dicom_label,
     is_dicom_study,
     is_scan,
     name_in,
@@ -92,11 +93,15 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     used: set[Path] = set()
     unknown: Counter[str] = Counter()
     cases: dict[str, _Files] = {}
-    is_image = is_dicom_study if description.layout == "dicom" else is_scan
-    for known, path in _walk(folder, PurePosixPath(pattern.image).parts, {}, organs, looked_at, is_image):
+    is_image, is_label = (is_dicom_study, is_dicom_label) if description.layout == "dicom" else (is_scan, is_scan)
+    images = dict(_walked(folder, pattern.image, organs, looked_at, is_image))
+    truths = dict(_walked(folder, pattern.label, organs, looked_at, is_label))
+    for path in images.keys() & truths.keys():  # as ``a_seg`` of ``{id}`` and ``{id}_seg``: the longer pattern's
+        (images if _literal(pattern.image) <= _literal(pattern.label) else truths).pop(path)
+    for path, known in images.items():
         cases.setdefault(known.get("id", ""), _Files()).images.append(path)
         used.add(path)
-    for known, path in _walk(folder, PurePosixPath(pattern.label).parts, {}, organs, looked_at, is_scan):
+    for path, known in truths.items():
         organ = known.get("organ", "")
         used.add(path)
         if organ and loose(organ) not in organs:
@@ -107,6 +112,18 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     strangers = _unknown_organs(pattern, unknown, description) if pairs else []
     unnamed = f"its name is not one of {_names(pattern, description)}, in letters of the same case"
     return Findings(pairs, strangers + unfitting(folder, looked_at, used, unnamed))
+
+
+def _literal(pattern: str) -> int:
+    return len(re.sub(r"\{\w+\}", "", pattern))
+
+
+def _walked(
+    folder: Path, pattern: str, organs: dict[str, int], looked_at: set[Path], is_wanted: Callable[[Path], bool]
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Files that fit the pattern, and what stands in its placeholders."""
+    for known, path in _walk(folder, PurePosixPath(pattern).parts, {}, organs, looked_at, is_wanted):
+        yield path, known
 
 
 def _pair(folder: Path, pattern: FilePattern, key: str, files: _Files, ending: str) -> Pair:

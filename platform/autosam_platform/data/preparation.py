@@ -27,6 +27,7 @@ from autosam_inference.scans.scan import read_grid
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.overview import same_scans, unseen_classes
 from autosam_platform.data.prepared import (
     CaseEntry,
     IncompleteDatasetError,
@@ -37,7 +38,6 @@ from autosam_platform.data.prepared import (
 )
 from autosam_platform.data.readers import Case, survey
 from autosam_platform.data.store import (
-    IMAGE,
     CaseRecord,
     describe_label,
     read_record,
@@ -100,7 +100,8 @@ def prepare(
             label=f"preparing {description.name}",
             memory=functools.partial(_memory, spacing_xyz=spacing),
         )
-        entries = tuple(_entry(case, record) for case, (record, _) in zip(cases, made, strict=True))
+        records = [record for record, _ in made]
+        entries = tuple(_entry(case, record) for case, record in zip(cases, records, strict=True))
         manifest = Manifest(
             version=VERSION,
             fingerprint=_fingerprint(description, spacing, entries),
@@ -109,7 +110,7 @@ def prepare(
             description=description,
             cases=entries,
             left_out=tuple(LeftOutEntry(name=each.name, reason=each.reason) for each in found.left_out),
-            notes=(*found.notes, *_same_scans(cases, [record for record, _ in made])),
+            notes=(*found.notes, *same_scans(cases, records), *unseen_classes(description, cases, records)),
         )
         path = place.manifest(manifest.fingerprint)
         write_text(path, manifest.model_dump_json(indent=2) + "\n")
@@ -170,7 +171,8 @@ def prepare_case(case: Case, plan: CasePlan) -> tuple[CaseRecord, str]:
     elif _files(case, plan) != _recorded_files(record):
         record = _found_elsewhere(record, case, plan)
         write_record(folder, record)
-    return record.model_copy(update={"contents": None}), damage
+    contents = record.contents and record.contents.model_copy(update={"points": {}})
+    return record.model_copy(update={"contents": contents}), damage
 
 
 def _found(folder: Path, case_id: str) -> tuple[CaseRecord | None, str]:
@@ -262,22 +264,6 @@ def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
     raw = int(np.prod(grid.shape_xyz))
     growth = 1000 * grid.voxel_ml / math.prod(spacing_xyz)
     return _BYTES_A_TASK + int(_BYTES_A_VOXEL * raw * max(1.0, growth))
-
-
-def _same_scans(cases: list[Case], records: list[CaseRecord]) -> list[str]:
-    """Cases whose images came out alike to the voxel, whatever their files are called."""
-    alike: dict[str, list[Case]] = {}
-    for case, record in zip(cases, records, strict=True):
-        if record.shape_DHW is not None:
-            alike.setdefault(record.hashes[IMAGE], []).append(case)
-    return [_told_alike(same) for same in alike.values() if len(same) > 1]
-
-
-def _told_alike(cases: list[Case]) -> str:
-    told = " and ".join(f"{case.case_id} ({', '.join(case.splits) or 'in no split'})" for case in cases)
-    known = len({case.splits for case in cases}) > 1
-    remedy = "scores on a scan that was trained on mean nothing; remove one" if known else "it counts twice; remove one"
-    return f"{told} hold the same scan: {remedy}."
 
 
 def _entry(case: Case, record: CaseRecord) -> CaseEntry:

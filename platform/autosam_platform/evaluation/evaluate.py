@@ -22,6 +22,7 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.model import bytes_of_prediction, loaded
 from autosam_inference.prediction import predict
+from autosam_inference.scans.dicom_files import is_dicom
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.label_files import write_nifti
 from autosam_inference.scans.nifti import ScanError
@@ -165,7 +166,8 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
 
 def _has_own_ids(case: Case, plan: Plan) -> bool:
     """Are the files of the truth in other ids than the classes'? Whoever looks at them needs them in these."""
-    return bool(case.masks or plan.description.for_case(case.case_id).label_ids)
+    label_ids = plan.description.for_case(case.case_id).label_ids
+    return bool(case.masks or label_ids or (case.label is not None and is_dicom(case.label)))
 
 
 def _read_record(case: Case, plan: Plan) -> dict[str, Any] | None:

@@ -48,6 +48,7 @@ def export_model(
                 "data_fingerprint": prepared.fingerprint,
                 "split": {name: [case.case_id for case in prepared.cases(name)] for name in get_args(Split)},
                 "weights_hash": content_hash(folder / run.weights.name),
+                "histogram": _histogram(prepared),
                 "lineage": dict(lineage),
                 "epoch": position.epoch,
                 "validation_dice": position.score,
@@ -56,3 +57,9 @@ def export_model(
             },
         )
     return run.model
+
+
+def _histogram(prepared: PreparedDataset) -> list[int]:
+    """Of HU in all training scans."""
+    counts = [case.record.histogram for case in prepared.cases("train") if case.record.histogram]
+    return [sum(each) for each in zip(*counts, strict=True)]

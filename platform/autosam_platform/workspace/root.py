@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_inference.scans.names import short_name, stem
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -13,18 +14,24 @@ from autosam_platform.workspace.runs import RunFolder
 from autosam_platform.workspace.sweeps import SweepFolder
 
 
+class WorkspaceError(UserError):
+    """A workspace that cannot be used; the message says which, and what to set."""
+
+
 def workspace() -> "Workspace":
     """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
 
     Raises:
-        NotADirectoryError: the path exists and is no folder.
+        WorkspaceError: there is no such folder, and none can be made.
     """
     folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_folder()).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is a file, but the workspace is a folder: remove it or set AUTOSAM_WORKSPACE to another path."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the workspace {folder} is no folder and cannot be made one ({error.strerror}): set AUTOSAM_WORKSPACE to "
+            "a folder that you may write to."
+        ) from error
     return Workspace(folder)
 
 
