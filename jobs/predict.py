@@ -97,7 +97,7 @@ def _predict(job: PredictJob) -> Outcome:
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
     notes, series = result.scan.notes, result.scan.series
-    files.write_record(source.resolve(), run.name, notes, None if series is None else series.reading)
+    files.write_record(source.absolute(), run.name, notes, None if series is None else series.reading)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
     return Outcome(files.label, numbers)
