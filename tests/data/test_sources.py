@@ -40,6 +40,16 @@ def test_ids_begin_with_the_source_and_all_cases_are_split_together(tmp_path: Pa
     )
 
 
+def test_scans_without_labels_may_lie_in_a_folder_without_more(tmp_path: Path) -> None:
+    write_sources(tmp_path)
+    touch(tmp_path / "plain", "one.nii.gz", "two.nii.gz", "readme.txt")
+    files = {"root": "plain", "files": {"image": "{id}"}}
+    found = survey(described(tmp_path, sources=with_source(2, **files)), None)
+    cases = [(case.case_id, case.label, case.splits) for case in found.cases if case.case_id.startswith("bare_")]
+    assert cases == [("bare_one", None, ()), ("bare_two", None, ())]
+    assert [each.name for each in found.left_out] == ["bare/readme.txt"]
+
+
 def test_sources_without_a_root_lie_in_the_folder_that_is_named(tmp_path: Path) -> None:
     write_sources(tmp_path)
     moved = described(tmp_path, sources=[{**each, "root": None} for each in SOURCES])
@@ -135,6 +145,7 @@ def test_masks_of_what_a_source_does_not_annotate_are_not_read(tmp_path: Path) -
         ({"sources": with_source(1, patient_pattern="(")}, "source kidneys: .*not a regular expression"),
         ({"sources": with_source(1, patients="../p.csv")}, "source kidneys: patients.*without '..'"),
         ({"sources": with_source(0, mask_names={"x": "liver"})}, "source ours: mask_names needs {organ}"),
+        ({"sources": with_source(1, files={"image": "{id}"})}, "sources.1: files needs the pattern of a label"),
         ({"sources": with_source(0, layout="nnunet")}, "sources.0.layout"),
         ({"split": {"rule": "by_list", "lists": {"training": "train"}}}, "needs 'layout: decathlon'"),
     ],

@@ -158,7 +158,7 @@ class DatasetDescription(Frozen):
     def mask_classes(self) -> dict[str, int]:
         """Names of masks' files, or of a DICOM SEG's segments, as ``loose`` leaves them, → ids of their classes; empty
         where there are neither."""
-        if self.layout != "dicom" and (self.files is None or "{organ}" not in self.files.label):
+        if self.layout != "dicom" and (self.files is None or not self.files.has_masks):
             return {}
         ids = {each.name: each.id for each in self.classes}
         return {loose(name): value for name, value in ids.items()} | {
@@ -238,7 +238,7 @@ class DatasetDescription(Frozen):
 
     @model_validator(mode="after")
     def _labels_are_said_once(self) -> Self:
-        masks = self.files is not None and "{organ}" in self.files.label
+        masks = self.files is not None and self.files.has_masks
         if set(self.label_ids) & set(self.ignored_labels):
             raise ValueError("an id may be in label_ids or in ignored_labels, not in both")
         if self.label_ids and masks:
@@ -267,6 +267,8 @@ class DatasetDescription(Frozen):
             raise ValueError(f"patient_pattern needs a group in parentheses, not {self.patient_pattern!r}")
         if self.files is not None and self.layout not in ("pairs", "dicom"):
             raise ValueError("'files' goes with 'layout: pairs' or 'layout: dicom' only")
+        if self.files is not None and self.files.label is None and not isinstance(self, _OfSource):
+            raise ValueError("files needs the pattern of a label")
         if self.split.rule == "by_list" and "decathlon" not in (self.layout, *(each.layout for each in self.sources)):
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
         return self

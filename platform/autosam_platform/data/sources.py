@@ -16,15 +16,22 @@ class FilePattern(Frozen):
     """Where a case's files lie in the dataset's folder, without ``.nii.gz``.
 
     ``{id}`` is any name, the same in both; in the label ``{organ}`` is the name of an organ, where each has a mask of
-    its own.
+    its own. There is no pattern of a label where a source is without labels.
     """
 
     image: str
-    label: str
+    label: str | None = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Has each organ a mask of its own?"""
+        return self.label is not None and "{organ}" in self.label
 
     @field_validator("image", "label")
     @classmethod
-    def _below_the_folder(cls, pattern: str) -> str:
+    def _below_the_folder(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
         path = PurePosixPath(pattern)
         if path.is_absolute() or ".." in path.parts or not path.name:
             raise ValueError(f"{pattern!r} must be a path in the dataset's folder, without '..'")
@@ -32,10 +39,10 @@ class FilePattern(Frozen):
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
-        image, label = (re.findall(r"\{(.*?)\}", pattern) for pattern in (self.image, self.label))
+        image, label = (re.findall(r"\{(.*?)\}", pattern or "") for pattern in (self.image, self.label))
         if set(image) - {"id"} or set(label) - {"id", "organ"}:
             raise ValueError("a pattern of an image may hold {id}, that of a label {id} and {organ}, and nothing else")
-        if ("id" in image) != ("id" in label):
+        if self.label is not None and ("id" in image) != ("id" in label):
             raise ValueError("{id} must be in both patterns, or in none where there is one case")
         return self
 
@@ -66,6 +73,12 @@ class Source(Frozen):
     annotates: tuple[str, ...] | None = None
     labels: bool = True
 
+    @model_validator(mode="after")
+    def _labels_have_a_place(self) -> Self:
+        if self.labels and self.files is not None and self.files.label is None:
+            raise ValueError("files needs the pattern of a label, or the source 'labels: false'")
+        return self
+
     @property
     def prefix(self) -> str:
         """How the ids of its cases begin."""
@@ -74,7 +87,7 @@ class Source(Frozen):
     @property
     def has_masks(self) -> bool:
         """Has each organ a mask of its own?"""
-        return self.files is not None and "{organ}" in self.files.label
+        return self.files is not None and self.files.has_masks
 
     @property
     def as_description(self) -> dict[str, object]:
