@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from autosam_platform.data.description import DatasetDescription, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Split
 from autosam_platform.data.store import IMAGE, CaseRecord
 
 _WITHOUT: dict[Split, str] = {

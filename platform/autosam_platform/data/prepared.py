@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autosam_inference.card import LabelClass
 from autosam_inference.errors import UserError
 from autosam_platform.data.checks import Status, Verdict
-from autosam_platform.data.description import DatasetDescription, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Split
 from autosam_platform.data.store import StoredCase, read_record, record_path
 from autosam_platform.workspace import PreparedFolder
 

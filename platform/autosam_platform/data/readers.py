@@ -14,10 +14,11 @@ from autosam_platform.data.dataset_json import (
     find_by_lists,
     read_dataset_json,
 )
-from autosam_platform.data.description import DatasetDescription, InOrder, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.layouts import expected_names, find_by_patterns
 from autosam_platform.data.patients import in_folds, patients_of
 from autosam_platform.data.sources import Source
+from autosam_platform.data.splits import InOrder, Split
 
 __all__ = ["Case", "DatasetError", "LeftOut", "Survey", "find_cases", "natural_key", "survey"]
 

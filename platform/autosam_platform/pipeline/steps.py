@@ -10,10 +10,11 @@ import rich
 
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
-from autosam_platform.data.description import DatasetDescription, Folds, Split, load_description
+from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Folds, Split
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
