@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tyro
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from autosam_inference.bounds import Overlap, Spacing
@@ -29,8 +30,25 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _is_file(name: str) -> bool:
+    return Path(name).suffix in (".yaml", ".yml")
+
+
 def _name_or_absolute(name: str) -> str:
-    return str(_absolute(Path(name))) if Path(name).suffix in (".yaml", ".yml") else name
+    return str(_absolute(Path(name))) if _is_file(name) else name
+
+
+def _needs_root(name: str) -> str:
+    return f"dataset '{name}' needs the folder of its scans: add --dataset.root FOLDER"
+
+
+def _has_sources(path: Path) -> bool:
+    """Does a description name sources, which may have folders of their own? One that cannot be read tells later."""
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return True
+    return not isinstance(fields, dict) or bool(fields.get("sources"))
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -56,7 +74,7 @@ class DatasetSection(Section):
     name: Annotated[str, AfterValidator(_name_or_absolute)] = "phantom"
     """A description that comes with the project (phantom, btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
     root: AbsolutePath | None = None
-    """Folder of the raw scans; the phantom is made where none is given."""
+    """Folder of the raw scans; not needed where each source of a description has one, or for the phantom."""
     phantom_seed: int = 1
     """Seed of the phantoms."""
     spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
@@ -70,8 +88,8 @@ class DatasetSection(Section):
 
     @model_validator(mode="after")
     def _root_is_known(self) -> Self:
-        if self.root is None and self.name != "phantom":
-            raise ValueError(f"dataset '{self.name}' needs the folder of its scans: add --dataset.root FOLDER")
+        if self.root is None and self.name != "phantom" and not _is_file(self.name):
+            raise ValueError(_needs_root(self.name))
         return self
 
     @model_validator(mode="after")
@@ -243,11 +261,15 @@ class Experiment(Section):
         return self.inference.overlap if given is None else given
 
     def require_files(self) -> None:
-        """Refuse a checkpoint that is not there: for who is about to train, since a run's record may outlive its files.
+        """Refuse a checkpoint that is not there, or scans that nothing names: for who is about to train, since a run's
+        record may outlive its files.
 
         Raises:
             ConfigError: names the file, and where to get one.
         """
+        data = self.dataset
+        if data.root is None and _is_file(data.name) and not _has_sources(Path(data.name)):
+            raise ConfigError(_needs_root(data.name))
         if self.model.checkpoint is not None:
             try:
                 require_sam_file(self.model.checkpoint)

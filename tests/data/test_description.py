@@ -131,6 +131,7 @@ _MASKS = {"layout": "pairs", "files": {"image": "{id}/ct", "label": "{id}/{organ
         ({"layout": "pairs", "files": {"image": "{id}", "label": "{case}"}}, "may hold {id}"),
         ({"layout": "pairs", "files": {"image": "{organ}/{id}", "label": "{id}"}}, "may hold {id}"),
         ({"layout": "pairs", "files": {"image": "{id}/ct", "label": "seg"}}, "{id} must be in both"),
+        ({"layout": "pairs", "files": {"image": "{id}"}}, "files needs the pattern of a label"),
         ({"patient_pattern": "p.*"}, "patient_pattern needs a group"),
         ({"patient_pattern": "("}, "not a regular expression"),
         ({"split": {"rule": "by_list", "lists": {"training": "train"}}}, "needs 'layout: decathlon'"),

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from autosam_platform.data.cases import DatasetError
-from autosam_platform.data.description import DatasetDescription, Folds, load_description
+from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.patients import in_folds
 from autosam_platform.data.readers import survey
+from autosam_platform.data.splits import Folds
 from autosam_platform.experiment import ConfigError, DatasetSection
 from autosam_platform.pipeline.steps import _with_folds
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from several_sources import write_sources
 from small_models import write_model
 from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 
@@ -218,3 +219,20 @@ def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases:
     # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
     # in place of a single window's 16; and 20 bytes for each voxel
     assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_cases_of_several_sources_are_scored_by_source(tmp_path: Path) -> None:
+    description = write_sources(tmp_path)
+    model = write_model(tmp_path / "run" / "model", description, SPACING_XYZ)
+    cases = [case for case in find_cases(description, None) if case.splits == ("test",)]
+    summary = evaluate_cases(model, cases, description)
+    rows = read_rows(tmp_path / "run" / "evaluation" / "metrics.csv")
+    scored = {(row.case.split("_")[0], row.class_name) for row in rows if not np.isnan(row.truth_ml)}
+    kidneys = {("kidneys", organ) for organ in ("liver", "right kidney", "left kidney")}
+    assert scored == {("ours", "liver"), ("ours", "spleen")} | kidneys
+    for source, score in summary.per_source.items():
+        own = [row.dice for row in rows if row.case.startswith(source) and not np.isnan(row.dice)]
+        assert (score.mean_dice, score.n_cases) == (pytest.approx(np.mean(own)), 1)
+    found = json.loads((tmp_path / "run" / "evaluation" / "summary.json").read_text())
+    assert set(found["per_source"]) == set(summary.per_source) == {"ours", "kidneys"}

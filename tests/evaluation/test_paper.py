@@ -2,7 +2,8 @@
 
 import pytest
 
-from autosam_platform.data.description import InOrder, load_description
+from autosam_platform.data.description import load_description
+from autosam_platform.data.splits import InOrder
 from autosam_platform.evaluation.paper import SPLITS, PaperSplit, Published, published
 
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from autosam_platform.evaluation.metrics import ClassMetrics
-from autosam_platform.evaluation.table import Row, as_table, read_rows, summarise, write_rows
+from autosam_platform.evaluation.table import Row, as_table, read_rows, sources_table, summarise, write_rows
 
 NAN = math.nan
 SECONDS = {"network": 2.0, "total": 2.5}
@@ -101,3 +101,27 @@ def test_the_table_shows_percent_millimetres_and_n() -> None:
     assert "liver 80.00 70.00 2 4.00 2" in lines
     assert "esophagus – – 0 – 0" in lines
     assert "mean over organs 50.00 50.00 2 8.00" in lines
+
+
+def test_each_of_several_sources_has_its_means() -> None:
+    """Of source two: liver (0.7 + 0.5) / 2 = 0.6, gallbladder 0.2, mean (0.6 + 0.2) / 2 = 0.4."""
+    rows = [*ROWS, row("c", 1, "liver", 0.5, 0.4, 5.0)]
+    summary = summarise(rows, SECONDS, {"a": "one", "b": "two", "c": "two"})
+    one, two = summary.per_source["one"], summary.per_source["two"]
+    assert (one.mean_dice, one.mean_nsd, one.n_cases) == pytest.approx((0.9, 0.8, 1))
+    assert (two.mean_dice, two.mean_nsd, two.n_cases) == pytest.approx((0.4, (0.5 + 0.3) / 2, 2))
+    assert json.loads(json.dumps(summary.as_json()))["per_source"]["one"] == {
+        "mean_dice": 0.9,
+        "mean_nsd": 0.8,
+        "n_cases": 1,
+    }
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(sources_table(summary))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "source Dice % NSD % (2 mm) n" in lines
+    assert "one 90.00 80.00 1" in lines and "two 40.00 40.00 2" in lines
+
+
+def test_a_single_source_has_no_table_of_its_own() -> None:
+    assert summarise(ROWS, SECONDS, {"a": "one", "b": "one"}).per_source == {}
+    assert "per_source" not in summarise(ROWS, SECONDS).as_json()

@@ -78,6 +78,10 @@ class SpatialTransform:
         """
         return [self._apply(array, kind, size_DHW, spacing_DHW, mirrored_ids) for array, kind in arrays]
 
+    def of_classes(self, values_K: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
+        """What is known of each class, for the classes as ``apply`` leaves them."""
+        return _swap_channels(values_K, mirrored_ids) if _LEFT_RIGHT in self.flips else values_K
+
     def _apply(
         self,
         array_CDHW: Tensor,
@@ -141,8 +145,9 @@ def _swap(label: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
     return table[label.long()]
 
 
-def _swap_channels(array_KDHW: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
-    order = list(range(len(array_KDHW)))
+def _swap_channels(array_K: Tensor, mirrored_ids: Mapping[int, int]) -> Tensor:
+    """Swap along the first axis, whatever the others are."""
+    order = list(range(len(array_K)))
     for one, other in mirrored_ids.items():
         order[other] = one
-    return array_KDHW[order]
+    return array_K[order]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autosam_inference.errors import UserError
 from autosam_inference.scans.names import suffix
-from autosam_platform.data.description import Split
+from autosam_platform.data.splits import Split
 
 
 class DatasetError(UserError):

@@ -42,6 +42,7 @@ def load_checked(case: Case, description: DatasetDescription) -> CheckedCase:
 
     What is wrong with a file is in the verdict; nothing is raised for it.
     """
+    description = description.for_case(case.case_id)
     notes: list[str] = []
     if case.problem:
         return CheckedCase(Verdict(case.case_id, "rejected", (case.problem,)))

@@ -5,13 +5,12 @@ One YAML file per dataset in ``descriptions/``; adding a dataset is adding one s
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
     Field,
     PositiveFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -23,67 +22,15 @@ from autosam_inference.bounds import Spacing
 from autosam_inference.card import Frozen, LabelClass, Scaling
 from autosam_inference.errors import UserError, reasons
 from autosam_inference.scans.names import stem
+from autosam_platform.data.sources import FilePattern, Layout, Source, prefixes_are_clear
+from autosam_platform.data.splits import ByList, EveryCase, Folds, InOrder
 
-Split = Literal["train", "val", "test"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+_OF_A_SOURCE = ("layout", "files", "case_pattern", "label_ids", "mask_names", "patient_pattern", "patients")
+"""Fields that a description has, or each of its sources."""
+
 _FOLDER = Path(__file__).parent / "descriptions"
-
-
-class SplitPart(Frozen):
-    """So many of the cases, in the order of their ids, belong to ``split``."""
-
-    split: Split
-    cases: PositiveInt
-
-
-class InOrder(Frozen):
-    """Cases sorted by id, cut into consecutive parts.
-
-    Of more cases than the parts name the surplus is for training; with fewer the parts shrink in proportion.
-    """
-
-    rule: Literal["in_order"]
-    parts: tuple[SplitPart, ...]
-
-    @model_validator(mode="after")
-    def _one_part_a_split(self) -> Self:
-        splits = [part.split for part in self.parts]
-        if "train" not in splits or len(set(splits)) < len(splits):
-            raise ValueError(f"the parts of a split need one 'train' and each name once, not {splits}")
-        return self
-
-
-class ByList(Frozen):
-    """The dataset's own lists (of ``dataset.json``, or its folders imagesTr, imagesVa, imagesTs)."""
-
-    rule: Literal["by_list"]
-    lists: dict[Literal["training", "validation", "test"], Split]
-
-
-class EveryCase(Frozen):
-    """Every case is in all of ``splits``: for proofs on a single scan, whose figures are no test results."""
-
-    rule: Literal["every_case"]
-    splits: tuple[Split, ...]
-
-
-class Folds(Frozen):
-    """Cross-validation: the patients are dealt into ``folds`` groups, and each is the test group of one fold.
-
-    In fold k group k tests, the next one validates and the others train, so that the weights that are kept are never
-    chosen by the cases that are scored. All cases of a patient are in one group.
-    """
-
-    rule: Literal["folds"]
-    folds: Annotated[int, Field(ge=3, le=100)]
-    fold: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _is_one_of_them(self) -> Self:
-        if self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds} is not possible: they count from 0 to {self.folds - 1}")
-        return self
 
 
 class Augmentation(Frozen):
@@ -93,34 +40,6 @@ class Augmentation(Frozen):
     rotate: Probability
     intensity_scale: Probability
     intensity_shift: Probability
-
-
-class FilePattern(Frozen):
-    """Where a case's files lie in the dataset's folder, without ``.nii.gz``.
-
-    ``{id}`` is any name, the same in both; in the label ``{organ}`` is the name of an organ, where each has a mask of
-    its own.
-    """
-
-    image: str
-    label: str
-
-    @field_validator("image", "label")
-    @classmethod
-    def _below_the_folder(cls, pattern: str) -> str:
-        path = PurePosixPath(pattern)
-        if path.is_absolute() or ".." in path.parts or not path.name:
-            raise ValueError(f"{pattern!r} must be a path in the dataset's folder, without '..'")
-        return str(path.with_name(stem(path.name)))
-
-    @model_validator(mode="after")
-    def _placeholders_are_known(self) -> Self:
-        image, label = (re.findall(r"\{(.*?)\}", pattern) for pattern in (self.image, self.label))
-        if set(image) - {"id"} or set(label) - {"id", "organ"}:
-            raise ValueError("a pattern of an image may hold {id}, that of a label {id} and {organ}, and nothing else")
-        if ("id" in image) != ("id" in label):
-            raise ValueError("{id} must be in both patterns, or in none where there is one case")
-        return self
 
 
 class DatasetDescription(Frozen):
@@ -139,6 +58,7 @@ class DatasetDescription(Frozen):
         patients: for the same, a CSV file in the dataset's folder with the columns ``case`` and ``patient``.
         annotated: for datasets whose cases do not annotate every class: regular expression of case ids →
             names of the classes annotated there; the first match counts, no match means all classes.
+        sources: for datasets out of several folders: what each has of its own, in place of the fields above.
         spacing_xyz: voxel spacing after preparation, mm.
         hu_window: HU outside are clipped.
         foreground_fraction: share of training patches that are centred on an organ.
@@ -147,7 +67,7 @@ class DatasetDescription(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
     title: str
-    layout: Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]
+    layout: Layout | None = None
     classes: tuple[LabelClass, ...]
     split: Annotated[InOrder | ByList | EveryCase | Folds, Field(discriminator="rule")]
     spacing_xyz: tuple[Spacing, Spacing, Spacing]
@@ -162,6 +82,7 @@ class DatasetDescription(Frozen):
     patient_pattern: str | None = None
     patients: str | None = None
     annotated: dict[str, tuple[str, ...]] = {}
+    sources: tuple[Source, ...] = ()
     foreground_fraction: Probability = 0.5
     nsd_tolerance_mm: PositiveFloat = 2.0
 
@@ -180,7 +101,7 @@ class DatasetDescription(Frozen):
     def mask_classes(self) -> dict[str, int]:
         """Names of masks' files, or of a DICOM SEG's segments, as ``loose`` leaves them, → ids of their classes; empty
         where there are neither."""
-        if self.layout != "dicom" and (self.files is None or "{organ}" not in self.files.label):
+        if self.layout != "dicom" and (self.files is None or not self.files.has_masks):
             return {}
         ids = {each.name: each.id for each in self.classes}
         return {loose(name): value for name, value in ids.items()} | {
@@ -200,10 +121,41 @@ class DatasetDescription(Frozen):
 
     def annotated_ids(self, case_id: str) -> tuple[int, ...]:
         """Ids of the classes that the case annotates."""
-        for pattern, names in self.annotated.items():
-            if re.fullmatch(pattern, case_id):
-                return tuple(each.id for each in self.classes if each.name in names)
-        return tuple(each.id for each in self.classes)
+        source = self.source_of(case_id)
+        found = [names for pattern, names in self.annotated.items() if re.fullmatch(pattern, case_id)]
+        names = source.annotates if source else next(iter(found), None)
+        return tuple(each.id for each in self.classes if names is None or each.name in names)
+
+    def source_of(self, case_id: str) -> Source | None:
+        """The source of the case; None of a description without sources."""
+        return next((each for each in self.sources if case_id.startswith(each.prefix)), None)
+
+    def for_case(self, case_id: str) -> "DatasetDescription":
+        """What holds for one case: this description, or that of the case's source."""
+        source = self.source_of(case_id)
+        return self if source is None else self.of_source(source)
+
+    def of_source(self, source: Source) -> "DatasetDescription":
+        """The description of one source by itself, for cases whose ids begin with its name.
+
+        Classes that it does not annotate become background: the loss holds what is there for unknown, and a voxel
+        that a label gives to a class without a probability would cost more than all others together.
+        """
+        names = [each.name for each in self.classes]
+        annotates = names if source.annotates is None else source.annotates
+        fields = self.model_dump(exclude={"sources", "annotated", "split"}) | source.as_description
+        fields |= {"title": f"{source.name} of {self.title}", "unannotated": set(names) - set(annotates)}
+        fields["split"] = EveryCase(rule="every_case", splits=("train",))  # that of all sources together counts
+        if source.label_ids:
+            fields["ignored_labels"] = {}  # which are ids of files, too, and label_ids names all of them
+        if source.annotates is not None:
+            fields["annotated"] = {".*": annotates}
+            if not source.has_masks:
+                ids = source.label_ids or {each.id: each.name for each in self.classes}
+                fields["label_ids"] = {
+                    value: None if name in fields["unannotated"] else name for value, name in ids.items()
+                }
+        return _OfSource.model_validate(fields)
 
     @model_validator(mode="after")
     def _classes_are_consistent(self) -> Self:
@@ -229,7 +181,7 @@ class DatasetDescription(Frozen):
 
     @model_validator(mode="after")
     def _labels_are_said_once(self) -> Self:
-        masks = self.files is not None and "{organ}" in self.files.label
+        masks = self.files is not None and self.files.has_masks
         if set(self.label_ids) & set(self.ignored_labels):
             raise ValueError("an id may be in label_ids or in ignored_labels, not in both")
         if self.label_ids and masks:
@@ -258,8 +210,34 @@ class DatasetDescription(Frozen):
             raise ValueError(f"patient_pattern needs a group in parentheses, not {self.patient_pattern!r}")
         if self.files is not None and self.layout not in ("pairs", "dicom"):
             raise ValueError("'files' goes with 'layout: pairs' or 'layout: dicom' only")
-        if self.split.rule == "by_list" and self.layout != "decathlon":
+        if self.files is not None and self.files.label is None and not isinstance(self, _OfSource):
+            raise ValueError("files needs the pattern of a label")
+        if self.split.rule == "by_list" and "decathlon" not in (self.layout, *(each.layout for each in self.sources)):
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_say_what_is_theirs(self) -> Self:
+        own = ("annotated", *_OF_A_SOURCE)
+        said = [name for name in own if getattr(self, name) != type(self).model_fields[name].default]
+        if not self.sources and self.layout is None:
+            raise ValueError("either layout or sources is needed")
+        if self.sources and said:
+            raise ValueError(
+                f"{', '.join(said)} goes into each of the sources (of classes: annotates), not beside them"
+            )
+        if not prefixes_are_clear(self.sources):
+            raise ValueError("an id must tell its source: no name may be another's, or begin another's before a '_'")
+        if self.sources and not any(each.labels for each in self.sources):
+            raise ValueError("all sources have 'labels: false': there is nothing to train on")
+        for source in self.sources:
+            unknown = set(source.annotates or ()) - {each.name for each in self.classes}
+            if unknown or source.annotates == ():
+                raise ValueError(f"source {source.name} annotates {sorted(unknown) or 'no class'}: name known classes")
+            try:
+                self.of_source(source)
+            except ValidationError as error:
+                raise ValueError(f"source {source.name}: {'; '.join(reasons(error))}") from None
         return self
 
     @field_validator("patients")
@@ -272,8 +250,19 @@ class DatasetDescription(Frozen):
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are not written where nothing is in them: hashes and records stay what they were."""
-        later = ("label_ids", "mask_names", "patient_pattern", "patients")
+        later = ("label_ids", "mask_names", "patient_pattern", "patients", "sources")
         return {name: value for name, value in serialise(self).items() if value or name not in later}
+
+
+class _OfSource(DatasetDescription):
+    """The description of one source; masks of the classes that it does not annotate are not looked at."""
+
+    unannotated: frozenset[str]
+
+    @property
+    def mask_classes(self) -> dict[str, int]:
+        left_out = {each.id for each in self.classes if each.name in self.unannotated}
+        return {name: value for name, value in super().mask_classes.items() if value not in left_out}
 
 
 def loose(name: str) -> str:
@@ -302,10 +291,12 @@ def load_description(name_or_path: str | Path) -> DatasetDescription:
     """
     path = _path_of(name_or_path)
     try:
-        return DatasetDescription.model_validate(_read(path))
+        description = DatasetDescription.model_validate(_read(path))
     except ValidationError as error:
         problems = "; ".join(reasons(error))
         raise DescriptionError(f"{path} is not a valid dataset description: {problems}") from None
+    here = path.expanduser().absolute().parent
+    return description.model_copy(update={"sources": tuple(each.located(here) for each in description.sources)})
 
 
 def _path_of(name_or_path: str | Path) -> Path:
@@ -335,4 +326,7 @@ def _read(path: Path) -> dict[str, Any]:
         return fields
     if base not in description_names():
         raise DescriptionError(f"{path} extends '{base}', which is not one of {', '.join(description_names())}")
-    return _read(_FOLDER / f"{base}.yaml") | fields
+    inherited = _read(_FOLDER / f"{base}.yaml")
+    if fields.get("sources"):  # which have layouts of their own
+        inherited = {name: value for name, value in inherited.items() if name not in ("annotated", *_OF_A_SOURCE)}
+    return inherited | fields

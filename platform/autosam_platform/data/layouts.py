@@ -21,7 +21,8 @@ from autosam_platform.data.cases import (
     unfitting,
     writable_name,
 )
-from autosam_platform.data.description import DatasetDescription, FilePattern, loose
+from autosam_platform.data.description import DatasetDescription, loose
+from autosam_platform.data.sources import FilePattern
 
 # Each layout's possible places in the dataset's folder, without suffix; the first that holds files counts.
 _PATTERNS = {
@@ -64,11 +65,13 @@ def find_by_patterns(description: DatasetDescription, folder: Path) -> Findings:
 
 
 def _patterns(description: DatasetDescription) -> tuple[FilePattern, ...]:
+    assert description.layout is not None  # only one without sources is looked for
     return (description.files,) if description.files else _PATTERNS[description.layout]
 
 
 def _names(pattern: FilePattern, description: DatasetDescription) -> str:
-    return re.sub(r"\{\w+\}", "*", f"{pattern.image}{_ending(description)} and {pattern.label}.nii.gz")
+    label = f" and {pattern.label}.nii.gz" if pattern.label else ""
+    return re.sub(r"\{\w+\}", "*", f"{pattern.image}{_ending(description)}{label}")
 
 
 def _ending(description: DatasetDescription) -> str:
@@ -93,9 +96,9 @@ def _find(folder: Path, pattern: FilePattern, description: DatasetDescription) -
     cases: dict[str, _Files] = {}
     is_image, is_label = (is_dicom_study, is_dicom_label) if description.layout == "dicom" else (is_scan, is_scan)
     images = dict(_walked(folder, pattern.image, organs, looked_at, is_image))
-    truths = dict(_walked(folder, pattern.label, organs, looked_at, is_label))
+    truths = dict(_walked(folder, pattern.label, organs, looked_at, is_label)) if pattern.label else {}
     for path in images.keys() & truths.keys():  # as ``a_seg`` of ``{id}`` and ``{id}_seg``: the longer pattern's
-        (images if _literal(pattern.image) <= _literal(pattern.label) else truths).pop(path)
+        (images if _literal(pattern.image) <= _literal(pattern.label or "") else truths).pop(path)
     for path, known in images.items():
         cases.setdefault(known.get("id", ""), _Files()).images.append(path)
         used.add(path)
@@ -129,8 +132,10 @@ def _pair(folder: Path, pattern: FilePattern, key: str, files: _Files, ending: s
     image = files.images[0] if files.images else folder / f"{pattern.image.replace('{id}', key)}{ending}"
     problem = next(filter(None, (doubled(folder, paths) for paths in (files.images, *files.truths.values()))), "")
     masks = tuple((organ, paths[0]) for organ, paths in sorted(files.truths.items()) if organ)
-    missed = folder / f"{pattern.label.replace('{id}', key).replace('{organ}', '*')}.nii.gz"
-    label = None if masks else next(iter(files.truths.get("", [missed])))
+    label = None
+    if pattern.label and not masks:
+        missed = folder / f"{pattern.label.replace('{id}', key).replace('{organ}', '*')}.nii.gz"
+        label = next(iter(files.truths.get("", [missed])))
     in_a_folder = "{id}" in str(PurePosixPath(pattern.image).parent)  # else the file's whole name is the id
     return Pair(key if in_a_folder else stem(image), image, label, masks=masks, problem=problem)
 
@@ -138,7 +143,7 @@ def _pair(folder: Path, pattern: FilePattern, key: str, files: _Files, ending: s
 def _unknown_organs(pattern: FilePattern, unknown: Counter[str], description: DatasetDescription) -> list[LeftOut]:
     """A line for each organ, not for each of its files: whole-body datasets have a hundred in every case."""
     reason = f"masks of organs that are no class of {description.name}, nor in its mask_names"
-    names = {organ: pattern.label.replace("{id}", "*").replace("{organ}", organ) for organ in unknown}
+    names = {organ: (pattern.label or "").replace("{id}", "*").replace("{organ}", organ) for organ in unknown}
     return [LeftOut(f"{names[organ]}.nii.gz ({unknown[organ]} files)", reason) for organ in sorted(unknown)]
 
 

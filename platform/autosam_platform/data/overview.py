@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from autosam_platform.data.description import DatasetDescription, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Split
 from autosam_platform.data.store import IMAGE, CaseRecord
 
 _WITHOUT: dict[Split, str] = {
@@ -23,7 +24,7 @@ def same_scans(cases: Sequence[Case], records: Sequence[CaseRecord]) -> list[str
 
 
 def _told_alike(cases: list[Case]) -> str:
-    told = " and ".join(f"{case.case_id} ({', '.join(case.splits)})" for case in cases)
+    told = " and ".join(f"{case.case_id} ({', '.join(case.splits) or 'in no split'})" for case in cases)
     known = len({case.splits for case in cases}) > 1
     remedy = "scores on a scan that was trained on mean nothing; remove one" if known else "it counts twice; remove one"
     return f"{told} hold the same scan: {remedy}."

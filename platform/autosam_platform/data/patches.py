@@ -9,10 +9,11 @@ from torch.utils.data import Dataset
 
 from autosam_models.sizes import Size
 from autosam_platform.data.augmentation import PatchKind, SpatialTransform, augment_intensity
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.prepared import PreparedDataset
 from autosam_platform.data.store import StoredCase
 
-_ORDER, _PATCH = 0, 1  # two streams of random numbers of an epoch
+_ORDER, _PATCH, _SOURCES = 0, 1, 2  # streams of random numbers of an epoch
 
 
 class Patch(TypedDict):
@@ -41,7 +42,10 @@ class Teacher(Protocol):
 
 
 class PatchDataset(Dataset[Patch]):
-    """Patches of the training cases; ``patches_per_case`` of each in an epoch.
+    """Patches of the training cases; ``patches_per_case`` of each in an epoch, on average where there are sources.
+
+    Of several sources each is drawn equally often in an epoch, however many cases it has, and so is each case of a
+    source, but for one draw more or less.
 
     A place ``index`` of an epoch always holds the same patch, on whatever worker or rank it is made. Half of
     the patches (the description's ``foreground_fraction``) are centred on an organ: one of those that the
@@ -76,9 +80,12 @@ class PatchDataset(Dataset[Patch]):
         self._seed = seed
         self._epoch = 0
         self._points = [_points(case) for case in self._cases]
+        self._sources = _by_source(self._cases, self._description)
 
     def __len__(self) -> int:
-        return len(self._cases) * self._patches_per_case
+        """Rounded up to whole rounds through the sources."""
+        sources = len(self._sources)
+        return -(-len(self._cases) * self._patches_per_case // sources) * sources
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch has its own order and patches; call it before a loader's workers start."""
@@ -104,16 +111,32 @@ class PatchDataset(Dataset[Patch]):
         image = augment_intensity(image, rng, description.augmentation)
         annotated = torch.zeros(description.num_classes, dtype=torch.bool)
         annotated[[0, *description.annotated_ids(case.case_id)]] = True
+        annotated = transform.of_classes(annotated, description.mirrored_ids)
         patch: Patch = {"image": image, "label": label, "annotated": annotated, "case_id": case.case_id}
         if further:
             patch["probabilities"] = further[0]
         return patch
 
     def _case_at(self, index: int) -> int:
-        """Each round through the cases is a permutation of its own."""
-        turn, place = divmod(index, len(self._cases))
-        order = np.random.default_rng([self._seed, self._epoch, _ORDER, turn]).permutation(len(self._cases))
-        return int(order[place])
+        """Each round through the sources, and each through the cases of one, is a permutation of its own."""
+        draw, place = divmod(index, len(self._sources))
+        source = self._permutation(len(self._sources), _SOURCES, draw)[place]
+        cases = self._sources[source]
+        turn, place = divmod(draw, len(cases))
+        own = (source,) if len(self._sources) > 1 else ()  # else the numbers are those from before there were sources
+        return cases[self._permutation(len(cases), _ORDER, turn, *own)[place]]
+
+    def _permutation(self, count: int, *stream: int) -> list[int]:
+        return np.random.default_rng([self._seed, self._epoch, *stream]).permutation(count).tolist()
+
+
+def _by_source(cases: list[StoredCase], description: DatasetDescription) -> list[list[int]]:
+    """Numbers of the cases of each source that has any, in the order of the description; one list without sources."""
+    if not description.sources:
+        return [list(range(len(cases)))]
+    names = [source.name if (source := description.source_of(case.case_id)) else "" for case in cases]
+    groups = ([number for number, own in enumerate(names) if own == each.name] for each in description.sources)
+    return [numbers for numbers in groups if numbers]
 
 
 def _points(case: StoredCase) -> dict[int, np.ndarray]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autosam_inference.files import content_hash
 from autosam_platform.data.cases import DatasetError
-from autosam_platform.data.description import DatasetDescription, Folds, Split
+from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.splits import Folds, Split
 
 
 def patients_of(description: DatasetDescription, folder: Path, case_ids: Iterable[str]) -> dict[str, str]:

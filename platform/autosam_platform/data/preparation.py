@@ -77,11 +77,14 @@ class CasePlan:
 
 
 def prepare(
-    description: DatasetDescription, root: str | Path, settings: Preparation, workspace: Workspace
+    description: DatasetDescription, root: str | Path | None, settings: Preparation, workspace: Workspace
 ) -> PreparedDataset:
     """Prepare every case below ``root`` into the workspace, and print the verdicts.
 
     What an earlier, finished or interrupted, preparation did is found and kept.
+
+    Args:
+        root: may be left out where every source of the description has one.
 
     Raises:
         DatasetError: the folder is missing or holds no case. A bad case does not raise: it gets a verdict.
@@ -102,7 +105,7 @@ def prepare(
         manifest = Manifest(
             version=VERSION,
             fingerprint=_fingerprint(description, spacing, entries),
-            root=workspace.relative(Path(root).expanduser()),
+            root="" if root is None else workspace.relative(Path(root).expanduser()),
             spacing_xyz=spacing,
             description=description,
             cases=entries,
@@ -119,7 +122,7 @@ def prepare(
 
 
 def decisive(description: DatasetDescription, spacing_xyz: tuple[float, float, float]) -> dict[str, Any]:
-    """What decides the stored voxels and labels of any case, beside its files."""
+    """What decides the stored voxels and labels of any case, beside its files and what its source alone has."""
     return {
         "spacing_xyz": spacing_xyz,
         "hu_window": description.hu_window,
@@ -137,7 +140,7 @@ def _decisive_of_labels(description: DatasetDescription) -> dict[str, Any]:
 
 _OF_NO_TRAINING = {
     *("name", "title", "nsd_tolerance_mm", "patient_pattern", "patients"),
-    *("layout", "files", "case_pattern", "split", "label_ids", "mask_names"),
+    *("layout", "files", "case_pattern", "split", "label_ids", "mask_names", "sources"),
 }
 """Of a description: words, the tolerance of a score, and what comes to the cases and their splits."""
 
@@ -147,6 +150,8 @@ def _fingerprint(
 ) -> str:
     """Hash of all that decides what a training on the dataset comes to; a field left at its default is not in it."""
     read = description.model_dump(mode="json", exclude=_OF_NO_TRAINING, exclude_defaults=True)
+    if description.sources:  # each is drawn equally often, with the classes that it annotates
+        read["sources"] = [(each.name, sorted(each.annotates or [])) for each in description.sources]
     cases = [entry.model_dump(include={"case_id", "splits", "content"}) for entry in entries]
     return content_hash(IDENTITY, read, spacing_xyz, cases)
 
@@ -246,7 +251,8 @@ def _at_spacing(volume: Volume, plan: CasePlan, kind: Kind) -> Volume:
 def _case_hash(case: Case, plan: CasePlan) -> str:
     """Hash of the files' bytes and of everything else that decides what is made from them."""
     lacks_label = case.truth is None and bool(set(case.splits) - {"test"})  # which is then its verdict
-    return content_hash(VERSION, decisive(plan.description, plan.spacing_xyz), lacks_label, *case.hashed)
+    decided = decisive(plan.description.for_case(case.case_id), plan.spacing_xyz)
+    return content_hash(VERSION, decided, lacks_label, *case.hashed)
 
 
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autosam_inference.card import LabelClass
 from autosam_inference.errors import UserError
 from autosam_platform.data.checks import Status, Verdict
-from autosam_platform.data.description import DatasetDescription, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Split
 from autosam_platform.data.store import StoredCase, read_record, record_path
 from autosam_platform.workspace import PreparedFolder
 
@@ -47,7 +48,7 @@ class Manifest(BaseModel):
     """The file that says what a dataset consists of.
 
     Attributes:
-        root: folder of the raw files, as records have it.
+        root: folder of the raw files, as records have it; empty where each source has its own.
         left_out: files there that are in no case, with the reason.
         notes: what a person should know of the dataset as a whole.
     """
@@ -217,7 +218,9 @@ def _counts(entries: Iterable[CaseEntry]) -> str:
     entries = list(entries)
     status = Counter(each.status for each in entries)
     splits = Counter(split for each in entries if each.status != "rejected" for split in each.splits)
+    apart = sum(not each.splits for each in entries if each.status != "rejected")
     return (
         f"{len(entries)} cases ({status['ok']} ok, {status['fixed']} fixed, {status['rejected']} rejected), "
         f"usable: {splits['train']} train, {splits['val']} val, {splits['test']} test"
+        f"{f', {apart} without labels' if apart else ''}"
     )

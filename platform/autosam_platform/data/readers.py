@@ -1,5 +1,6 @@
 """Finding the cases of a dataset in the layouts people have their scans in, and what else lies there."""
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from autosam_platform.data.dataset_json import (
     find_by_lists,
     read_dataset_json,
 )
-from autosam_platform.data.description import DatasetDescription, InOrder, Split
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.layouts import expected_names, find_by_patterns
 from autosam_platform.data.patients import in_folds, patients_of
+from autosam_platform.data.sources import Source
+from autosam_platform.data.splits import InOrder, Split
 
 __all__ = ["Case", "DatasetError", "LeftOut", "Survey", "find_cases", "natural_key", "survey"]
 
@@ -36,42 +39,63 @@ class Survey:
     notes: list[str]
 
 
-def find_cases(description: DatasetDescription, root: str | Path) -> list[Case]:
+@dataclass
+class _Place:
+    """What lies in one folder, before it is split.
+
+    Attributes:
+        description: of this folder.
+        pairs: those that belong to the dataset, in the natural order of their ids.
+        patients: by the ids of their cases, as far as they are known.
+        source: whose folder it is, where there are several.
+    """
+
+    description: DatasetDescription
+    folder: Path
+    pairs: list[Pair]
+    patients: dict[str, str]
+    left_out: list[LeftOut]
+    notes: list[str]
+    source: Source | None = None
+
+    @property
+    def has_labels(self) -> bool:
+        """May its cases be in a split?"""
+        return self.source is None or self.source.labels
+
+    @property
+    def all_left_out(self) -> list[LeftOut]:
+        """What is left out, with the source's name before it."""
+        above = f"{self.source.name}/" if self.source else ""
+        return [replace(each, name=f"{above}{each.name}") for each in self.left_out]
+
+
+def find_cases(description: DatasetDescription, root: str | Path | None) -> list[Case]:
     """The dataset's cases below ``root``; see ``survey``."""
     return survey(description, root).cases
 
 
-def survey(description: DatasetDescription, root: str | Path) -> Survey:
-    """Look through the folder ``root``.
+def survey(description: DatasetDescription, root: str | Path | None) -> Survey:
+    """Look through the folder ``root``, or through the folder of each of the description's sources.
+
+    Args:
+        root: of sources without a root of their own, the folder that holds a folder of the name of each.
 
     Raises:
         DatasetError: no such folder, nothing in it that fits the layout, or a ``dataset.json`` that is
             damaged, points outside the folder, or numbers the classes otherwise.
     """
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise DatasetError(
-            f"{folder} is not a folder. For {description.title} give the folder that holds {_expected(description)}."
-        )
-    contents, notes = _contents(folder, description)
-    notes += check_class_order(folder, contents, description)
-    if description.layout == "decathlon":
-        found = find_by_lists(folder, contents)
+    if description.sources:
+        places = [_place_of(source, description, root) for source in description.sources]
     else:
-        found = find_by_patterns(description, folder)
-    cases = _cases(description, folder, found)
+        places = [_look_through(description, root)]
+    cases = _cases(description, places)
     if not cases:
-        raise DatasetError(
-            f"{folder} holds no case of {description.title}: expected {_expected(description)}"
-            f"{'' if description.case_pattern == '.*' else f', with ids like {description.case_pattern}'}."
-            f"{_seen(found.left_out)}"
-        )
-    _refuse_repeated_ids(folder, cases)
-    own = {NAME, description.patients}
-    left_out = [each for each in found.left_out if each.name not in own]
-    patients = patients_of(description, folder, (case.case_id for case in cases))
-    notes += _classes_without_ids(description) + _patients_apart(description, patients, cases)
-    return Survey(cases, left_out, notes)
+        raise _no_case(places[0])
+    _refuse_repeated_ids(places[0].folder if len(places) == 1 else description.name, cases)
+    patients = {case_id: patient for place in places for case_id, patient in place.patients.items()}
+    notes = [note for place in places for note in place.notes] + _patients_apart(description, patients, cases)
+    return Survey(cases, [each for place in places for each in place.all_left_out], notes)
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -81,6 +105,58 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     ['volume-2', 'volume-10']
     """
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def _look_through(description: DatasetDescription, root: str | Path | None, source: Source | None = None) -> _Place:
+    """What is in one folder of one layout, which may be that of a source.
+
+    Raises:
+        DatasetError: see ``survey``.
+    """
+    if root is None or not (folder := Path(root).expanduser()).is_dir():
+        raise DatasetError(
+            f"{root or 'no folder'} is not a folder. For {description.title} give the folder that holds "
+            f"{_expected(description)}."
+        )
+    contents, notes = _contents(folder, description)
+    if source is None or source.labels:
+        notes += check_class_order(folder, contents, description) + _classes_without_ids(description, source)
+    if description.layout == "decathlon":
+        found = find_by_lists(folder, contents)
+    else:
+        found = find_by_patterns(description, folder)
+    pairs = _belonging(description, folder, found)
+    patients = patients_of(description, folder, (pair.case_id for pair in pairs))
+    own = {NAME, description.patients}
+    left_out = [each for each in found.left_out if each.name not in own]
+    place = _Place(description, folder, pairs, patients, left_out, notes, source)
+    if not pairs:
+        raise _no_case(place)
+    return place
+
+
+def _place_of(source: Source, description: DatasetDescription, root: str | Path | None) -> _Place:
+    """What is in the folder of a source, its name before all ids and patients, which are the source's own."""
+    folder = source.root or (None if root is None else Path(root) / source.name)
+    place = _look_through(description.of_source(source), folder, source)
+    if not source.labels:
+        _take_off_labels(place)
+    place.pairs = [replace(each, case_id=f"{source.prefix}{each.case_id}") for each in place.pairs]
+    place.patients = {f"{source.prefix}{key}": f"{source.prefix}{name}" for key, name in place.patients.items()}
+    place.notes = [f"{source.name}: {note}" for note in place.notes]
+    return place
+
+
+def _take_off_labels(place: _Place) -> None:
+    """Files of labels that a source is not to have are left out, and so is a label without an image."""
+    for pair in place.pairs:
+        files = [*([pair.label] if pair.label else []), *(path for _, path in pair.masks)]
+        place.left_out += [
+            LeftOut(name_in(place.folder, path), "its source is without labels (labels: false)")
+            for path in files
+            if os.path.exists(path)
+        ]
+    place.pairs = [replace(each, label=None, masks=()) for each in place.pairs if os.path.lexists(each.image)]
 
 
 def _contents(folder: Path, description: DatasetDescription) -> tuple[dict[str, Any], list[str]]:
@@ -104,21 +180,50 @@ def _seen(left_out: list[LeftOut]) -> str:
     return "".join(f" {each.name}: {each.reason}." for each in left_out[:3])
 
 
-def _cases(description: DatasetDescription, folder: Path, found: Findings) -> list[Case]:
-    """The pairs that belong to the dataset, each in its split; what does not goes to ``found.left_out``."""
+def _no_case(place: _Place) -> DatasetError:
+    pattern = place.description.case_pattern
+    return DatasetError(
+        f"{place.folder} holds no case of {place.description.title}: expected {_expected(place.description)}"
+        f"{'' if pattern == '.*' else f', with ids like {pattern}'}.{_seen(place.left_out)}"
+    )
+
+
+def _belonging(description: DatasetDescription, folder: Path, found: Findings) -> list[Pair]:
+    """The pairs that belong to the dataset; what does not goes to ``found.left_out``."""
     pairs = []
     for pair in sorted(found.pairs, key=lambda each: (natural_key(each.case_id), each.case_id)):
         if re.fullmatch(description.case_pattern, pair.case_id):
             pairs.append(replace(pair, problem=pair.problem or doubled_channel(folder, pair.image)))
         else:
             found.left_out += _left_out(folder, pair, f"its id is not like {description.case_pattern} (case_pattern)")
-    cases = _split(description, patients_of(description, folder, (pair.case_id for pair in pairs)), pairs)
+    return pairs
+
+
+def _cases(description: DatasetDescription, places: list[_Place]) -> list[Case]:
+    """All cases, each in its split; a pair of a list that the split does not use goes to ``left_out``."""
+    patients = {case_id: patient for place in places for case_id, patient in place.patients.items()}
+    cases = _split(description, patients, _spread([place.pairs for place in places if place.has_labels]))
+    cases += [_case(pair) for place in places if not place.has_labels for pair in place.pairs]
     used = {case.image for case in cases}
-    for pair in pairs:
-        if pair.image not in used:
-            reason = f"the description's split uses no list '{pair.list_name}'"
-            found.left_out += _left_out(folder, pair, reason)
-    return cases
+    for place in places:
+        for pair in place.pairs:
+            if pair.image not in used:
+                reason = f"the description's split uses no list '{pair.list_name}'"
+                place.left_out += _left_out(place.folder, pair, reason)
+    return sorted(cases, key=lambda each: (natural_key(each.case_id), each.case_id))
+
+
+def _spread(groups: list[list[Pair]]) -> list[Pair]:
+    """All pairs, those of each group in their order and evenly among the others.
+
+    So every part of a split by order has its share of each source.
+    """
+    placed = [
+        ((place + 0.5) / len(pairs), group, pair)
+        for group, pairs in enumerate(groups)
+        for place, pair in enumerate(pairs)
+    ]
+    return [pair for _, _, pair in sorted(placed, key=lambda each: each[:2])]
 
 
 def _left_out(folder: Path, pair: Pair, reason: str) -> list[LeftOut]:
@@ -126,9 +231,11 @@ def _left_out(folder: Path, pair: Pair, reason: str) -> list[LeftOut]:
     return [LeftOut(name_in(folder, path), reason) for path in files if path.exists()]
 
 
-def _classes_without_ids(description: DatasetDescription) -> list[str]:
+def _classes_without_ids(description: DatasetDescription, source: Source | None) -> list[str]:
     named = set(description.label_ids.values())
+    annotates = None if source is None else source.annotates
     missing = [each.name for each in description.classes if each.name not in named]
+    missing = [name for name in missing if annotates is None or name in annotates]
     if not named or not missing:
         return []
     return [f"label_ids has no id of {', '.join(missing)}: no label map can show them."]
@@ -181,11 +288,11 @@ def _sizes(rule: InOrder, found: int) -> list[tuple[Split, int]]:
     return list(sizes.items())
 
 
-def _refuse_repeated_ids(folder: Path, cases: list[Case]) -> None:
+def _refuse_repeated_ids(where: str | Path, cases: list[Case]) -> None:
     seen: dict[str, Case] = {}
     for case in cases:
         if case.case_id in seen:
             raise DatasetError(
-                f"{folder} holds case '{case.case_id}' twice: {seen[case.case_id].image} and {case.image}; remove one."
+                f"{where} holds case '{case.case_id}' twice: {seen[case.case_id].image} and {case.image}; remove one."
             )
         seen[case.case_id] = case

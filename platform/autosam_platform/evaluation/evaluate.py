@@ -166,7 +166,8 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
 
 def _has_own_ids(case: Case, plan: Plan) -> bool:
     """Are the files of the truth in other ids than the classes'? Whoever looks at them needs them in these."""
-    return bool(case.masks or plan.description.label_ids or (case.label is not None and is_dicom(case.label)))
+    label_ids = plan.description.for_case(case.case_id).label_ids
+    return bool(case.masks or label_ids or (case.label is not None and is_dicom(case.label)))
 
 
 def _read_record(case: Case, plan: Plan) -> dict[str, Any] | None:
@@ -257,7 +258,9 @@ def _draw(
 
 def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> Summary:
     rows = [row for each in cases for row in each.rows]
-    summary = summarise(rows, medians([each.seconds for each in cases]))
+    sources = {each.case_id: plan.description.source_of(each.case_id) for each in cases}
+    named = {case_id: source.name for case_id, source in sources.items() if source is not None}
+    summary = summarise(rows, medians([each.seconds for each in cases]), named)
     write_rows(plan.folder.metrics, rows)
     write_seconds(plan.folder.seconds, {each.case_id: each.seconds for each in cases})
     save_organ_picture(plan.folder.organs, rows, f"{card.run_id}: {summary.n_cases} cases")

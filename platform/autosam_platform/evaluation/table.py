@@ -9,7 +9,7 @@ a case without the organ in truth or prediction has no HD95, but has a Dice if o
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -79,10 +79,20 @@ class Score:
 
 
 @dataclass(frozen=True)
+class SourceScore:
+    """Means over the organs of each one's mean over the cases of one source; NaN where none has a score."""
+
+    mean_dice: float
+    mean_nsd: float
+    n_cases: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """What an evaluation comes to.
 
     Attributes:
+        per_source: by the names of a dataset's sources, where the cases are of several.
         seconds_per_case: medians of the phases of a case and of their total.
     """
 
@@ -93,17 +103,18 @@ class Summary:
     nsd_tolerance_mm: float
     per_class: dict[str, Score]
     seconds_per_case: dict[str, float]
+    per_source: dict[str, SourceScore] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """All fields, with None for NaN, which JSON lacks."""
-        return without_nan(asdict(self))
+        """All fields, with None for NaN, which JSON lacks; no sources where there are none."""
+        return without_nan({name: value for name, value in asdict(self).items() if value or name != "per_source"})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write ``metrics.csv``, whole or not at all; a missing score is written as ``nan``."""
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Row))
+        writer.writerow(each.name for each in fields(Row))
         writer.writerows(astuple(row) for row in rows)
 
 
@@ -113,7 +124,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         ValueError: the file is not one of ours.
     """
-    names = [field.name for field in fields(Row)]
+    names = [each.name for each in fields(Row)]
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != names:
@@ -125,12 +136,17 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _from_text(values: dict[str, str]) -> Row:
-    kinds = {field.name: field.type for field in fields(Row)}
+    kinds = {each.name: each.type for each in fields(Row)}
     return Row(**{name: kinds[name](value) for name, value in values.items()})  # type: ignore[operator]
 
 
-def summarise(rows: Sequence[Row], seconds_per_case: Mapping[str, float]) -> Summary:
+def summarise(
+    rows: Sequence[Row], seconds_per_case: Mapping[str, float], sources: Mapping[str, str] | None = None
+) -> Summary:
     """Means per class over cases, and the mean of these over classes; the seconds are passed on.
+
+    Args:
+        sources: names of the sources by their cases, of a dataset that has several.
 
     Raises:
         ValueError: there are no rows, or they were measured with different tolerances.
@@ -138,12 +154,7 @@ def summarise(rows: Sequence[Row], seconds_per_case: Mapping[str, float]) -> Sum
     tolerances = {row.nsd_tolerance_mm for row in rows}
     if len(tolerances) != 1:
         raise ValueError(f"a summary needs rows of one NSD tolerance, these have {sorted(tolerances) or 'none'}")
-    per_class = {}
-    for name in dict.fromkeys(row.class_name for row in rows):
-        scored = [row for row in rows if row.class_name == name and not math.isnan(row.dice)]
-        far = [row.hd95_mm for row in scored if not math.isnan(row.hd95_mm)]
-        dice, nsd = mean(row.dice for row in scored), mean(row.nsd for row in scored)
-        per_class[name] = Score(dice, nsd, mean(far), len(scored), len(far))
+    per_class = _per_class(rows)
     return Summary(
         mean_dice=mean(score.dice for score in per_class.values()),
         mean_nsd=mean(score.nsd for score in per_class.values()),
@@ -152,7 +163,28 @@ def summarise(rows: Sequence[Row], seconds_per_case: Mapping[str, float]) -> Sum
         nsd_tolerance_mm=tolerances.pop(),
         per_class=per_class,
         seconds_per_case=dict(seconds_per_case),
+        per_source=_per_source(rows, sources or {}),
     )
+
+
+def _per_class(rows: Sequence[Row]) -> dict[str, Score]:
+    per_class = {}
+    for name in dict.fromkeys(row.class_name for row in rows):
+        scored = [row for row in rows if row.class_name == name and not math.isnan(row.dice)]
+        far = [row.hd95_mm for row in scored if not math.isnan(row.hd95_mm)]
+        dice, nsd = mean(row.dice for row in scored), mean(row.nsd for row in scored)
+        per_class[name] = Score(dice, nsd, mean(far), len(scored), len(far))
+    return per_class
+
+
+def _per_source(rows: Sequence[Row], sources: Mapping[str, str]) -> dict[str, SourceScore]:
+    found: dict[str, SourceScore] = {}
+    for source in dict.fromkeys(sources[row.case] for row in rows if row.case in sources):
+        own = [row for row in rows if sources.get(row.case) == source]
+        scores = _per_class(own).values()
+        dice, nsd = mean(score.dice for score in scores), mean(score.nsd for score in scores)
+        found[source] = SourceScore(dice, nsd, len({row.case for row in own}))
+    return found if len(found) > 1 else {}
 
 
 def mean(values: Iterable[float]) -> float:
@@ -174,6 +206,17 @@ def as_table(summary: Summary, title: str) -> Table:
     for name, score in summary.per_class.items():
         overlap = percent(score.dice), percent(score.nsd), str(score.n)
         table.add_row(name, *overlap, _millimetres(score.hd95_mm), str(score.n_hd95))
+    return table
+
+
+def sources_table(summary: Summary) -> Table:
+    """The scores of each source for a terminal, in percent."""
+    table = Table(title="By source", caption="Means over the organs that the source annotates.", box=SIMPLE_HEAD)
+    table.add_column("source")
+    for name in ("Dice %", f"NSD % ({summary.nsd_tolerance_mm:g} mm)", "n"):
+        table.add_column(name, justify="right")
+    for source, score in summary.per_source.items():
+        table.add_row(source, percent(score.mean_dice), percent(score.mean_nsd), str(score.n_cases))
     return table
 
 

@@ -10,14 +10,15 @@ import rich
 
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
-from autosam_platform.data.description import DatasetDescription, Folds, Split, load_description
+from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case
+from autosam_platform.data.splits import Folds, Split
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
-from autosam_platform.evaluation.table import Summary, as_table
+from autosam_platform.evaluation.table import Summary, as_table, sources_table
 from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.tracking.writing import open_run, read_curves
@@ -72,6 +73,8 @@ def evaluated(run: RunFolder, dataset: PreparedDataset, split: Split, overlap: f
     summary = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
     _record(run, folder, split, summary)
     rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
+    if summary.per_source:
+        rich.print(sources_table(summary))
     print(f"Seconds per case, median of {summary.n_cases}: {as_line(summary.seconds_per_case)}")
     print(f"Predictions: {folder.predictions}\nPictures:    {folder.pictures}", flush=True)
     return summary
@@ -109,7 +112,7 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 @functools.lru_cache(maxsize=8)
 def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     plain = load_description(section.name)
-    root = section.root or _phantoms(plain, section.phantom_seed)
+    root = section.root or (_phantoms(plain, section.phantom_seed) if section.name == "phantom" else None)
     description = _with_folds(plain, section)
     return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from autosam_inference.files import atomic_folder, content_hash, write_sealed
-from autosam_platform.data.description import Split
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.data.splits import Split
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.checkpoints import read_position
 from autosam_platform.workspace import RunFolder

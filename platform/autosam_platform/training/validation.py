@@ -21,7 +21,8 @@ def validate(
 ) -> dict[str, float]:
     """Dice per class name over the validation cases, and their ``mean``.
 
-    Workers share the cases. Per case and class 2·|P∩T| / (|P|+|T|); a class absent from both is left out. This is
+    Workers share the cases. Per case and class 2·|P∩T| / (|P|+|T|); a class absent from both is left out, and so is
+    one that the case does not annotate. This is
     on the prepared grid, to choose a checkpoint; reported figures come from jobs/evaluate.py on the scan's own grid.
     """
     sums_2K = torch.zeros(2, prepared.num_classes, dtype=torch.float64, device=workers.device)
@@ -32,6 +33,8 @@ def validate(
         with torch.inference_mode(), autocast():
             found_DHW = predict_labels(logits, image_DHW.to(workers.device), patch_DHW, overlap, prepared.num_classes)
         dice_K = _dice(found_DHW.cpu(), truth_DHW, prepared.num_classes)
+        annotated = prepared.description.annotated_ids(case.case_id)
+        dice_K[[each.id for each in prepared.classes if each.id not in annotated]] = torch.nan
         known_K = ~dice_K.isnan()
         sums_2K[0] += dice_K.nan_to_num().to(workers.device)
         sums_2K[1] += known_K.to(workers.device)
