@@ -12,7 +12,7 @@ from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.pictures import (
     _FILL,
-    _telling_slice,
+    telling_slice,
     save_case_picture,
     save_organ_picture,
     save_overlap_picture,
@@ -88,8 +88,8 @@ def test_the_slice_shows_most_of_most_organs() -> None:
     label_DHW[3, :3] = 1  # three quarters of it with
     label_DHW[3, 3, :2] = 2  # half of the other's largest
     label_DHW[5, 0, :4] = 2
-    assert _telling_slice(label_DHW, 0, 3) == 3  # 0.75 + 0.5 against 1 and 1
-    assert _telling_slice(np.zeros((7, 4, 4), np.uint8), 0, 3) == 3
+    assert telling_slice(label_DHW, 0, 3) == 3  # 0.75 + 0.5 against 1 and 1
+    assert telling_slice(np.zeros((7, 4, 4), np.uint8), 0, 3) == 3
 
 
 def test_nothing_predicted_and_nothing_true_is_still_a_picture(tmp_path: Path) -> None:
