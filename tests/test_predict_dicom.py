@@ -60,7 +60,7 @@ def test_two_series_of_a_study_have_a_prediction_each(workspace: Path, tmp_path:
     assert [nib.load(each).shape for each in places] == [(37, 34, 9), (37, 34, 6)]
     np.testing.assert_allclose(nib.load(places[0]).affine, np.diag([-1.0, -1.0, 1, 1]) @ _lps_affine(), atol=1e-4)
     others = first.stdout.partition("there is also ")[2].splitlines()[0]  # in the order of UIDs, which are random
-    assert f"{short[0].SeriesInstanceUID} (CT, 6 slices)" in others and "(MR, " in others
+    assert f"{short[0].SeriesInstanceUID} (CT, 6 slices)" in others and "MR image)" in others
     segs = [pydicom.dcmread(each.with_name("study.seg.dcm")) for each in places]
     assert [each.SegmentationType for each in segs] == ["LABELMAP", "BINARY"]
     for seg, slices in zip(segs, (long, short), strict=True):

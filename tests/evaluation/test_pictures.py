@@ -12,10 +12,10 @@ from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
 from autosam_platform.evaluation.pictures import (
     _FILL,
-    telling_slice,
     save_case_picture,
     save_organ_picture,
     save_overlap_picture,
+    telling_slice,
 )
 from autosam_platform.evaluation.table import Row, summarise
 
