@@ -14,7 +14,7 @@ from autosam_inference.arrays import Array
 from autosam_inference.card import ModelCard, read_card
 from autosam_inference.runtimes import Runtime
 from autosam_inference.scans.grid import Volume
-from autosam_inference.scans.intensity import fill_non_finite, normalise
+from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
 from autosam_inference.sliding_window import Progress, Slab, sliding_window
 from autosam_inference.windows import Window, sweep_order
@@ -61,10 +61,9 @@ class TrainedModel:
         return cls(card, runtime, card.overlap if overlap is None else overlap, batch)
 
     def prepare(self, volume: Volume) -> NDArray[np.float32]:
-        """Network input of a canonical scan in HU, made as in training: D H W."""
+        """Network input of a canonical scan in finite HU (``plausibility.checked_ct``), made as in training: D H W."""
         card = self.card
-        finite = Volume(fill_non_finite(volume.array_DHW, card.hu_window[0]), volume.spacing_DHW)
-        resampled = resample(finite, card.spacing_DHW, kind="image")
+        resampled = resample(volume, card.spacing_DHW, kind="image")
         return normalise(resampled.array_DHW, card.hu_window, card.scaling)
 
     @property

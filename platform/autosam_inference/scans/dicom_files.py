@@ -139,5 +139,6 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> BinaryIO:
     """A member as a file; whoever reads it to its end has its checksum compared."""
     try:
         return io.BufferedReader(archive.open(name), _CHUNK)  # type: ignore[type-var]
+    # zipfile has no one error: a damaged member, one that is cut short and an unknown packing each raise their own.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as error:
         raise ScanError(f"{path} is damaged ({error}): pack or copy it again.") from None
