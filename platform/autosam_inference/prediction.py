@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autosam_inference.card import ModelCard
 from autosam_inference.model import TrainedModel
 from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.quality.verdict import OrganQuality
 from autosam_inference.scans.grid import to_grid
 from autosam_inference.scans.plausibility import checked_ct, unlike_training
 from autosam_inference.scans.scan import Scan
@@ -30,12 +31,14 @@ class Prediction:
         card: of the model; it says what the ids mean.
         scan: as it was segmented; its notes say what was put right in it and what looks odd.
         seconds: that each phase took, ``resample`` (there and back) and ``network`` among them.
+        quality: where not to trust it, organ by organ; empty where the model was not calibrated.
     """
 
     scan: Scan
     label_DHW: NDArray[np.uint8]
     card: ModelCard
     seconds: dict[str, float]
+    quality: tuple[OrganQuality, ...] = ()
 
     @property
     def label_xyz(self) -> NDArray[np.uint8]:
