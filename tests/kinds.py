@@ -17,6 +17,7 @@ RAY = ("ray_local", "ray_dashboard", "ray_of_its_own")
 _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 
 SLOW_FILES = {
+    "test_bundles_on_pages.py",
     "test_autosam_reference.py",
     "test_benchmarks.py",
     "test_dashboard_pages.py",
@@ -25,6 +26,7 @@ SLOW_FILES = {
     "test_every_model.py",
     "test_launch_page.py",
     "test_memory.py",
+    "test_pacs.py",
     "test_phantom.py",
     "test_predict_dicom.py",
     "test_predict_page.py",
