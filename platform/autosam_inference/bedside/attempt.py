@@ -68,7 +68,7 @@ def attempt(job: Job, found: FoundScan, progress: Callable[[str], Progress] | No
         reason = f"A file cannot be read or written ({error.strerror or type(error).__name__})."
     except Exception as error:
         reason = fault(error)
-    return Ending(name, "failed", reason=disguise(found, name)(reason))
+    return Ending(name, "failed", reason=disguise(found, name)(reason).removeprefix(f"{name}: "))
 
 
 def fault(error: Exception) -> str:

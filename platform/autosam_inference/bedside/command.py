@@ -73,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
         help="kind of DICOM SEG; binary is for older viewers (default: %(default)s)",
     )
     made.add_argument(
+        "--report",
+        action="store_true",
+        help="write volumes and HU as a DICOM structured report, too (of DICOM scans)",
+    )
+    made.add_argument(
         "--names",
         choices=("file", "hash"),
         default="file",
@@ -108,6 +113,7 @@ def _run(asked: argparse.Namespace) -> int:
         organs=asked.organs,
         straighten=asked.straighten,
         dicom_seg=asked.dicom_seg,
+        report=asked.report,
         names=asked.names,
         again=asked.again,
     )

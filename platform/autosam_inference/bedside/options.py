@@ -17,6 +17,7 @@ class Options:
         organs: names of the only ones that are wanted; all where there is none.
         straighten: resample tilted, shifted or unevenly spaced DICOM slices, instead of refusing them.
         dicom_seg: kind of the DICOM SEG of a DICOM scan.
+        report: write a DICOM structured report of a DICOM scan.
         names: what the folder of a NIfTI file is called by.
         again: make what was made before, too.
     """
@@ -24,6 +25,7 @@ class Options:
     organs: tuple[str, ...] = ()
     straighten: bool = False
     dicom_seg: Literal["labelmap", "binary"] = "labelmap"
+    report: bool = False
     names: Names = "file"
     again: bool = False
 

@@ -90,7 +90,9 @@ def _predicted(job: Job, found: FoundScan, folder: Path, progress: Progress | No
         kept = np.zeros(256, np.uint8)
         kept[[each.id for each in classes]] = [each.id for each in classes]
         prediction = replace(prediction, label_DHW=kept[prediction.label_DHW])
-    return replace(prediction, card=card.model_copy(update={"classes": classes})), watch
+    names = {each.name for each in classes}
+    quality = tuple(each for each in prediction.quality if each.organ in names)
+    return replace(prediction, card=card.model_copy(update={"classes": classes}), quality=quality), watch
 
 
 def _record(
