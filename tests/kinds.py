@@ -26,11 +26,14 @@ SLOW_FILES = {
     "test_launch_page.py",
     "test_memory.py",
     "test_phantom.py",
+    "test_predict_command.py",
     "test_predict_dicom.py",
     "test_predict_page.py",
     "test_sam_import.py",
     "test_swin_attention.py",
     "test_tracking.py",
+    "test_watch_killed.py",
+    "test_watching.py",
 }
 """Files without Ray or a browser that take more than about five seconds each."""
 
