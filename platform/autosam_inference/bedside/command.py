@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from autosam_inference.bedside.attempt import Ending
 from autosam_inference.bedside.batch import print_table, run_batch
@@ -19,6 +19,7 @@ from autosam_inference.bedside.summary import SUMMARY, require_free_summary
 from autosam_inference.bedside.watching import watch
 from autosam_inference.errors import UserError
 from autosam_inference.model import TrainedModel
+from autosam_inference.runtimes.chosen import RuntimeName
 
 ALL, SOME, NONE, INTERRUPTED = 0, 1, 2, 130
 """Exit status: all scans were segmented, some were not, none was (or the command was wrong), it was stopped."""
@@ -55,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("model", type=Path, metavar="BUNDLE", help="the model: model/ of a finished run")
+    made.add_argument(
+        "model", type=Path, metavar="BUNDLE", help="the model: a bundle (folder or zip), or model/ of a run"
+    )
     made.add_argument(
         "scans", type=Path, nargs="*", metavar="SCAN", help="NIfTI file; DICOM file, folder or zip; folder of scans"
     )
@@ -114,6 +117,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="that neighbouring windows have in common, 0 to 0.9 (default: the model's)",
     )
+    made.add_argument(
+        "--runtime",
+        choices=get_args(RuntimeName),
+        help="what computes (default: openvino for a bundle, torch for a run)",
+    )
     made.add_argument("--threads", type=_threads, metavar="N", help="CPU cores to compute with; -1: all but one")
     made.add_argument("--json", action="store_true", help="the last line is the result as one JSON object")
     return made
@@ -157,6 +165,7 @@ def _options(asked: argparse.Namespace, names: Names) -> Options:
         straighten=asked.straighten,
         dicom_seg=asked.dicom_seg,
         report=asked.report,
+        runtime=asked.runtime,
         names=asked.names or names,
         again=asked.again,
     )
@@ -182,7 +191,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _loaded(asked: argparse.Namespace) -> TrainedModel:
-    model = TrainedModel.load(asked.model, overlap=asked.overlap)
+    model = TrainedModel.load(asked.model, runtime=asked.runtime, overlap=asked.overlap)
     wanted(model.card, asked.organs)
     if asked.threads is not None:
         model.runtime.use_threads(asked.threads if asked.threads > 0 else max(1, _cores() - 1))
