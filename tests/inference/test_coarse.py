@@ -71,7 +71,9 @@ def test_organs_are_found_in_a_box_of_their_own_and_are_those_of_the_whole_scan(
     assert whole.search is not None and (whole.search.name, whole.search.share) == ("the whole scan", 1.0)
     assert found.search is not None and found.search.name == "the organs' box"
     assert found.search.share < 0.5 and asked < asked_of_whole / 2
-    assert all(box.start <= organ.start and box.stop >= organ.stop for box, organ in zip(found.search.box, LIVER, strict=True))
+    assert all(
+        box.start <= organ.start and box.stop >= organ.stop for box, organ in zip(found.search.box, LIVER, strict=True)
+    )
     assert set(found.seconds) == {"coarse", "resample", "network"} and set(whole.seconds) == {"resample", "network"}
 
 
