@@ -61,6 +61,14 @@ class Prediction:
         return to_grid(self.label_DHW, self.scan.grid)
 
     @property
+    def searched(self) -> dict[str, str | int]:
+        """Which part of the scan the network was asked about, in how many windows, and how many the whole has."""
+        search = self.search
+        if search is None:
+            return {}
+        return {"part": search.name, "windows": search.windows, "all_windows": search.all_windows}
+
+    @property
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each wanted organ by its name; 0 of one that was not found."""
         voxels = counted(self.label_DHW)
@@ -109,6 +117,7 @@ def predict(
         if why is None:
             break
         doubts.append(f"{why}: searched again, in more.")
+    scan = replace(scan, notes=(*scan.notes, *doubts))
     return Prediction(
         scan, label_DHW, model.card, dict(watch.seconds), classes=wanted, search=search, doubts=tuple(doubts)
     )
