@@ -122,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
         choices=get_args(RuntimeName),
         help="what computes (default: openvino for a bundle, torch for a run)",
     )
+    made.add_argument(
+        "--no-coarse",
+        dest="coarse",
+        action="store_false",
+        help="compute every window of the scan, instead of looking for the organs roughly first",
+    )
     made.add_argument("--threads", type=_threads, metavar="N", help="CPU cores to compute with; -1: all but one")
     made.add_argument("--json", action="store_true", help="the last line is the result as one JSON object")
     return made
@@ -162,6 +168,7 @@ def _watch(asked: argparse.Namespace) -> int:
 def _options(asked: argparse.Namespace, names: Names) -> Options:
     return Options(
         organs=asked.organs,
+        coarse=asked.coarse,
         straighten=asked.straighten,
         dicom_seg=asked.dicom_seg,
         report=asked.report,

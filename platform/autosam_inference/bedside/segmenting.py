@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autosam_inference.bedside.finding import FileState, FoundScan
 from autosam_inference.bedside.folder import publish
 from autosam_inference.bedside.naming import disguise
@@ -93,13 +91,10 @@ def _read(job: Job, found: FoundScan, folder: Path) -> tuple[Scan, Stopwatch]:
 
 def _predicted(job: Job, scan: Scan, watch: Stopwatch, progress: Progress | None) -> Prediction:
     """The organs that are asked for; it has no others, and its card names no others."""
-    card = job.model.card
-    prediction = predict(job.model, scan, progress=progress, watch=watch)
-    classes = wanted(card, job.options.organs)
-    if len(classes) < len(card.classes):
-        kept = np.zeros(256, np.uint8)
-        kept[[each.id for each in classes]] = [each.id for each in classes]
-        prediction = replace(prediction, label_DHW=kept[prediction.label_DHW])
+    card, options = job.model.card, job.options
+    classes = wanted(card, options.organs)
+    organs = [each.name for each in classes] if options.organs else None
+    prediction = predict(job.model, scan, organs=organs, coarse=options.coarse, progress=progress, watch=watch)
     names = {each.name for each in classes}
     quality = tuple(each for each in prediction.quality if each.organ in names)
     return replace(prediction, card=card.model_copy(update={"classes": classes}), quality=quality)
@@ -120,6 +115,7 @@ def _record(
         seconds=seconds | {"total": round(sum(seconds.values()), _DIGITS)},
         model=model | {"device": str(job.model.runtime.device), "overlap": job.model.overlap},
         options=job.options.deciding,
+        searched=prediction.searched,
         versions=versions(),
         **known,
     )
