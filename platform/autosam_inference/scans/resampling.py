@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import cc3d
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter1d
 
 from autosam_inference.scans.grid import Volume
 
@@ -42,10 +42,55 @@ def _resize_image(image_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     array = image_DHW.astype(np.float32, copy=False)
     factors = [n / size for n, size in zip(array.shape, sizes, strict=True)]
     for axis in sorted(range(3), key=lambda each: -factors[each]):  # the strongest shrink first: least work
-        if factors[axis] > 1:
-            array = gaussian_filter1d(array, (factors[axis] - 1) / 2, axis, mode="nearest")
-        array = _interpolate(array, axis, sizes[axis], slice(None), slice(None))
+        if array.shape[axis] != sizes[axis]:
+            array = _filtered(array, axis, _weights(array.shape[axis], sizes[axis]))
     return array
+
+
+def _weights(n: int, size: int) -> np.ndarray:
+    """What each of ``n`` voxels adds to each of ``size``: the filter against aliasing, then linear interpolation."""
+    low, high, weight = _taps(n, size)
+    rows = np.arange(size)
+    linear = np.zeros((size, n))
+    np.add.at(linear, (rows, low), 1 - weight)
+    np.add.at(linear, (rows, high), weight)
+    return (linear @ _gaussian(n, (n / size - 1) / 2)).astype(np.float32)
+
+
+def _gaussian(n: int, sigma: float) -> np.ndarray:
+    """A Gaussian over ``n`` voxels, out to 4 sigma, as a matrix; beyond the ends the last voxel goes on."""
+    if sigma <= 0:
+        return np.eye(n)
+    offsets = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    rows = np.arange(n)[:, None]
+    matrix = np.zeros((n, n))
+    np.add.at(matrix, (rows, np.clip(rows + offsets, 0, n - 1)), kernel / kernel.sum())
+    return matrix
+
+
+def _filtered(array_DHW: np.ndarray, axis: int, weights: np.ndarray) -> np.ndarray:
+    """One axis times ``weights`` (outputs, inputs), plane by plane, since a plane stays in the processor's cache."""
+    first, shares = _neighbours(weights)
+    shape = [len(weights) if each == axis else n for each, n in enumerate(array_DHW.shape)]
+    result = np.zeros(shape, np.float32)
+    across, along = (1, 0) if axis == 0 else (0, axis - 1)  # of the volume; of a plane
+    for plane, filtered in zip(np.moveaxis(array_DHW, across, 0), np.moveaxis(result, across, 0), strict=True):
+        neighbour = np.empty(filtered.shape, np.float32)
+        for step, share in enumerate(shares):
+            np.take(plane, first + step, along, out=neighbour, mode="clip")  # beyond the last a share is 0
+            neighbour *= share if along else share[:, None]
+            filtered += neighbour
+    return result
+
+
+def _neighbours(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each output the first input that counts, and (neighbours, outputs) the shares of that one and the next ones."""
+    counts = weights != 0
+    first = counts.argmax(axis=1)
+    reach = int((weights.shape[1] - counts[:, ::-1].argmax(axis=1) - first).max())
+    padded = np.pad(weights, ((0, 0), (0, reach)))
+    return first, np.ascontiguousarray(np.take_along_axis(padded, first[:, None] + np.arange(reach), axis=1).T)
 
 
 def _resize_label(label_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -66,9 +111,10 @@ def _resize_label(label_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 def _boxes(label_DHW: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Each id that occurs, in rising order, and a box that holds it; the background's box is everything."""
     yield 0, tuple(slice(0, n) for n in label_DHW.shape)
-    for value, box in enumerate(find_objects(label_DHW), start=1):
-        if box is not None:
-            yield value, box
+    found = cc3d.statistics(label_DHW)
+    for value in np.flatnonzero(found["voxel_counts"]):
+        if value > 0:
+            yield int(value), found["bounding_boxes"][value]
 
 
 def _taps(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
