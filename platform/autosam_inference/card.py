@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.errors import UserError, reasons
 from autosam_inference.files import DamagedError, content_hash, unsealed
+from autosam_inference.frozen import Frozen
+from autosam_inference.quality.calibration import Calibration
 
 CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
 """What a folder must hold to be a trained model: its description and its weights."""
@@ -15,12 +17,6 @@ CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
 
 class ModelFolderError(UserError):
     """A folder that holds no usable model; the message names the file, what is wrong and what to do."""
-
-
-class Frozen(BaseModel):
-    """A description that nothing changes once it is read, and in which an unknown name is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LabelClass(Frozen):
@@ -86,6 +82,8 @@ class ModelCard(BaseModel):
     """Of HU in the scans that it was trained on (``scans.plausibility.histogram``); older models do not have it."""
     lineage: dict[str, str] = {}
     """What the model learned from beside the labels, such as its teacher."""
+    quality: Calibration | None = None
+    """How its signals tell where not to trust it; None where it was not calibrated."""
 
     @property
     def spacing_DHW(self) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from autosam_inference.runtimes import Runtime
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
-from autosam_inference.sliding_window import Progress, Slab, sliding_window
+from autosam_inference.sliding_window import OnWindow, Progress, Slab, sliding_window
 from autosam_inference.windows import Window, sweep_order
 from autosam_models.sizes import Size
 
@@ -79,8 +79,9 @@ class TrainedModel:
         *,
         within: Window | None = None,
         progress: Progress | None = None,
+        on_window: OnWindow | None = None,
     ) -> Iterator[Slab]:
-        """Logits of a prepared volume by the sliding window; see there for ``order`` and ``within``."""
+        """Logits of a prepared volume by the sliding window; see there for what can be told."""
         return sliding_window(
             self.runtime.logits,
             image_DHW,
@@ -92,6 +93,7 @@ class TrainedModel:
             pad_value=self.pad_value,
             within=within,
             progress=progress,
+            on_window=on_window,
         )
 
 

@@ -20,6 +20,8 @@ Logits = Callable[[Array], Array]
 """A network: patches B, C, D, H, W with one channel to logits B, K, D, H, W (see ``runtimes.Runtime.logits``)."""
 Progress = Callable[[int, int], None]
 """Called with the windows done and the windows in all."""
+OnWindow = Callable[[Array, Window], None]
+"""Called with a window's logits K, D, H, W and its place, both in the order of the sweep and in padded voxels."""
 
 _SLAB = 16  # slices handed out at a time: a small copy beside the sums
 
@@ -44,6 +46,7 @@ def sliding_window(
     pad_value: float = 0.0,
     within: Window | None = None,
     progress: Progress | None = None,
+    on_window: OnWindow | None = None,
 ) -> Iterator[Slab]:
     """Give the logits of a volume as slabs that follow one another along an axis and cover it once.
 
@@ -63,6 +66,7 @@ def sliding_window(
         pad_value: what a volume smaller than the window is padded with, in prepared units.
         within: a box (slices along D, H, W) outside of which the logits are not wanted: only the windows that touch it
             are looked at, only its logits are summed, and the slabs cover it in place of the volume.
+        on_window: told of every window, a window of air too, before its logits are summed; they are lent to it.
 
     Raises:
         ValueError: the overlap is not in [0, 1), the volume is no volume, or the network gives another shape.
@@ -87,6 +91,8 @@ def sliding_window(
     for layer, start, following in zip(layers, starts, [*starts[1:], starts[-1] + patch[0]], strict=True):
         for answered in network.answers(padded_DHW, layer, batch):
             for logits_KDHW, window in answered:
+                if on_window:
+                    on_window(logits_KDHW, window)
                 sums.add(logits_KDHW, window)
             done += len(answered)
             if progress:

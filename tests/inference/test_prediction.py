@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from autosam_inference.card import LabelClass, Scaling
 from autosam_inference.model import TrainedModel
+from autosam_inference.observer import Observer
 from autosam_inference.prediction import Prediction, predict
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.label_files import write_nifti
 from autosam_inference.scans.scan import Scan, read_scan
+from autosam_inference.sliding_window import Slab
 from autosam_inference.stopwatch import Stopwatch
+from autosam_inference.windows import Window
 
 LOW, HIGH = -1000, 1000
 CLASSES = tuple(LabelClass(id=number, name=f"tissue {number}") for number in (1, 2, 3))
@@ -144,6 +147,42 @@ def test_a_watch_that_runs_counts_on() -> None:
         scan = Scan.of(Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5)))
     prediction = predict(model, scan, watch=watch)
     assert prediction.seconds == watch.seconds and set(watch.seconds) == {"read", "resample", "network"}
+
+
+class Notebook(Observer):
+    """What an observer is told, in short."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.label_DHW: list[np.ndarray] = []
+
+    def on_image(self, image_DHW: np.ndarray, order: tuple[int, int, int]) -> None:
+        self.told.append(f"image {image_DHW.shape} by {order}")
+
+    def on_window(self, logits_KDHW: Tensor, window: Window) -> None:
+        self.told.append(f"window at {[each.start for each in window]} of {tuple(logits_KDHW.shape)}")
+
+    def on_slab(self, slab: Slab) -> None:
+        self.told.append(f"slab {slab.start} to {slab.stop}")
+        self.label_DHW.append(slab.logits_KDHW.argmax(0).numpy())
+
+
+def test_an_observer_sees_image_windows_and_slabs_as_they_come() -> None:
+    scan = Scan.of(Volume(ramp_xyz((9, 10, 24)), (3.0, 2.0, 1.5)))  # W is the longest
+    notebook = Notebook()
+    prediction = predict(oracle([-150.0, 50.0, 170.0], SPACING_XYZ), scan, observers=(notebook, Observer()))
+    shape = "(4, 16, 8, 16)"  # classes, and the patch with its axes in the order of the sweep
+    assert notebook.told == [
+        "image (9, 10, 24) by (2, 0, 1)",
+        f"window at [0, 0, 0] of {shape}",
+        f"window at [0, 1, 0] of {shape}",
+        "slab 0 to 8",
+        f"window at [8, 0, 0] of {shape}",
+        f"window at [8, 1, 0] of {shape}",
+        "slab 8 to 24",
+    ]
+    swept_WDH = prediction.label_DHW.transpose(2, 0, 1)  # the grids are the same here
+    np.testing.assert_array_equal(np.concatenate(notebook.label_DHW), swept_WDH)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.sliding_window import Slab, predict_labels, sliding_window
+from autosam_inference.windows import Window, all_windows, window_weights
 from autosam_models.sizes import Size
 
 CLASSES = 4
@@ -117,6 +118,29 @@ def test_progress_counts_every_window(network: nn.Module) -> None:
         )
     )
     assert seen == [(2, 4), (4, 4)]  # two layers of two windows; a batch never mixes layers
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_every_window_is_shown_with_its_own_logits_and_place(network: nn.Module, order: tuple[int, int, int]) -> None:
+    """Summed by hand from what is shown, the windows come to the slabs; a window of air is shown as all others."""
+    image_DHW = torch.rand((7, 20, 9), generator=torch.Generator().manual_seed(1))
+    image_DHW[:, 10:] = 0
+    patch, swept = (8, 8, 8), tuple((8, 20, 9)[axis] for axis in order)  # padded to at least the patch
+    total_KDHW, weights_DHW = torch.zeros(CLASSES, *swept), torch.zeros(swept)
+    weight_DHW = window_weights(patch, total_KDHW)
+    seen = []
+
+    def on_window(logits_KDHW: Tensor, window: Window) -> None:
+        total_KDHW[:, *window] += logits_KDHW * weight_DHW
+        weights_DHW[window] += weight_DHW
+        seen.append(window)
+
+    slabs = slide(network, image_DHW, patch, 0.5, num_classes=CLASSES, order=order, on_window=on_window)
+    found_KDHW = joined(list(slabs))
+    assert len(seen) == len(set(map(str, seen))) == len(all_windows((8, 20, 9), patch, 0.5))
+    missing = order.index(0)  # the axis that was padded, behind its end
+    expected_KDHW = (total_KDHW / weights_DHW).narrow(1 + missing, 0, 7)
+    torch.testing.assert_close(found_KDHW, expected_KDHW, rtol=1e-5, atol=1e-5)
 
 
 def test_a_constant_answer_survives_the_weighting() -> None:

@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from autosam_inference.bounds import Spacing
-from autosam_inference.card import Frozen, LabelClass, Scaling
+from autosam_inference.card import LabelClass, Scaling
 from autosam_inference.errors import UserError, reasons
+from autosam_inference.frozen import Frozen
 from autosam_inference.scans.names import stem
 from autosam_platform.data.sources import FilePattern, Layout, Source, prefixes_are_clear
 from autosam_platform.data.splits import ByList, EveryCase, Folds, InOrder

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from autosam_inference.card import Frozen
+from autosam_inference.frozen import Frozen
 from autosam_inference.scans.names import stem
 
 Layout = Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]

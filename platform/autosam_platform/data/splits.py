@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from autosam_inference.card import Frozen
+from autosam_inference.frozen import Frozen
 
 Split = Literal["train", "val", "test"]
 
