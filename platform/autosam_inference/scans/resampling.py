@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import cc3d
 import numpy as np
 
+from autosam_inference.scans.class_boxes import class_boxes
 from autosam_inference.scans.grid import Volume
 
 Kind = Literal["image", "label"]
@@ -85,7 +85,7 @@ def _filtered(array_DHW: np.ndarray, axis: int, weights: np.ndarray) -> np.ndarr
 
 
 def _neighbours(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each output the first input that counts, and (neighbours, outputs) the shares of that one and the next ones."""
+    """Of each output the first input that counts, and (neighbours, outputs) the shares of it and those after it."""
     counts = weights != 0
     first = counts.argmax(axis=1)
     reach = int((weights.shape[1] - counts[:, ::-1].argmax(axis=1) - first).max())
@@ -111,10 +111,7 @@ def _resize_label(label_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 def _boxes(label_DHW: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Each id that occurs, in rising order, and a box that holds it; the background's box is everything."""
     yield 0, tuple(slice(0, n) for n in label_DHW.shape)
-    found = cc3d.statistics(label_DHW)
-    for value in np.flatnonzero(found["voxel_counts"]):
-        if value > 0:
-            yield int(value), found["bounding_boxes"][value]
+    yield from class_boxes(label_DHW)
 
 
 def _taps(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
