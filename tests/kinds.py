@@ -18,6 +18,7 @@ _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 
 SLOW_FILES = {
     "test_autosam_reference.py",
+    "test_base_install.py",
     "test_benchmarks.py",
     "test_dashboard_pages.py",
     "test_database.py",

@@ -25,7 +25,7 @@ from autosam_inference.sliding_window import Progress
 from autosam_inference.stopwatch import Stopwatch
 
 PACKAGE = "autosam-adapter-platform"
-_PARTS = (PACKAGE, "numpy", "scipy", "nibabel", "pydicom", "highdicom", "openvino")
+_PARTS = (PACKAGE, "numpy", "nibabel", "pydicom", "highdicom", "openvino")
 _DIGITS, _DIGITS_MM = 4, 6
 
 
