@@ -47,6 +47,8 @@ class PredictJob(CommandLine):
     overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
+    coarse: bool = True
+    """Look for the organs roughly first and compute only the windows around them; in doubt, everything is computed."""
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
@@ -89,7 +91,7 @@ def _predict(job: PredictJob) -> Outcome:
     print(f"Predicting {source} with {chosen.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
-    result = predict(model, scan, progress=WindowProgress(), watch=watch)
+    result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
         if scan.series is not None and job.dicom_seg != "none" and not no_seg:
