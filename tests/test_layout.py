@@ -23,6 +23,7 @@ FLOORS = (
     {"command_line", "cluster"},
     {"data", "tracking"},
     {"evaluation"},
+    {"export"},
     {"training"},
     {"distillation"},
     {"tuning"},

@@ -18,14 +18,21 @@ Array: TypeAlias = Any
 def most_probable(logits_KN: Array) -> Array:
     """Class with the largest logit along the first axis, the lowest id of equals, uint8.
 
-    torch's ``max`` gives the same indices as ``argmax`` and is four times as fast on a CPU over a leading axis.
+    torch's ``max`` gives the same indices as ``argmax`` and is four times as fast on a CPU over a leading axis; so is
+    going through numpy's classes one by one.
 
     >>> most_probable(np.array([[0.0, 1.0, 2.0], [3.0, 1.0, 0.0]]))
     array([1, 0, 0], dtype=uint8)
     """
     if is_torch_array(logits_KN):
         return logits_KN.max(0).indices.byte()
-    return np.argmax(logits_KN, 0).astype(np.uint8)
+    best_N = logits_KN[0].copy()
+    label_N = np.zeros(best_N.shape, np.uint8)
+    for number in range(1, len(logits_KN)):
+        better_N = np.asarray(logits_KN[number] > best_N)
+        np.maximum(label_N, better_N.view(np.uint8) * np.uint8(number), out=label_N)  # the highest so far is the latest
+        np.maximum(best_N, logits_KN[number], out=best_N)
+    return label_N
 
 
 def add_product(total: Array, values: Array, weight: Array) -> None:

@@ -17,6 +17,9 @@ from autosam_inference.card import ModelCard
 from autosam_inference.model import TrainedModel
 from autosam_inference.native_grid import labels_on_grid
 from autosam_inference.observer import Observer
+from autosam_inference.quality.judging import judge
+from autosam_inference.quality.looking import Looking
+from autosam_inference.quality.measures import measures
 from autosam_inference.quality.verdict import OrganQuality
 from autosam_inference.scans.grid import to_grid
 from autosam_inference.scans.plausibility import checked_ct, unlike_training
@@ -79,7 +82,10 @@ def predict(
     watch = watch or Stopwatch(model.runtime.synchronize)
     scan = checked_ct(scan, lower=model.card.hu_window[0])
     scan = replace(scan, notes=(*scan.notes, *unlike_training(scan, model.card.histogram)))
-    volume = scan.volume
+    volume, calibration = scan.volume, model.card.quality
+    looking = Looking(model.card)
+    if calibration is not None:
+        observers = (*observers, looking)
     with watch.phase("resample"):
         image_DHW = model.prepare(volume)
     depth, height, width = image_DHW.shape
@@ -94,7 +100,11 @@ def predict(
             _shown(watch.each("network", slabs), observers), image_DHW.shape[order[0]], (first, second, third)
         )
     label_DHW = label.transpose([order.index(axis) for axis in range(3)])
-    return Prediction(scan, label_DHW, model.card, dict(watch.seconds))
+    quality: tuple[OrganQuality, ...] = ()
+    if calibration is not None:
+        with watch.phase("quality"):
+            quality = judge(calibration, measures(looking, model.card, volume), model.card.classes)
+    return Prediction(scan, label_DHW, model.card, dict(watch.seconds), quality)
 
 
 def _tell(observers: Sequence[Observer], logits_KDHW: Array, window: Window) -> None:
