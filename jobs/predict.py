@@ -8,9 +8,8 @@ Examples:
 """
 
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from _roots import RECIPES
 
@@ -20,11 +19,6 @@ from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
-
-if TYPE_CHECKING:
-    from autosam_inference import Prediction
-
-_PAUSE = 2.0  # seconds between lines of progress in a log file
 
 
 class PredictJob(CommandLine):
@@ -60,10 +54,12 @@ def main() -> None:
 
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
+    from autosam_inference.bedside.writing import write_segmentation
+    from autosam_inference.picture import save_picture
+    from autosam_inference.progress import WindowProgress
     from autosam_inference.scans.label_files import require_place
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
-    from autosam_platform.evaluation.pictures import save_case_picture
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
     from autosam_platform.pipeline.steps import finished_run
 
@@ -84,16 +80,15 @@ def _predict(job: PredictJob) -> Outcome:
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
-    result = predict(model, scan, progress=_Progress(), watch=watch)
+    result = predict(model, scan, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
-        _write_dicom_seg(result, files.dicom_seg, job.dicom_seg)
+        no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)
+    if scan.series is not None:
+        print(no_seg or f"DICOM SEG: {files.dicom_seg}")
     for note in result.scan.notes[len(scan.notes) :]:  # in comparison with the training scans
         print(note)
-    card, title = model.card, files.label.name
-    save_case_picture(
-        files.picture, scan.volume, result.label_DHW, None, card.classes, hu_window=card.hu_window, title=title
-    )
+    save_picture(files.picture, result, files.label.name)
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
     notes, series = result.scan.notes, result.scan.series
@@ -103,20 +98,6 @@ def _predict(job: PredictJob) -> Outcome:
     return Outcome(files.label, numbers)
 
 
-def _write_dicom_seg(result: "Prediction", path: Path, kind: Literal["labelmap", "binary"]) -> None:
-    """Beside the NIfTI, where the scan was DICOM; why it cannot be written is said, since the NIfTI is there."""
-    if result.scan.series is None:
-        return
-    from autosam_inference import write_dicom_seg
-    from autosam_inference.scans.nifti import ScanError
-
-    try:
-        write_dicom_seg(result, path, kind)
-        print(f"DICOM SEG: {path}")
-    except ScanError as error:
-        print(f"No DICOM SEG is written. {error}")
-
-
 def _demo() -> tuple[Path, RunFolder]:
     """The embedded demo's run, made if it is not there, and its first test case."""
     from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
@@ -124,20 +105,6 @@ def _demo() -> tuple[Path, RunFolder]:
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
     run = workspace().run_at(train_and_evaluate(experiment).place)
     return prepared_dataset(experiment.dataset).raw("test")[0].image, run
-
-
-class _Progress:
-    """Windows done: one line that changes on a terminal; in a log, which a page may follow, a line now and then."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        terminal, now = sys.stdout.isatty(), time.monotonic()
-        if done == total or terminal or now - self._said > _PAUSE:
-            self._said = now
-            last = done == total or not terminal
-            print(f"{chr(13) if terminal else ''}window {done} of {total}", end="\n" if last else "", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from synthetic_scans import touch
 
+from autosam_platform.data.description import load_description
+from autosam_platform.data.readers import survey
+
+_BTCV = (("images", "img"), ("labels", "label"))
 JOBS = Path(__file__).parents[1] / "jobs"
 
 
@@ -19,7 +24,7 @@ def _jobs_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_suite_of_the_command_line_is_a_module_with_rows() -> None:
     names = get_args(importlib.import_module("benchmarks.job").Suite)
-    assert {"teacher", "window", "metrics", "loader", "distillation", "overlap"} == set(names)
+    assert {"teacher", "window", "metrics", "loader", "distillation", "overlap", "sources"} == set(names)
     for name in names:
         rows = importlib.import_module(f"benchmarks.{name}").rows
         assert list(inspect.signature(rows).parameters) == ["job", "device"]
@@ -45,3 +50,19 @@ def test_the_fastest_counts_and_the_last_result() -> None:
     results = iter(np.arange(3))
     best = comparison.best(lambda: next(results), torch.device("cpu"), 3)
     assert best.result == 2 and best.seconds >= 0
+
+
+def test_two_sources_share_the_phantoms_that_do_not_test(tmp_path: Path) -> None:
+    """104 phantoms, of which the last six test: 49 in each source, one of each validates, organs 1 to 6 and 7 to 13."""
+    names = [f"{kind}Tr/{stem}{number:04d}.nii.gz" for number in range(1, 105) for kind, stem in _BTCV]
+    root = touch(tmp_path / "raw", *names)
+    sources = importlib.import_module("benchmarks.sources")
+    place = sources.describe_two_sources(load_description("phantom"), root, tmp_path / "two.yaml")
+    description = load_description(place)
+    cases = survey(description, None).cases
+    numbers = {case.case_id: int(case.case_id[-4:]) for case in cases}
+    assert sorted(numbers.values()) == list(range(1, 99))
+    assert all(case_id.startswith("first" if number % 2 else "second") for case_id, number in numbers.items())
+    assert {case.case_id for case in cases if case.splits == ("val",)} == {"first_img0097", "second_img0098"}
+    annotated = {each: description.annotated_ids(f"{each}_img0001") for each in ("first", "second")}
+    assert annotated == {"first": tuple(range(1, 7)), "second": tuple(range(7, 14))}

@@ -13,7 +13,7 @@ from autosam_platform.workspace import workspace
 if TYPE_CHECKING:
     import torch
 
-Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap"]
+Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources"]
 """Names of the modules beside this one that have a function ``rows``."""
 
 
@@ -38,7 +38,7 @@ class BenchmarkJob(CommandLine):
     """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
     repeats: Positive = 1
     """How often each is measured in the suites teacher, window and metrics (the fastest counts), and distillation
-    (the median does)."""
+    (the median does); how many seeds are trained in the suite sources."""
 
     def result(self, device: "torch.device") -> Path:
         """Where the figures are kept."""

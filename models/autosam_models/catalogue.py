@@ -104,9 +104,21 @@ register(
 
 
 def _other(
-    name: str, role: str, source: str, builder: str, parameters: int, options: tuple[str, ...] = (), **sizes: int
+    name: str,
+    role: str,
+    source: str,
+    builder: str,
+    parameters: int,
+    options: tuple[str, ...] = (),
+    *,
+    published: str,
+    **sizes: int,
 ) -> None:
-    """Another network, of which everything is trained."""
+    """Another network, of which everything is trained.
+
+    Args:
+        published: what describes it in ``autosam_models.published``.
+    """
     register(
         Model(
             name=name,
@@ -117,6 +129,7 @@ def _other(
             options=("patch", *options),
             parameters=parameters,
             trained_parameters=parameters,
+            publisher=f"autosam_models.published:{published}",
         )
     )
 
@@ -129,6 +142,7 @@ for _name, _width, _count in (("tiny", 12, 4_078_220), ("small", 24, 15_703_304)
         "autosam_models.students:student",
         _count,
         ("activation_checkpointing",),
+        published="swin_unetr",
         feature_size=_width,
     )
 
@@ -139,6 +153,7 @@ _other(
     "autosam_models.swin_unetr:swin_unetr",
     62_187_296,
     ("activation_checkpointing",),
+    published="swin_unetr",
     feature_size=48,
 )
 _other(
@@ -147,6 +162,7 @@ _other(
     "MONAI's UNETR, ViT-B, feature size 16",
     "autosam_models.baselines:unetr",
     93_011_374,
+    published="unetr",
 )
 _other(
     "nnunet",
@@ -154,4 +170,5 @@ _other(
     "nnU-Net's PlainConvUNet, six stages, without deep supervision",
     "autosam_models.baselines:nnunet",
     31_194_446,
+    published="nnunet",
 )

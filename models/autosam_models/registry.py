@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
+    from autosam_models.published import Published
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -41,6 +43,8 @@ class Model(ModelCard):
             among them.
         defaults: this model's keyword arguments.
         options: names of the arguments that ``build_model`` lets its caller set; ``patch`` is always one.
+        publisher: ``module:name`` of what describes the network by its authors' own class (``published``) from the same
+            arguments as the builder; None of a network that is ours.
         freezer: ``module:name`` of what freezes, in a built model, all that is not trained; only for models that need
             a file to do so by themselves.
     """
@@ -48,6 +52,7 @@ class Model(ModelCard):
     builder: str
     defaults: Mapping[str, Any]
     options: tuple[str, ...]
+    publisher: str | None = None
     freezer: str | None = None
 
     @property
@@ -59,6 +64,13 @@ class Model(ModelCard):
         """The network from exactly these arguments."""
         network: nn.Module = _imported(self.builder)(**arguments)
         return network
+
+    def published(self, **arguments: Any) -> "Published | None":
+        """The network from these arguments by its authors' own class; None of a network that is ours."""
+        if self.publisher is None:
+            return None
+        described: Published = _imported(self.publisher)(**(dict(self.defaults) | arguments))
+        return described
 
     def as_trained(self, network: "nn.Module") -> None:
         """Put a built network into the state in which it is trained, without the file that this may need."""

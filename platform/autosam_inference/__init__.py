@@ -15,6 +15,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autosam_inference.bundle import Bundle as Bundle
+    from autosam_inference.bundle import BundleCard as BundleCard
     from autosam_inference.card import ModelCard as ModelCard
     from autosam_inference.card import read_card as read_card
     from autosam_inference.errors import UserError as UserError
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from autosam_inference.scans.scan import read_scan as read_scan
 
 _PLACES = {
+    "Bundle": "bundle",
+    "BundleCard": "bundle",
     "ModelCard": "card",
     "Prediction": "prediction",
     "Runtime": "runtimes",

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosam_inference.arrays import Array
+from autosam_inference.bundle import Bundle, is_bundle
 from autosam_inference.card import ModelCard, read_card
 from autosam_inference.runtimes import Runtime
+from autosam_inference.runtimes.chosen import RuntimeName, runtime_of, runtime_of_run
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
@@ -42,23 +44,35 @@ class TrainedModel:
 
     @classmethod
     def load(
-        cls, folder: Path | str, *, overlap: float | None = None, device: str | None = None, batch: int = 1
+        cls,
+        place: Path | str,
+        *,
+        runtime: RuntimeName | None = None,
+        overlap: float | None = None,
+        device: str | None = None,
+        batch: int = 1,
     ) -> Self:
-        """Load ``model/`` of a run with torch: on a GPU where there is one, in bf16 where the hardware has it.
+        """Load ``model/`` of a run, or a bundle (folder or zip).
 
         Args:
+            runtime: what computes; torch for a run, which has no other, and OpenVINO for a bundle where not given.
             overlap: the one that the run was told to use, where not given.
-            device: such as ``cuda:1`` or ``cpu``.
+            device: for torch, such as ``cuda:1`` or ``cpu``; a GPU where there is one. The others compute on the CPU.
 
         Raises:
             ModelFolderError: the folder holds no usable model.
+            BundleError: the bundle is damaged, or of a newer version.
+            RuntimeMissingError: the runtime is not installed, or has not that device.
         """
-        from autosam_inference.runtimes.pytorch import TorchRuntime  # other runtimes do without torch
-
-        folder = Path(folder)
-        card = read_card(folder)
-        runtime = TorchRuntime.load(folder, card, device)
-        return cls(card, runtime, card.overlap if overlap is None else overlap, batch)
+        place = Path(place)
+        if is_bundle(place):
+            bundle = Bundle.load(place)
+            card: ModelCard = bundle.card
+            computes = runtime_of(bundle, runtime or "openvino", device)
+        else:
+            card = read_card(place)
+            computes = runtime_of_run(place, card, runtime or "torch", device)
+        return cls(card, computes, card.overlap if overlap is None else overlap, batch)
 
     def prepare(self, volume: Volume) -> NDArray[np.float32]:
         """Network input of a canonical scan in finite HU (``plausibility.checked_ct``), made as in training: D H W."""

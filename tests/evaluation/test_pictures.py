@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from autosam_inference.card import LabelClass
+from autosam_inference.picture import telling_slice
 from autosam_inference.scans.colours import organ_colour
 from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
@@ -15,7 +16,6 @@ from autosam_platform.evaluation.pictures import (
     save_case_picture,
     save_organ_picture,
     save_overlap_picture,
-    telling_slice,
 )
 from autosam_platform.evaluation.table import Row, summarise
 

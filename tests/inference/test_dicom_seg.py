@@ -1,8 +1,4 @@
-"""DICOM SEG read back with pydicom alone: each organ must lie where it lies in the patient.
-
-Mirrored and shifted masks are the commonest fault of such writers, so the reader here is its own: it takes positions
-and directions from the file's frames and knows nothing of the package's grids.
-"""
+"""DICOM SEG read back with pydicom alone: each organ must lie where it lies in the patient."""
 
 import logging
 from pathlib import Path
@@ -26,6 +22,7 @@ from dicom_factory import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from segments import Centroids, centroids
 from small_cards import organs, small_card
 from synthetic_scans import write_nifti
 
@@ -41,7 +38,6 @@ from autosam_platform.data.description import description_names, load_descriptio
 
 CARD = small_card(load_description("btcv").classes)
 KINDS: tuple[Kind, ...] = ("labelmap", "binary")
-Centroids = dict[str, np.ndarray]
 
 
 def written(
@@ -56,37 +52,6 @@ def written(
         label_DHW = np.where(scan.volume.array_DHW > 0, 6, 0).astype(np.uint8)
     write_dicom_seg(Prediction(scan, label_DHW, CARD, {}), tmp_path / "seg.dcm", kind)
     return pydicom.dcmread(tmp_path / "seg.dcm")
-
-
-def masks(seg: Dataset) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Of every frame: segment number (0 in a label map), values (rows, columns), and a 3 × 3 matrix that takes column,
-    row, 1 to LPS mm."""
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    directions = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float).reshape(2, 3)
-    between_rows, between_columns = (float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing)
-    size = seg.Rows * seg.Columns
-    bits = np.frombuffer(seg.PixelData, np.uint8)
-    values = np.unpackbits(bits, bitorder="little") if seg.BitsAllocated == 1 else bits
-    found = []
-    for place, frame in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        position = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
-        to_lps = np.column_stack([directions[0] * between_columns, directions[1] * between_rows, position])
-        identified = frame.get("SegmentIdentificationSequence")
-        number = int(identified[0].ReferencedSegmentNumber) if identified else 0
-        found.append((number, values[place * size :][:size].reshape(seg.Rows, seg.Columns), to_lps))
-    return found
-
-
-def centroids(seg: Dataset) -> Centroids:
-    """Mean position (LPS mm) of each segment by its label."""
-    names = {int(each.SegmentNumber): str(each.SegmentLabel) for each in seg.SegmentSequence}
-    places: dict[str, list[np.ndarray]] = {}
-    for number, values, to_lps in masks(seg):
-        for value in np.unique(values[values > 0]):
-            rows, columns = np.nonzero(values == value)
-            points = to_lps @ np.stack([columns, rows, np.ones_like(rows)])
-            places.setdefault(names[number or int(value)], []).append(points)
-    return {name: np.hstack(points).mean(1) for name, points in places.items()}
 
 
 def truth(turn: np.ndarray | None = None) -> Centroids:

@@ -7,10 +7,14 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
 from autosam_inference.arrays import Array
+from autosam_inference.bundle.card import WEIGHTS as BUNDLE_WEIGHTS
+from autosam_inference.bundle.card import BundleError
+from autosam_inference.bundle.opened import Bundle
 from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError
 from autosam_inference.errors import UserError
 from autosam_inference.files import DamagedError, require_intact
@@ -46,7 +50,23 @@ class TorchRuntime:
         """
         place = _device(device)
         network = _network(folder, card).to(place).eval()
-        return cls(network, place, torch.bfloat16 if format_of("auto", place) is torch.bfloat16 else None)
+        return cls(network, place, _amp(place))
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, device: str | None = None) -> Self:
+        """The network that a bundle's card names, with the bundle's weights.
+
+        Raises:
+            BundleError: the weights are those of another network.
+            DeviceError: there is no such device.
+        """
+        place, card = _device(device), bundle.card
+        network = _built(card)
+        try:
+            network.load_state_dict(load_tensors(bundle.read(BUNDLE_WEIGHTS)))
+        except (SafetensorError, RuntimeError) as error:
+            raise BundleError(f"{bundle.place}: {BUNDLE_WEIGHTS} is not of {card.model.name} ({error}).") from None
+        return cls(network.to(place).eval(), place, _amp(place))
 
     @torch.inference_mode()
     def logits(self, patches_BCDHW: Array) -> Tensor:
@@ -87,6 +107,15 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
+def _amp(device: torch.device) -> torch.dtype | None:
+    return torch.bfloat16 if format_of("auto", device) is torch.bfloat16 else None
+
+
+def _built(card: ModelCard) -> nn.Module:
+    options = card.model.options
+    return build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
+
+
 def _network(folder: Path, card: ModelCard) -> nn.Module:
     path = folder / WEIGHTS
     if not path.is_file():
@@ -96,8 +125,7 @@ def _network(folder: Path, card: ModelCard) -> nn.Module:
             require_intact(path, card.weights_hash)
         except DamagedError as error:
             raise ModelFolderError(f"{error}: copy the whole folder again, or train the run again") from error
-    options = card.model.options
-    network = build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
+    network = _built(card)
     try:
         load_weights(network, path)
     except (SafetensorError, RuntimeError) as error:

@@ -1,5 +1,6 @@
 """A CT series as DICOM: a folder, a zip, or one of its files."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,17 +47,20 @@ class DicomVolume:
     notes: tuple[str, ...]
 
 
-def read_dicom(path: Path, series: str | None = None, *, straighten: bool = False) -> DicomVolume:
+def read_dicom(
+    path: Path, series: str | None = None, *, straighten: bool = False, files: Collection[str] | None = None
+) -> DicomVolume:
     """Read the CT series with most slices, or the one asked for, in HU.
 
     Args:
         series: its SeriesInstanceUID.
+        files: names, in ``path``, of the only files to look at, where the series was found before.
         straighten: resample tilted, shifted or unevenly spaced slices to an even grid, instead of refusing them.
 
     Raises:
         ScanError: there is no CT, or its slices are damaged or no one volume.
     """
-    with opened(path) as place:
+    with opened(path, files) as place:
         uid, headers, notes = _chosen(path, *read_headers(place), series)
         reader = SliceReader(path, place)
         slices = stack(path, [each for header in headers for each in slices_of(header)], reader.same)

@@ -1,10 +1,11 @@
 """Where the files of a DICOM study lie: in a folder, in a zip, or beside the one that was named."""
 
 import io
+import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -55,22 +56,27 @@ def begins_as_dicom(start: bytes) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[DicomPlace]:
+def opened(path: Path, names: Collection[str] | None = None) -> Iterator[DicomPlace]:
     """The files of a folder and its folders, of a zip, or of the folder in which a file lies.
 
     Nothing is unpacked on disk: the members of a zip are read where they lie, one at a time.
+
+    Args:
+        names: of the files that are wanted, where they are known: a large folder is not searched for them again.
 
     Raises:
         ScanError: there is nothing, too much, or the zip is damaged, encrypted or leads out of itself.
     """
     if path.is_dir():
-        yield _folder(path, _names(path))
+        yield _folder(path, _names(path) if names is None else sorted(names))
     elif begins_as_dicom(_start(path)):
         beside = sorted(each.name for each in path.parent.iterdir() if each.is_file() and not _hidden(each.name))
         yield _folder(path.parent, _bounded(path.parent, beside))
     else:
         with _archive(path) as archive:
-            yield DicomPlace(path, _members(path, archive), lambda name: _member(path, archive, name))
+            members = _members(path, archive)
+            kept = members if names is None else tuple(sorted(set(members).intersection(names)))
+            yield DicomPlace(path, kept, lambda name: _member(path, archive, name))
 
 
 def _start(path: Path) -> bytes:
@@ -86,16 +92,22 @@ def _folder(path: Path, names: list[str]) -> DicomPlace:
 
 
 def _names(path: Path) -> list[str]:
-    found: list[str] = []
+    return _bounded(path, list(itertools.islice(files_below(path), MOST_FILES + 1)))
+
+
+def files_below(path: Path, skipped: Callable[[Path], bool] = lambda folder: False) -> Iterator[str]:
+    """Names of the files in a folder and its folders, relative to it, in order; what is hidden is left out.
+
+    Args:
+        skipped: whether a folder below is left out, with all that is in it.
+    """
     seen: set[str] = set()  # folders may be links, as data lakes have them, and links may go in a circle
     for folder, folders, files in os.walk(path, followlinks=True):
         seen.add(os.path.realpath(folder))
-        inner = (each for each in sorted(folders) if not _hidden(each))
+        inner = (each for each in sorted(folders) if not _hidden(each) and not skipped(Path(folder, each)))
         folders[:] = [each for each in inner if os.path.realpath(Path(folder, each)) not in seen]
         inside = Path(folder).relative_to(path)
-        found += [str(inside / each) for each in sorted(files) if not _hidden(each)]
-        _bounded(path, found)
-    return found
+        yield from (str(inside / each) for each in sorted(files) if not _hidden(each))
 
 
 def _bounded(path: Path, names: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ def write_dicom_seg(prediction: Prediction, path: Path | str, kind: Kind = "labe
     if not card.classes:
         raise UserError(f"{card.run_id} names no organs: there is nothing to write to {path}.")
     label_DHW = prediction.label_xyz.transpose(2, 1, 0)  # slices, rows, columns
-    with opened(series.place) as place, quiet():
+    with opened(series.place, [name for name, _ in series.slices]) as place, quiet():
         sources, label_DHW, geometry = _joined(place, series, scan.grid, label_DHW)
         made = _segmentation(sources, label_DHW, card, kind, geometry)
         _add_identity(made, place, series.slices[0][0])

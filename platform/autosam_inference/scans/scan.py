@@ -1,5 +1,6 @@
 """A scan, or a label map, as it is read: its voxels in canonical axes, and where they came from."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -46,7 +47,9 @@ class Scan:
         return cls(volume, Grid((width, height, depth), np.diag([*reversed(volume.spacing_DHW), 1.0])))
 
 
-def read_scan(path: Path | str, *, series: str | None = None, straighten: bool = False) -> Scan:
+def read_scan(
+    path: Path | str, *, series: str | None = None, straighten: bool = False, files: Collection[str] | None = None
+) -> Scan:
     """Read one scan or label map from a NIfTI file, or a CT series as DICOM: a folder, a zip, or one of its files.
 
     Its voxels are float32 where the file holds or scales to real numbers, else the file's integers; NaN stay. A fourth
@@ -55,6 +58,7 @@ def read_scan(path: Path | str, *, series: str | None = None, straighten: bool =
     Args:
         series: SeriesInstanceUID of the DICOM series; the CT with most slices where none is given.
         straighten: resample tilted, shifted or unevenly spaced DICOM slices to an even grid, instead of refusing them.
+        files: names, in ``path``, of the only DICOM files to look at, where the series was found before.
 
     Raises:
         ScanError: the file is missing, damaged, not one 3D volume, or has an impossible voxel size.
@@ -63,7 +67,7 @@ def read_scan(path: Path | str, *, series: str | None = None, straighten: bool =
     if is_dicom(path):
         from autosam_inference.scans.dicom import read_dicom  # imported where it is needed
 
-        dicom = read_dicom(path, series, straighten=straighten)
+        dicom = read_dicom(path, series, straighten=straighten, files=files)
         array_xyz, grid = dicom.array_xyz, Grid(_shape(dicom.array_xyz), dicom.affine)
         return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
     if series is not None or straighten:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from autosam_inference.card import LabelClass
 from autosam_inference.files import write_json, write_text
+from autosam_inference.picture import PLANES, telling_slice
 from autosam_inference.scans.colours import organ_rgb
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.plausibility import HISTOGRAM_HU
@@ -24,7 +25,7 @@ from autosam_models.sizes import size_text
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.prepared import PreparedDataset
 from autosam_platform.data.store import StoredCase
-from autosam_platform.evaluation.pictures import DPI, PLANES, draw_outlines, draw_scan, save_figure, telling_slice
+from autosam_platform.evaluation.pictures import DPI, draw_outlines, draw_scan, save_figure
 
 _PANEL_INCHES = 2.6
 _COLOURS = {"ok": "#2e7d32", "fixed": "#b26a00", "rejected": "#c62828"}

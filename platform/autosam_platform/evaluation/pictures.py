@@ -5,7 +5,6 @@ side.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from autosam_inference.card import LabelClass
 from autosam_inference.files import atomic_write
+from autosam_inference.picture import PLANES, Plane, telling_slice
 from autosam_inference.scans.colours import organ_rgb
 from autosam_inference.scans.grid import Volume
 from autosam_platform.evaluation.metrics import ClassMetrics
@@ -32,37 +32,6 @@ _HEADER_PX = 62
 _LEGEND_LINE_PX = 23
 _FILL = 0.45  # opacity: the scan stays readable below the prediction
 _BOX_FROM = 5  # cases: a box over fewer says less than their points
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One of the three planes; of its two in-plane axes the first runs downwards, the second rightwards.
-
-    All three axes are shown backwards: superior and anterior point up, anterior and the patient's right to
-    the left (radiological convention).
-    """
-
-    name: str
-    axis: int
-    left: str
-    right: str
-
-    def cut(self, array_DHW: NDArray[Any], index: int) -> NDArray[Any]:
-        """The slice ``index`` as rows from the top and columns from the left."""
-        taken: NDArray[Any] = array_DHW.take(index, self.axis)
-        return taken[::-1, ::-1]
-
-    def millimetres(self, size: Sequence[float]) -> tuple[float, float]:
-        """Height and width of the plane."""
-        height, width = (side for axis, side in enumerate(size) if axis != self.axis)
-        return height, width
-
-
-PLANES = (
-    Plane("axial", 0, "R", "L"),
-    Plane("coronal", 1, "R", "L"),
-    Plane("sagittal", 2, "A", "P"),
-)
 
 
 def save_case_picture(
@@ -155,15 +124,6 @@ def _case_canvas(size: Sequence[float], organs: int) -> tuple[Figure, list[Axes]
         axes.append(panel)
         left += scale * width + _GAP_PX
     return figure, axes
-
-
-def telling_slice(label_DHW: NDArray[np.integer], axis: int, num_classes: int) -> int:
-    """The slice with the largest sum of organ areas, each as a share of that organ's largest on this axis."""
-    slices = range(label_DHW.shape[axis])
-    areas = np.array([np.bincount(label_DHW.take(at, axis).ravel(), minlength=num_classes)[1:] for at in slices])
-    if not areas.any():
-        return len(slices) // 2
-    return int((areas / np.maximum(areas.max(axis=0), 1)).sum(axis=1).argmax())
 
 
 def draw_scan(

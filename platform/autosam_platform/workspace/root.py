@@ -125,6 +125,10 @@ class Workspace(WorkspacePaths):
         """Where a prediction of ``scan`` goes."""
         return PredictionFolder(self.predictions / name / f"{short_name(stem(scan))}.nii.gz", self)
 
+    def bundle(self, name: str) -> Path:
+        """Where a run's bundle goes, where no other place is named."""
+        return self.folder / "bundles" / name
+
     @property
     def predicting(self) -> Path:
         """Folder of the records and logs of predictions that the dashboard started."""

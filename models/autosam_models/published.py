@@ -1,0 +1,120 @@
+"""Networks as their authors' own classes build them, as data, for whoever has those classes and not ours.
+
+Ours are the same networks whose modules' classes were changed for speed (``swin_blocks``, ``convolution``), so weights
+fit both, and what is exported is the published code. A configuration is what MONAI's ConfigParser makes a network of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autosam_models.any_size import up_to_multiple
+from autosam_models.sizes import Size
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+OURS = "network."
+"""What the names of parameters begin with in our wrapper around the network."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network of someone else's class.
+
+    Attributes:
+        config: for MONAI's ConfigParser: ``_target_`` and its arguments.
+        size: D, H, W that an image is padded to at the far ends with its own border, and the logits are cropped from.
+        unused: pieces of the names of parameters that the class makes and never uses; our files lack them.
+        renamed: beginnings of names → what they are in the published class, where they differ.
+    """
+
+    config: dict[str, Any]
+    size: Size
+    unused: tuple[str, ...] = ()
+    renamed: Mapping[str, str] | None = None
+
+    def build(self) -> "nn.Module":
+        """The network, with random weights."""
+        from monai.bundle import ConfigParser  # takes seconds to import
+
+        network: nn.Module = ConfigParser({"network": self.config}).get_parsed_content("network")
+        return network
+
+    def load(self, network: "nn.Module", weights: "Mapping[str, Tensor]") -> None:
+        """Give a built network our weights.
+
+        Raises:
+            RuntimeError: they are those of another network.
+        """
+        named = {self.name(ours): tensor for ours, tensor in weights.items()}
+        missing, unexpected = network.load_state_dict(named, strict=False)
+        needed = [name for name in missing if not any(piece in name for piece in self.unused)]
+        if needed or unexpected:
+            raise RuntimeError(f"Missing keys: {needed}. Unexpected keys: {list(unexpected)}.")
+
+    def name(self, ours: str) -> str:
+        """Name of a parameter in the published class.
+
+        >>> Published({}, (32, 32, 32)).name("network.out.conv.conv.bias")
+        'out.conv.conv.bias'
+        """
+        name = ours.removeprefix(OURS)
+        for beginning, theirs in (self.renamed or {}).items():
+            if name.startswith(beginning):
+                return theirs + name.removeprefix(beginning)
+        return name
+
+
+def swin_unetr(*, in_channels: int, num_classes: int, patch: Size, feature_size: int, **training: Any) -> Published:
+    """MONAI's SwinUNETR.
+
+    Args:
+        training: options that only a training feels.
+    """
+    config = {
+        "_target_": "monai.networks.nets.SwinUNETR",
+        "in_channels": in_channels,
+        "out_channels": num_classes,
+        "feature_size": feature_size,
+    }
+    return Published(config, up_to_multiple(patch, 32))
+
+
+def unetr(*, in_channels: int, num_classes: int, patch: Size) -> Published:
+    """MONAI's UNETR, with the sizes of ``baselines.unetr``."""
+    size = up_to_multiple(patch, 16)
+    config = {
+        "_target_": "monai.networks.nets.UNETR",
+        "in_channels": in_channels,
+        "out_channels": num_classes,
+        "img_size": list(size),
+        "feature_size": 16,
+        "hidden_size": 768,
+        "mlp_dim": 3072,
+        "num_heads": 12,
+    }
+    return Published(config, size, unused=("norm_cross_attn",))
+
+
+def nnunet(*, in_channels: int, num_classes: int, patch: Size) -> Published:
+    """nnU-Net's network, with the sizes of ``baselines.nnunet``; its heads for deep supervision stay unused."""
+    config = {
+        "_target_": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "input_channels": in_channels,
+        "n_stages": 6,
+        "features_per_stage": [32, 64, 128, 256, 320, 320],
+        "conv_op": "$torch.nn.Conv3d",
+        "kernel_sizes": 3,
+        "strides": [1, 2, 2, 2, 2, 2],
+        "n_conv_per_stage": 2,
+        "num_classes": num_classes,
+        "n_conv_per_stage_decoder": 2,
+        "conv_bias": True,
+        "norm_op": "$torch.nn.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": "$torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }
+    last = {"decoder.seg_layers.0.": "decoder.seg_layers.4."}
+    return Published(config, up_to_multiple(patch, 32), unused=("decoder.seg_layers.",), renamed=last)

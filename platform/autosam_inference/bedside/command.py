@@ -1,0 +1,178 @@
+"""The command line ``autosam-predict``."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autosam_inference.bedside.attempt import Ending
+from autosam_inference.bedside.batch import print_table, run_batch
+from autosam_inference.bedside.finding import Finder
+from autosam_inference.bedside.options import Options, wanted
+from autosam_inference.bedside.place import only_writer, require_apart
+from autosam_inference.bedside.segmenting import Job
+from autosam_inference.bedside.summary import SUMMARY, require_free_summary
+from autosam_inference.errors import UserError
+from autosam_inference.model import TrainedModel
+
+ALL, SOME, NONE, INTERRUPTED = 0, 1, 2, 130
+"""Exit status: all scans were segmented, some were not, none was (or the command was wrong), it was stopped."""
+
+_DESCRIPTION = """\
+Segment CT scans with a trained model: NIfTI or DICOM in, and of each scan a folder with its label map on the scan's own
+grid (NIfTI, and DICOM SEG where it is DICOM), volumes and mean HU of the organs, a picture and a record."""
+
+_EPILOG = """\
+examples:
+  autosam-predict student.zip scan.nii.gz --output results
+  autosam-predict student.zip DICOM-FOLDER study.zip --output results --organs liver,spleen
+
+A scan that was segmented before (same bytes, model and options) is found and not done again. A scan that cannot be
+used does not stop the others; results/summary.csv says why. Folders of DICOM series are called by a hash of their
+SeriesInstanceUID, those of NIfTI files by the file's name, or by a hash with --names hash: nothing that is written
+tells who the patient is, but the DICOM objects, which a PACS files under the patient. Nothing is sent anywhere.
+
+exit status: 0 all scans were segmented, 1 some were not, 2 none was or the command is wrong, 130 it was interrupted
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be asked."""
+    made = argparse.ArgumentParser(
+        prog="autosam-predict",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("model", type=Path, metavar="BUNDLE", help="the model: model/ of a finished run")
+    made.add_argument(
+        "scans", type=Path, nargs="+", metavar="SCAN", help="NIfTI file; DICOM file, folder or zip; folder of scans"
+    )
+    made.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where each scan gets a folder")
+    made.add_argument(
+        "--organs",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="only these organs, by the model's names (default: all)",
+    )
+    made.add_argument("--series", metavar="UID", help="only the DICOM series of this SeriesInstanceUID")
+    made.add_argument(
+        "--straighten",
+        action="store_true",
+        help="resample DICOM slices that are tilted, shifted or unevenly spaced, instead of refusing them",
+    )
+    made.add_argument(
+        "--dicom-seg",
+        choices=("labelmap", "binary"),
+        default="labelmap",
+        help="kind of DICOM SEG; binary is for older viewers (default: %(default)s)",
+    )
+    made.add_argument(
+        "--names",
+        choices=("file", "hash"),
+        default="file",
+        help="what folders of NIfTI scans are called by; hash where files bear patients' names (default: %(default)s)",
+    )
+    made.add_argument("--again", action="store_true", help="segment again what was segmented before")
+    made.add_argument(
+        "--overlap",
+        type=_overlap,
+        metavar="SHARE",
+        help="that neighbouring windows have in common, 0 to 0.9 (default: the model's)",
+    )
+    made.add_argument("--threads", type=_threads, metavar="N", help="CPU cores to compute with; -1: all but one")
+    made.add_argument("--json", action="store_true", help="the last line is the result as one JSON object")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    asked = parser().parse_args(arguments)
+    try:
+        return _run(asked)
+    except UserError as error:
+        print(f"autosam-predict: {error}", file=sys.stderr)
+        return NONE
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is finished stays; the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(asked: argparse.Namespace) -> int:
+    options = Options(
+        organs=asked.organs,
+        straighten=asked.straighten,
+        dicom_seg=asked.dicom_seg,
+        names=asked.names,
+        again=asked.again,
+    )
+    require_apart(asked.output, asked.scans)
+    require_free_summary(asked.output)
+    job = Job(_loaded(asked), asked.output, options)
+    with only_writer(asked.output):
+        findings = Finder(asked.output).find(asked.scans)
+        if asked.series is not None:
+            findings = findings.only(asked.series)
+        if findings.left_out:
+            print("Left out: " + ", ".join(f"{count} × {what}" for what, count in findings.left_out.most_common()))
+        endings = run_batch(job, findings)
+    print_table(endings)
+    failed = sum(each.status == "failed" for each in endings)
+    print(f"Results: {asked.output} ({len(endings) - failed} of {len(endings)} scans; all of them in {SUMMARY})")
+    if asked.json:
+        print(json.dumps(_told(endings, asked.output)))
+    return ALL if not failed else SOME if failed < len(endings) else NONE
+
+
+def _loaded(asked: argparse.Namespace) -> TrainedModel:
+    model = TrainedModel.load(asked.model, overlap=asked.overlap)
+    wanted(model.card, asked.organs)
+    if asked.threads is not None:
+        model.runtime.use_threads(asked.threads if asked.threads > 0 else max(1, _cores() - 1))
+    return model
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _told(endings: Sequence[Ending], output: Path) -> dict[str, Any]:
+    """The result for a program."""
+    scans = [
+        {"scan": each.scan, "status": each.status, "reason": each.reason}
+        | ({"record": each.record.model_dump(mode="json")} if each.record else {})
+        for each in endings
+    ]
+    return {"place": str(output), "summary": str(output / SUMMARY), "scans": scans}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("name one organ or more, with commas between them")
+    return names
+
+
+def _overlap(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 0.9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 0.9")
+    return share
+
+
+def _threads(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count == 0 or count < -1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of cores: 1 or more, or -1 for all but one")
+    return count

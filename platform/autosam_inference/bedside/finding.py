@@ -1,0 +1,233 @@
+"""Which scans lie in the files, folders and zips that were named."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash
+from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom, files_below, opened
+from autosam_inference.scans.dicom_headers import Header, read_headers
+from autosam_inference.scans.names import suffix
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.scans.scan import Scan, read_scan
+from autosam_inference.scans.sniffing import first_bytes
+
+RESULT = ".result.json"
+"""Ends the record of a finished scan; a folder with one is a result, and no place to look for scans."""
+_UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload")  # as programs call a file that they still copy
+
+
+@dataclass(frozen=True)
+class FoundScan:
+    """A scan to segment; that it is one, reading it will tell.
+
+    Attributes:
+        path: NIfTI file; folder or zip of a DICOM series.
+        series: its SeriesInstanceUID; None for NIfTI.
+        files: names in ``path`` of the series, and of damaged files beside it, which may be some of its slices.
+    """
+
+    path: Path
+    series: str | None = None
+    files: tuple[str, ...] = ()
+
+    def read(self, *, straighten: bool = False) -> Scan:
+        """See ``read_scan``.
+
+        Raises:
+            ScanError: it cannot be used.
+        """
+        if self.series is None:
+            return read_scan(self.path)
+        return read_scan(self.path, series=self.series, straighten=straighten, files=self.files)
+
+    def content(self) -> str:
+        """Hash of its bytes, whatever its files are called.
+
+        Raises:
+            ScanError: they cannot be read.
+        """
+        try:
+            if self.series is None:
+                return content_hash(self.path)
+            with opened(self.path, self.files) as place:
+                return content_hash(sorted(_digest(place, each) for each in place.names))
+        except OSError as error:
+            raise ScanError(f"{self.path} cannot be read ({error.strerror}): check the path and its rights.") from None
+
+
+def _digest(place: DicomPlace, name: str) -> str:
+    with place.open(name) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it needs no more than read
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What lies in the places that were named.
+
+    Attributes:
+        scans: each once, in the order of the places.
+        faults: places and files that hold no scan though they should, and why.
+        left_out: what else is there, in words, with its number.
+    """
+
+    scans: tuple[FoundScan, ...]
+    faults: tuple[tuple[Path, str], ...] = ()
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def only(self, series: str) -> "Findings":
+        """Those of one DICOM series.
+
+        Raises:
+            UserError: there is none.
+        """
+        kept = tuple(each for each in self.scans if each.series == series)
+        if not kept:
+            known = ", ".join(sorted(each.series for each in self.scans if each.series)) or "no CT series"
+            raise UserError(f"--series {series}: there is no such CT series, but {known}.")
+        return replace(self, scans=kept, faults=())
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a file is by its first bytes and, of DICOM, by its headers."""
+
+    kind: str
+    headers: tuple[Header, ...] = ()
+    reason: str = ""
+
+
+class Finder:
+    """Finds scans; what it has read of a file's headers it remembers until the file changes.
+
+    Args:
+        results: folder of results, which is not searched.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._results = Path(os.path.realpath(results))
+        self._looks: dict[Path, tuple[tuple[int, int], _Look]] = {}
+
+    def find(self, paths: Sequence[Path]) -> Findings:
+        """The scans of files, folders and zips: every NIfTI file and every CT series, each once."""
+        scans: dict[tuple[str, str | None], FoundScan] = {}
+        faults: list[tuple[Path, str]] = []
+        left_out: Counter[str] = Counter()
+        for path in paths:
+            found = self._in_place(path)
+            scans |= {(os.path.realpath(each.path), each.series): each for each in found.scans}
+            faults += found.faults
+            left_out += found.left_out
+        return Findings(tuple(scans.values()), tuple(faults), left_out)
+
+    def names(self, folder: Path) -> Iterator[str]:
+        """Files of a folder and its folders that may belong to a scan, relative to it."""
+        for name in files_below(folder, self._is_result):
+            if not name.lower().endswith(_UNFINISHED):
+                yield name
+
+    def among(self, folder: Path, names: Iterable[str]) -> Findings:
+        """The scans that files of a folder make up."""
+        looks = {name: self._look(folder / name) for name in names}
+        scans = [FoundScan(folder / name) for name, look in looks.items() if look.kind == "nifti"]
+        left_out = Counter(["file that is no scan"] * sum(look.kind == "other" for look in looks.values()))
+        dicom = {name: look.headers[0] for name, look in looks.items() if look.kind == "dicom"}
+        damaged = {name: look.reason for name, look in looks.items() if look.kind in ("damaged", "empty")}
+        series, faults = _series(folder, dicom, damaged, left_out)
+        faults = [(path, reason) for path, reason in faults if self._look(path).kind != "empty"]
+        for name, look in looks.items():
+            if look.kind == "zip":
+                members = {each.name: each for each in look.headers}
+                series += _series(folder / name, members, {}, left_out, packed=True)[0]
+                if look.reason:
+                    faults.append((folder / name, look.reason))
+        return Findings((*scans, *series), tuple(faults), left_out)
+
+    def _in_place(self, path: Path) -> Findings:
+        if path.is_dir():
+            found = self.among(path, self.names(path))
+            if not found.scans and not found.faults:
+                return replace(found, faults=((path, f"{path} holds neither NIfTI nor a CT series as DICOM."),))
+            return found
+        look = self._look(path)
+        if look.kind == "dicom":
+            beside = [each.name for each in sorted(path.parent.iterdir()) if each.is_file()]
+            return self.among(path.parent, beside).only(look.headers[0].series)
+        if look.kind == "zip":
+            found = self.among(path.parent, [path.name])
+            if not found.scans and not found.faults:
+                return replace(found, faults=((path, f"{path} holds no CT series: unpack it, and name the scans."),))
+            return found
+        return Findings((FoundScan(path),))  # what is wrong with it, reading it will say
+
+    def _is_result(self, folder: Path) -> bool:
+        return Path(os.path.realpath(folder)) == self._results or (folder / f"{folder.name}{RESULT}").exists()
+
+    def _look(self, path: Path) -> _Look:
+        try:
+            stat = path.stat()
+            state = stat.st_size, stat.st_mtime_ns
+            known, look = self._looks.get(path, (None, None))
+            if look is None or known != state:
+                look = _look(path)
+                self._looks[path] = state, look
+            return look
+        except OSError as error:
+            return _Look("damaged", reason=f"{path} cannot be read ({error.strerror}): check its rights.")
+
+
+def _look(path: Path) -> _Look:
+    if suffix(path):
+        return _Look("nifti")
+    start = first_bytes(path)
+    if path.suffix.lower() == ".zip":
+        return _look_into(path, [None])
+    if not start.strip(b"\0"):  # a copy that was broken off leaves that, of a slice or of anything
+        return _Look("empty", reason=f"{path} is empty: copy it again.")
+    return _look_into(path.parent, [path.name]) if begins_as_dicom(start) else _Look("other")
+
+
+def _look_into(path: Path, names: Sequence[str | None]) -> _Look:
+    """Headers of a zip, or of one file of a folder."""
+    wanted = [each for each in names if each is not None] or None
+    kind = "zip" if wanted is None else "dicom"
+    try:
+        with opened(path, wanted) as place:
+            headers, _ = read_headers(place)
+    except ScanError as error:
+        return _Look("zip" if wanted is None else "damaged", reason=str(error))
+    return _Look(kind, tuple(headers)) if headers or wanted is None else _Look("other")
+
+
+def _series(
+    place: Path, headers: dict[str, Header], damaged: dict[str, str], left_out: Counter[str], *, packed: bool = False
+) -> tuple[list[FoundScan], list[tuple[Path, str]]]:
+    """The CT series among files, and the damaged files beside no series."""
+    groups: dict[str, dict[str, Header]] = {}
+    for name, header in headers.items():
+        groups.setdefault(header.series, {})[name] = header
+    found: list[FoundScan] = []
+    tainted: set[str] = set()
+    for uid, group in sorted(groups.items()):
+        slices = sum(each.frames for each in group.values() if each.unfit is None)
+        if slices < 2:
+            words = Counter(each.unfit or "single CT image" for each in group.values())
+            left_out += words
+            continue
+        folders = {PurePath(name).parent for name in group}
+        beside = [] if packed else [each for each in damaged if PurePath(each).parent in folders]
+        tainted |= set(beside)
+        found.append(_found(place, uid, [*group, *beside], packed=packed))
+    return found, [(place / name, reason) for name, reason in damaged.items() if name not in tainted]
+
+
+def _found(place: Path, uid: str, names: Sequence[str], *, packed: bool) -> FoundScan:
+    """The folder that holds all files of a series, not one above it."""
+    if packed:
+        return FoundScan(place, uid, tuple(names))
+    root = PurePath(os.path.commonpath([place / PurePath(name).parent for name in names]))
+    return FoundScan(Path(root), uid, tuple(str((place / name).relative_to(root)) for name in names))

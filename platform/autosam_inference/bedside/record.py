@@ -1,0 +1,113 @@
+"""What is kept of a segmented scan: its record, by which it is found again, and the tables made from it."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ValidationError
+
+from autosam_inference.bedside.finding import RESULT
+from autosam_inference.card import Frozen
+from autosam_inference.files import DamagedError, content_hash, unsealed, write_sealed, write_text
+from autosam_inference.measurements import Measurement
+
+_DIGITS = 3
+
+
+class OrganRecord(Frozen):
+    """What was measured of one organ; see ``measurements.Measurement``."""
+
+    id: int
+    name: str
+    voxels: int
+    volume_ml: float
+    mean_hu: float | None
+    sd_hu: float | None
+
+    @classmethod
+    def of(cls, measured: Measurement) -> Self:
+        """Rounded to what anybody reads: a microlitre, a thousandth of a Hounsfield unit."""
+        return cls(
+            id=measured.organ.id,
+            name=measured.organ.name,
+            voxels=measured.voxels,
+            volume_ml=round(measured.volume_ml, _DIGITS),
+            mean_hu=None if measured.mean_hu is None else round(measured.mean_hu, _DIGITS),
+            sd_hu=None if measured.sd_hu is None else round(measured.sd_hu, _DIGITS),
+        )
+
+
+class ScanRecord(Frozen):
+    """A segmented scan: ``<scan>.result.json`` in its folder. It names neither the patient nor where the scan lay.
+
+    Attributes:
+        state: ``writing`` while files are replaced: what stands in the folder is then of two predictions.
+        made_of: hash of the scan's bytes, the model, the options and the version: what makes the same files again.
+        content: hash of the scan's bytes.
+        series: SeriesInstanceUID of a DICOM scan, by which it is found in a PACS.
+        files: names of all other files in the folder that are this record's, with hashes of their bytes.
+        notes: what was put right in the scan, and what looks odd.
+        seconds: that each phase took, and their total.
+    """
+
+    scan: str
+    state: Literal["whole", "writing"] = "whole"
+    made_of: str
+    content: str
+    series: str | None = None
+    shape_xyz: tuple[int, int, int]
+    spacing_xyz: tuple[float, float, float]
+    organs: tuple[OrganRecord, ...]
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float]
+    model: dict[str, Any]
+    options: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str] = {}
+
+    def write(self, folder: Path) -> None:
+        """Write it into the scan's folder."""
+        write_sealed(folder / f"{self.scan}{RESULT}", self.model_dump(mode="json"))
+
+    @property
+    def warnings(self) -> int:
+        """How many of the notes are warnings."""
+        return sum("WARNING" in each for each in self.notes)
+
+
+def read_record(folder: Path) -> ScanRecord | None:
+    """The record of a scan's folder; None where there is none that can be read."""
+    try:
+        return ScanRecord.model_validate(unsealed((folder / f"{folder.name}{RESULT}").read_bytes()))
+    except (OSError, DamagedError, ValidationError):
+        return None
+
+
+def is_whole(record: ScanRecord, folder: Path) -> bool:
+    """Whether all its files are there, as they were written."""
+    try:
+        return record.state == "whole" and all(
+            content_hash(folder / name) == expected for name, expected in record.files.items()
+        )
+    except OSError:
+        return False
+
+
+ORGAN_COLUMNS = ("organ", "voxels", "volume_ml", "mean_hu", "sd_hu")
+
+
+def write_organ_table(path: Path, organs: Iterable[OrganRecord]) -> None:
+    """Write a CSV with a line per organ; what was not found has no HU."""
+    rows = [{"organ": each.name} | {name: getattr(each, name) for name in ORGAN_COLUMNS[1:]} for each in organs]
+    write_text(path, as_csv(ORGAN_COLUMNS, rows))
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as CSV; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,123 @@
+"""One scan: from its file or series to the folder of its results."""
+
+import functools
+import platform
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autosam_inference.bedside.finding import FoundScan
+from autosam_inference.bedside.folder import publish
+from autosam_inference.bedside.naming import disguise
+from autosam_inference.bedside.options import Options, wanted
+from autosam_inference.bedside.record import OrganRecord, ScanRecord, is_whole, read_record
+from autosam_inference.bedside.writing import write_results
+from autosam_inference.files import content_hash
+from autosam_inference.model import TrainedModel
+from autosam_inference.prediction import Prediction, predict
+from autosam_inference.scans.label_files import require_writable
+from autosam_inference.scans.plausibility import checked_ct
+from autosam_inference.sliding_window import Progress
+from autosam_inference.stopwatch import Stopwatch
+
+PACKAGE = "autosam-adapter-platform"
+_PARTS = (PACKAGE, "numpy", "scipy", "nibabel", "pydicom", "highdicom", "openvino")
+_DIGITS, _DIGITS_MM = 4, 6
+
+
+@dataclass(frozen=True)
+class Job:
+    """What scans are segmented with, and where the results go.
+
+    Attributes:
+        output: folder in which every scan gets a folder.
+    """
+
+    model: TrainedModel
+    output: Path
+    options: Options
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides the results but the scan."""
+        card = self.model.card.model_dump(mode="json")
+        return content_hash(card, self.options.deciding, self.model.overlap, versions().get(PACKAGE))
+
+
+def segment(
+    job: Job, found: FoundScan, content: str, folder: Path, progress: Progress | None = None
+) -> tuple[ScanRecord, bool]:
+    """Segment a scan and write its results into ``folder``, or find them there.
+
+    Args:
+        content: hash of the scan's bytes.
+
+    Returns:
+        What is recorded of it, and whether it was there before.
+
+    Raises:
+        UserError: the scan cannot be used, or its results cannot be written; the message may name the scan's place
+            (``naming.disguise``).
+    """
+    made_of = content_hash(content, job.identity)
+    before = read_record(folder)
+    if before is not None and not job.options.again and before.made_of == made_of and is_whole(before, folder):
+        return before, True
+    prediction, watch = _predicted(job, found, folder, progress)
+
+    def write(place: Path) -> ScanRecord:
+        organs, notes = write_results(prediction, place, job.options, watch)
+        public = tuple(disguise(found, folder.name)(each) for each in notes)
+        return _record(job, prediction, organs, watch, scan=folder.name, content=content, made_of=made_of, notes=public)
+
+    return publish(folder, write), False
+
+
+def _predicted(job: Job, found: FoundScan, folder: Path, progress: Progress | None) -> tuple[Prediction, Stopwatch]:
+    """The organs that are asked for; it has no others, and its card names no others."""
+    card = job.model.card
+    watch = Stopwatch(job.model.runtime.synchronize)
+    with watch.phase("read"):
+        scan = checked_ct(found.read(straighten=job.options.straighten), lower=card.hu_window[0])
+    require_writable(scan, job.output / f"{folder.name}.nii.gz")  # said before the work
+    prediction = predict(job.model, scan, progress=progress, watch=watch)
+    classes = wanted(card, job.options.organs)
+    if len(classes) < len(card.classes):
+        kept = np.zeros(256, np.uint8)
+        kept[[each.id for each in classes]] = [each.id for each in classes]
+        prediction = replace(prediction, label_DHW=kept[prediction.label_DHW])
+    return replace(prediction, card=card.model_copy(update={"classes": classes})), watch
+
+
+def _record(
+    job: Job, prediction: Prediction, organs: tuple[OrganRecord, ...], watch: Stopwatch, **known: Any
+) -> ScanRecord:
+    scan, card = prediction.scan, job.model.card
+    z, y, x = scan.grid.spacing_DHW
+    seconds = {name: round(value, _DIGITS) for name, value in watch.seconds.items()}
+    model = {"run_id": card.run_id, "network": card.model.name, "dataset": card.dataset, "weights": card.weights_hash}
+    return ScanRecord(
+        series=scan.series.uid if scan.series else None,
+        shape_xyz=scan.grid.shape_xyz,
+        spacing_xyz=(round(x, _DIGITS_MM), round(y, _DIGITS_MM), round(z, _DIGITS_MM)),
+        organs=organs,
+        seconds=seconds | {"total": round(sum(seconds.values()), _DIGITS)},
+        model=model | {"device": str(job.model.runtime.device), "overlap": job.model.overlap},
+        options=job.options.deciding,
+        versions=versions(),
+        **known,
+    )
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Of this package, of what it computes with, and of the machine."""
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for name in _PARTS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

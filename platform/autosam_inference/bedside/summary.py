@@ -1,0 +1,90 @@
+"""What came of all scans of a call: the table for people, and the one for programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autosam_inference.bedside.attempt import Ending
+from autosam_inference.bedside.record import ScanRecord, as_csv
+from autosam_inference.errors import UserError
+from autosam_inference.files import write_text
+
+SUMMARY = "summary.csv"
+_FIRST = ("scan", "status", "reason", "seconds", "warnings")
+
+
+def require_free_summary(output: Path) -> None:
+    """Find out whether the summary would replace a file of somebody else.
+
+    Raises:
+        UserError: it would.
+    """
+    path = output / SUMMARY
+    try:
+        first = path.open(encoding="utf-8").readline()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError):
+        first = ""
+    if not first.startswith(",".join(_FIRST)):
+        raise UserError(f"{path} is there and is no summary of ours, so it is not replaced: name another --output.")
+
+
+def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
+    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU."""
+    organs = dict.fromkeys(organ.name for each in endings if each.record for organ in each.record.organs)
+    columns = [*_FIRST, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
+    write_text(output / SUMMARY, as_csv(columns, [_row(each) for each in endings]))
+    return output / SUMMARY
+
+
+def _row(ending: Ending) -> dict[str, object]:
+    row: dict[str, object] = {"scan": ending.scan, "status": ending.status, "reason": ending.reason}
+    record = ending.record
+    if record is not None:
+        row |= {"seconds": record.seconds["total"], "warnings": record.warnings}
+        row |= {f"{each.name} ml": each.volume_ml for each in record.organs}
+        row |= {f"{each.name} HU": each.mean_hu for each in record.organs}
+    return row
+
+
+def as_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows, the first of them the heads, as columns of text; those numbered in ``right`` end together.
+
+    >>> print(as_table([("organ", "ml"), ("liver", "1500.0"), ("spleen", "20.5")], right=[1]))
+    organ       ml
+    liver   1500.0
+    spleen    20.5
+    """
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def organ_table(record: ScanRecord) -> str:
+    """The organs of one scan, for a terminal."""
+    rows = [("organ", "ml", "mean HU", "sd")]
+    for each in record.organs:
+        hu = ("", "") if each.mean_hu is None or each.sd_hu is None else (f"{each.mean_hu:.0f}", f"{each.sd_hu:.0f}")
+        rows.append((each.name, f"{each.volume_ml:.1f}" if each.voxels else "not found", *hu))
+    return as_table(rows, right=(1, 2, 3))
+
+
+def scan_table(endings: Sequence[Ending]) -> str:
+    """All scans of a call, for a terminal."""
+    rows = [("scan", "status", "seconds", "organs", "warnings")]
+    for each in endings:
+        record = each.record
+        if record is None:
+            rows.append((each.scan, each.status, "", "", each.reason))
+            continue
+        found = sum(organ.voxels > 0 for organ in record.organs)
+        warnings = str(record.warnings) if record.warnings else ""
+        seconds = f"{record.seconds['total']:.1f}"
+        rows.append((each.scan, each.status, seconds, f"{found} of {len(record.organs)}", warnings))
+    return as_table(rows, right=(2,))

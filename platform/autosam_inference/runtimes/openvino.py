@@ -1,0 +1,82 @@
+"""OpenVINO as the runtime: on CPUs, in bf16 where the processor computes in it."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from autosam_inference.arrays import Array, to_numpy
+from autosam_inference.bundle.card import IR, IR_WEIGHTS, BundleError
+from autosam_inference.bundle.opened import Bundle
+
+Precision = Literal["auto", "fp32"]
+
+
+@dataclass
+class OpenVinoRuntime:
+    """See ``runtimes.Runtime``; takes windows of the bundle's patch only.
+
+    Attributes:
+        model: the network as it was read.
+        precision: ``auto`` is bf16 where the processor has it, else fp32.
+        threads: cores to compute with; 0 for all.
+    """
+
+    model: Any
+    precision: Precision = "auto"
+    threads: int = 0
+    device: str = "cpu"
+    _compiled: Any = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, bundle: Bundle, precision: Precision = "auto") -> Self:
+        """The network of a bundle.
+
+        Raises:
+            BundleError: this OpenVINO cannot read it.
+        """
+        try:
+            model = _core().read_model(bundle.read(IR), bundle.read(IR_WEIGHTS))
+        except RuntimeError as error:
+            raise BundleError(f"{bundle.place}: OpenVINO {openvino.__version__} cannot read {IR} ({error}).") from error
+        return cls(model, precision)
+
+    def logits(self, patches_BCDHW: Array) -> NDArray[np.float32]:
+        """See ``runtimes.Runtime``."""
+        if self._compiled is None:
+            self._compiled = _core().compile_model(self.model, "CPU", self._settings()).create_infer_request()
+        images = np.ascontiguousarray(to_numpy(patches_BCDHW), np.float32)
+        return np.concatenate([self._compiled.infer([image[None]])[0] for image in images])
+
+    def synchronize(self) -> None:
+        """OpenVINO is done when it returns."""
+
+    def use_threads(self, count: int) -> None:
+        """See ``runtimes.Runtime``."""
+        if count != self.threads:
+            self.threads, self._compiled = count, None
+
+    @property
+    def format(self) -> str:
+        """What it computes in: ``bf16`` or ``fp32``."""
+        return "bf16" if self.precision == "auto" and has_bf16() else "fp32"
+
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if self.format == "bf16" else "f32",
+        }
+        return settings | ({"INFERENCE_NUM_THREADS": self.threads} if self.threads else {})
+
+
+def has_bf16() -> bool:
+    """Does this processor compute in bf16?"""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@functools.cache
+def _core() -> Any:
+    return openvino.Core()

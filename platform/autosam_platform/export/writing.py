@@ -1,0 +1,120 @@
+"""A bundle on its way to its place: whole or not there, and never in the place of anything else."""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autosam_inference.bundle import Bundle, BundleError
+from autosam_inference.bundle.card import CARD
+from autosam_inference.files import atomic_folder, atomic_write, write_sealed
+from autosam_platform.export.network import ExportError
+from autosam_platform.locks import locked
+
+
+def write_bundle(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
+    """Make a bundle at ``place``: a zip where it ends in ``.zip``, else a folder.
+
+    Args:
+        fill: writes the bundle's files into a folder and returns what its card says, but for the files' hashes.
+
+    Raises:
+        ExportError: something that is no bundle lies there.
+    """
+    require_replaceable(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.with_name(f".{place.name}.lock")):
+        _remove_leftovers(place)
+        if place.suffix.lower() == ".zip":
+            _write_zip(place, fill)
+        else:
+            _write_folder(place, fill)
+
+
+def require_replaceable(place: Path) -> None:
+    """Refuse a place that something other than a bundle has.
+
+    Raises:
+        ExportError: names it.
+    """
+    if place.is_symlink() or place.exists():
+        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            return
+        try:
+            if not place.is_symlink():
+                Bundle.describe(place)
+                return
+        except BundleError:
+            pass
+        raise ExportError(
+            f"{place} is there and is no bundle, so it is not replaced: name another place, or remove it."
+        )
+
+
+def _is_ours(place: Path) -> bool:
+    """Is it a bundle, if a damaged one, or an empty folder? A link may lead to anything."""
+    if place.is_symlink():
+        return False
+    if place.is_dir() and not any(place.iterdir()):
+        return True
+    try:
+        Bundle.describe(place)
+    except BundleError:
+        return False
+    return True
+
+
+def _write_folder(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
+    fresh = _aside(place)
+    with atomic_folder(fresh) as folder:
+        _seal(folder, fill(folder))
+    try:
+        if place.exists():
+            old = _aside(place)
+            os.replace(place, old)
+            os.replace(fresh, place)
+            shutil.rmtree(old)
+        else:
+            os.replace(fresh, place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write_zip(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
+    folder = _aside(place)
+    try:
+        folder.mkdir()
+        _seal(folder, fill(folder))
+        with atomic_write(place) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+                archive.write(path, path.relative_to(folder).as_posix())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seal(folder: Path, card: dict[str, Any]) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = {path.relative_to(folder).as_posix(): _record(path) for path in files}
+    write_sealed(folder / CARD, card | {"files": listed})
+
+
+def _record(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{secrets.token_hex(4)}.tmp-{place.name}")
+
+
+def _remove_leftovers(place: Path) -> None:
+    """What an export to this place left when it was killed; the lock says that none is at work."""
+    ours = re.compile(rf"(\.[0-9a-f]{{8}}\.tmp-){{1,2}}{re.escape(place.name)}")
+    for path in place.parent.iterdir():
+        if ours.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
