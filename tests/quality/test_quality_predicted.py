@@ -15,7 +15,7 @@ from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.scan import Scan
 
-CURVE = Curve(signal="agreement", knots=(0.0, 1.0), effects=(-6.0, 0.0))
+CURVE = Curve(signal="agreement", knots=(0.8, 1.0), effects=(-6.0, 0.0))
 CALIBRATION = small_calibration(levels={"organ 1": 3.0}, curves=(CURVE,), organs={"organ 1": reference(ml=1.0)})
 
 
