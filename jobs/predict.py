@@ -40,6 +40,8 @@ class PredictJob(CommandLine):
     overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
+    coarse: bool = True
+    """Look for the organs roughly first and compute only the windows around them; in doubt, everything is computed."""
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
@@ -80,7 +82,7 @@ def _predict(job: PredictJob) -> Outcome:
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
-    result = predict(model, scan, progress=WindowProgress(), watch=watch)
+    result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
         no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)

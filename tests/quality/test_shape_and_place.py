@@ -5,9 +5,10 @@ import pytest
 from small_calibrations import PLACES, organ, reference
 from small_cards import organs, small_card
 
-from autosam_inference.quality.anatomy import Organ, anatomy, steps_to_look
+from autosam_inference.quality.anatomy import Frame, Organ, anatomy, steps_to_look
 from autosam_inference.quality.place import constellation
 from autosam_inference.quality.shape import body_middle, shapes
+from autosam_inference.scans.grid import Volume
 
 
 def test_pieces_centre_and_value() -> None:
@@ -49,15 +50,25 @@ def test_an_anatomy_is_in_ml_and_mm_and_hu() -> None:
     label_DHW = np.zeros((10, 10, 10), np.uint8)
     label_DHW[2:4, 5, 5:10] = 1
     image_DHW = np.where(label_DHW == 1, 0.5, -1.0)  # of [-1, 1] for -100 to 100 HU
-    image_DHW[:, 1:9, 1:9] = np.maximum(image_DHW[:, 1:9, 1:9], 0.0)
+    start, size, middle = np.array([6.0, 0, 0]), np.array([60.0, 40, 40]), np.array([30.0, 20, 20])
 
-    found = anatomy(label_DHW, image_DHW, card)
+    found = anatomy(label_DHW, image_DHW, card, Frame(start, size, middle))
 
     organ = found.organs["organ 1"]
     assert organ.ml == pytest.approx(10 * 3 * 4 * 4 / 1000)
     assert organ.hu == pytest.approx(50)
-    assert organ.centre_DHW == pytest.approx([(2.5 - 4.5) * 3, (5 - 4.5) * 4, (7 - 4.5) * 4], abs=2.1)
-    assert found.high_DHW - found.low_DHW == pytest.approx([30, 40, 40])
+    # Looked at are the first of each 3 slices and 2 rows and columns, whose middles are at 0.5 and 1 mm.
+    assert organ.centre_DHW == pytest.approx([2.5 * 3 + 0.5 + 6 - 30, 5 * 4 + 1 - 20, 7 * 4 + 1 - 20])
+    assert found.low_DHW == pytest.approx([-30, -20, -20]) and found.high_DHW == pytest.approx([30, 20, 20])
+
+
+def test_the_bodys_middle_and_a_box_of_the_scan_in_mm() -> None:
+    card = small_card(organs(1), spacing_xyz=(2.0, 2.0, 1.0))
+    hu_DHW = np.full((40, 30, 30), -1000.0)
+    hu_DHW[:, 10:20, 4:24] = 0.0
+    frame = Frame.of(Volume(hu_DHW, (1.0, 4.0, 4.0)), card, (slice(5, 9), slice(0, 9), slice(3, 9)))
+    assert frame.start_DHW == pytest.approx([5, 0, 6]) and frame.size_DHW == pytest.approx([40, 120, 120])
+    assert frame.middle_DHW == pytest.approx([20, 60, 56], abs=2.5)
 
 
 REFERENCES = {name: reference(place_DHW=place) for name, place in PLACES.items()}

@@ -82,11 +82,11 @@ class Looking(Observer):
 
     def __init__(self, card: ModelCard) -> None:
         self._card = card
-        self.counts = Counts(card.num_classes)
         self.steps = steps_to_look(card)
 
     def on_image(self, image_DHW: Array, order: tuple[int, int, int]) -> None:
-        """Begin; the image is kept, as far as it is looked at."""
+        """Begin, or begin again; the image is kept, as far as it is looked at."""
+        self.counts = Counts(self._card.num_classes)
         d, h, w = self.steps
         self.image_DHW: NDArray[np.float32] = to_numpy(image_DHW[::d, ::h, ::w]).astype(np.float32)
         self._order = order

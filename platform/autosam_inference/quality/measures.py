@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 
 from autosam_inference.card import ModelCard
-from autosam_inference.quality.anatomy import Anatomy, anatomy
+from autosam_inference.quality.anatomy import Anatomy, Frame, anatomy
 from autosam_inference.quality.looking import Counts, Looking
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.plausibility import common_share
+from autosam_inference.windows import Window
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class ScanMeasures:
     thickest_mm: float
 
 
-def measures(looking: Looking, card: ModelCard, volume: Volume) -> ScanMeasures:
+def measures(looking: Looking, card: ModelCard, volume: Volume, box: Window | None = None) -> ScanMeasures:
     """Sum up what was looked at.
 
     Args:
         volume: the scan in HU.
+        box: of the prepared voxels that were looked at; the whole scan where none is given.
     """
-    seen = anatomy(looking.label_DHW, looking.image_DHW, card)
+    seen = anatomy(looking.label_DHW, looking.image_DHW, card, Frame.of(volume, card, box))
     sureness = {each.name: Sureness.of(looking.counts, each.id) for each in card.classes if each.name in seen.organs}
     return ScanMeasures(seen, sureness, common_share(volume.array_DHW, card.histogram), max(volume.spacing_DHW))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from autosam_inference.errors import UserError
 from autosam_inference.model import TrainedModel
 from autosam_inference.quality.calibration import Calibration, FittedOn
+from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.readers import Case
 from autosam_platform.data.splits import Split
@@ -49,7 +50,7 @@ def calibrate(
         raise CalibrationError(f"{dataset.name} has no case with labels to calibrate {model.card.run_id} on.")
     examiner = Examiner(model, references(dataset, model.card), thickest_mm(dataset))
     plan = planned(len(cases), scans)
-    examples = list(gathered(examiner, dataset, cases, plan, progress=progress))
+    examples = list(gathered(examiner, dataset.description, cases, plan, progress=progress))
     if not examples:
         raise CalibrationError(f"{model.card.run_id} finds no organ in {len(cases)} cases of {dataset.name}.")
     return calibration(examiner, examples, cases=len(cases), scans=len(plan), split=split)
@@ -76,7 +77,7 @@ def calibration(
 
 def gathered(
     examiner: Examiner,
-    dataset: PreparedDataset,
+    description: DatasetDescription,
     cases: Sequence[Case],
     plan: Sequence[Planned],
     *,
@@ -93,9 +94,9 @@ def gathered(
     for number, each in enumerate(plan, start=1):
         case = cases[each.case]
         if each.case != at:
-            at, scan = each.case, true_scan(case, dataset.description)
+            at, scan = each.case, true_scan(case, description)
         if scan is not None:
-            annotated = dataset.description.annotated_ids(case.case_id)
+            annotated = description.annotated_ids(case.case_id)
             yield from examiner.examples(case.case_id, each.kind, made_bad(scan, each, seed), annotated)
         if progress:
             progress(number, len(plan))

@@ -104,7 +104,8 @@ class Examiner:
         """
         looking = Looking(self.model.card)
         prediction = predict(self.model, Scan.of(Volume(scan.hu_DHW, scan.spacing_DHW)), observers=[looking])
-        return measures(looking, self.model.card, prediction.scan.volume), prediction.label_DHW
+        box = prediction.search.box if prediction.search else None
+        return measures(looking, self.model.card, prediction.scan.volume, box), prediction.label_DHW
 
 
 def dice_by_id(label_DHW: NDArray[np.uint8], truth_DHW: NDArray[np.uint8]) -> dict[int, float]:

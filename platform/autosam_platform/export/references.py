@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from autosam_inference.card import ModelCard
-from autosam_inference.quality.anatomy import Organ, anatomy, steps_to_look
+from autosam_inference.quality.anatomy import Frame, Organ, anatomy, steps_to_look
 from autosam_inference.quality.calibration import OrganReference, Spread
+from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.scan import read_grid
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.store import StoredCase
@@ -48,7 +49,9 @@ def reference(found: Sequence[Organ]) -> OrganReference:
 def _organs(case: StoredCase, card: ModelCard) -> dict[str, Organ]:
     d, h, w = steps_to_look(card)
     whole = (0, 0, 0), case.shape_DHW
-    return anatomy(case.label_patch(*whole)[::d, ::h, ::w], case.image_patch(*whole)[::d, ::h, ::w], card).organs
+    frame = Frame.of(Volume(case.hu(), case.spacing_DHW), card)
+    label_DHW, image_DHW = case.label_patch(*whole), case.image_patch(*whole)
+    return anatomy(label_DHW[::d, ::h, ::w], image_DHW[::d, ::h, ::w], card, frame).organs
 
 
 def _spread(values: Sequence[float], expected: float) -> Spread:
