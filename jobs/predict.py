@@ -9,7 +9,7 @@ Examples:
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from _roots import RECIPES
 
@@ -19,6 +19,10 @@ from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
+
+if TYPE_CHECKING:
+    from autosam_inference.card import ModelCard
+    from autosam_inference.scans.scan import Scan
 
 
 class PredictJob(CommandLine):
@@ -35,8 +39,10 @@ class PredictJob(CommandLine):
     """Name or folder of a finished run; the newest where none is given."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
-    dicom_seg: Literal["labelmap", "binary"] = "labelmap"
-    """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers."""
+    dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
+    """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers. Where
+    the series lacks what one needs, that is said first, the NIfTI is written, and the exit status is 3; none asks for
+    none."""
     overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
@@ -78,6 +84,7 @@ def _predict(job: PredictJob) -> Outcome:
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
+    no_seg = _no_seg(scan, run.card, job)
     model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
@@ -85,9 +92,9 @@ def _predict(job: PredictJob) -> Outcome:
     result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
-        no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)
-    if scan.series is not None:
-        print(no_seg or f"DICOM SEG: {files.dicom_seg}")
+        if scan.series is not None and job.dicom_seg != "none" and not no_seg:
+            no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)
+            print(no_seg or f"DICOM SEG: {files.dicom_seg}")
     for note in result.scan.notes[len(scan.notes) :]:  # in comparison with the training scans
         print(note)
     save_picture(files.picture, result, files.label.name)
@@ -97,7 +104,22 @@ def _predict(job: PredictJob) -> Outcome:
     files.write_record(source.absolute(), run.name, notes, None if series is None else series.reading)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
-    return Outcome(files.label, numbers)
+    return Outcome(files.label, numbers, whole=no_seg is None)
+
+
+def _no_seg(scan: "Scan", card: "ModelCard", job: PredictJob) -> str | None:
+    """Why the DICOM SEG of a DICOM scan cannot be written, which is said at once."""
+    if scan.series is None or job.dicom_seg == "none":
+        return None
+    from autosam_inference.scans.dicom_seg import check_dicom_seg
+    from autosam_inference.scans.nifti import ScanError
+
+    try:
+        check_dicom_seg(scan, card)
+    except ScanError as error:
+        print(f"No DICOM SEG can be written, only the NIfTI. {error}", file=sys.stderr, flush=True)
+        return str(error)
+    return None
 
 
 def _demo() -> tuple[Path, RunFolder]:
