@@ -3,22 +3,27 @@
 Examples:
     python jobs/predict.py --input SCAN.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
+    python jobs/predict.py --input SCAN.nii.gz --run BUNDLE.zip --runtime onnx
     python jobs/predict.py --input DICOM-FOLDER --series 1.2.840.113619.2.5
     python jobs/predict.py                                        a phantom that the demo was not trained on
 """
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.scans.names import stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
+from autosam_platform.workspace import PredictionFolder, workspace
+
+if TYPE_CHECKING:
+    from autosam_platform.pipeline.steps import ChosenModel
 
 
 class PredictJob(CommandLine):
@@ -32,7 +37,9 @@ class PredictJob(CommandLine):
     straighten: bool = False
     """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
-    """Name or folder of a finished run; the newest where none is given."""
+    """Name or folder of a finished run, or a bundle's folder or zip; the newest run where none is given."""
+    runtime: RuntimeName | None = None
+    """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
     dicom_seg: Literal["labelmap", "binary"] = "labelmap"
@@ -43,7 +50,7 @@ class PredictJob(CommandLine):
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
-    """Such as cpu or cuda:1; a GPU where there is one."""
+    """For torch, such as cpu or cuda:1; a GPU where there is one."""
 
 
 def main() -> None:
@@ -61,12 +68,12 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
-    from autosam_platform.pipeline.steps import finished_run
+    from autosam_platform.pipeline.steps import chosen_model
 
     if job.output is not None:
         require_place(job.output, job.input)
         PredictionFolder(job.output, workspace()).require_free()
-    source, run = (job.input, finished_run(job.run)) if job.input else _demo()
+    source, run = (job.input, chosen_model(job.run)) if job.input else _demo()
     place = workspace().new_prediction(workspace().prediction_name(source, run.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
     files.require_free()
@@ -76,7 +83,7 @@ def _predict(job: PredictJob) -> Outcome:
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
-    model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
+    model = TrainedModel.load(run.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
@@ -92,18 +99,19 @@ def _predict(job: PredictJob) -> Outcome:
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
     notes, series = result.scan.notes, result.scan.series
-    files.write_record(source.absolute(), run.name, notes, None if series is None else series.reading)
+    asked = None if series is None else series.reading
+    files.write_record(source.absolute(), run.name, notes, asked, run.place if run.bundle else None)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
     return Outcome(files.label, numbers)
 
 
-def _demo() -> tuple[Path, RunFolder]:
+def _demo() -> "tuple[Path, ChosenModel]":
     """The embedded demo's run, made if it is not there, and its first test case."""
-    from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
+    from autosam_platform.pipeline.steps import chosen_model, prepared_dataset, train_and_evaluate
 
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
-    run = workspace().run_at(train_and_evaluate(experiment).place)
+    run = chosen_model(str(train_and_evaluate(experiment).place))
     return prepared_dataset(experiment.dataset).raw("test")[0].image, run
 
 

@@ -2,12 +2,14 @@
 
 import functools
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import rich
 
+from autosam_inference.bundle import Bundle, is_bundle
+from autosam_inference.card import ModelCard
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
@@ -102,6 +104,36 @@ def finished_run(name: str | None) -> RunFolder:
             return run
     names = ", ".join(run.name for run in reversed(done)) or "none"
     raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model to predict with.
+
+    Attributes:
+        name: of the run that it is of.
+        place: what ``TrainedModel.load`` takes.
+        card: what it says of itself.
+        bundle: is it one, in place of a run of this workspace?
+    """
+
+    name: str
+    place: Path
+    card: ModelCard
+    bundle: bool = False
+
+
+def chosen_model(name: str | None) -> ChosenModel:
+    """A bundle by its path, or a finished run; see ``finished_run``.
+
+    Raises:
+        BundleError: the path is a file, or a folder with a card, that is no whole bundle.
+    """
+    if name is not None and is_bundle(name):
+        bundle = Bundle.load(name)
+        return ChosenModel(bundle.name, bundle.place.absolute(), bundle.card, bundle=True)
+    run = finished_run(name)
+    return ChosenModel(run.name, run.model, run.card)
 
 
 def prepared_dataset(section: DatasetSection) -> PreparedDataset:

@@ -69,15 +69,24 @@ class PredictionFolder:
         """Where the scan lies, and which run's model segmented it."""
         return self._beside(_RECORD)
 
-    def write_record(self, scan: Path, run: str, notes: Sequence[str] = (), reading: Reading | None = None) -> None:
+    def write_record(
+        self,
+        scan: Path,
+        run: str,
+        notes: Sequence[str] = (),
+        reading: Reading | None = None,
+        bundle: Path | None = None,
+    ) -> None:
         """Note the scan and the run, by which the prediction is found and shown over its scan.
 
         Args:
             notes: what was put right in the scan, and what looks odd.
             reading: how the DICOM scan was read.
+            bundle: that the run's model was taken from, where it was not the run itself.
         """
-        told = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
-        write_json(self.record, told if reading is None else told | {"reading": dict(reading)})
+        told: dict[str, Any] = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
+        told |= {} if reading is None else {"reading": dict(reading)}
+        write_json(self.record, told if bundle is None else told | {"bundle": self.paths.relative(bundle)})
 
     def require_free(self) -> None:
         """Refuse to replace a file that is no prediction.
