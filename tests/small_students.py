@@ -25,7 +25,8 @@ def small_student(workspace: Path, name: str = "swin_unetr_tiny", *, evaluated: 
     run = Workspace(workspace).run(NAME)
     run.model.mkdir(parents=True)
     _write_model(run, name)
-    settings = {"name": "student", "dataset": {"name": "btcv"}, "model": {"name": name, "patch_DHW": list(PATCH)}}
+    dataset = {"name": "btcv", "root": str(workspace)}
+    settings = {"name": "student", "dataset": dataset, "model": {"name": name, "patch_DHW": list(PATCH)}}
     run.config.write_text(json.dumps(settings))  # JSON is YAML
     if evaluated:
         _write_evaluation(run, workspace)
