@@ -1,11 +1,14 @@
-"""A finished, evaluated run of the smallest student, with random weights: what an export begins with."""
+"""A finished, evaluated run of a small network, with random weights: what an export begins with.
+
+nnU-Net's has the simplest graph, which is exported in a tenth of the time that a SwinUNETR takes.
+"""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from synthetic_scans import make_scan, write_btcv_case
 
 from autosam_inference.files import content_hash, write_json, write_sealed
@@ -14,13 +17,14 @@ from autosam_platform.data.description import load_description
 from autosam_platform.evaluation.table import Row, summarise, write_rows
 from autosam_platform.workspace import RunFolder, Workspace
 
-PATCH = (64, 32, 32)
+PATCH = (48, 32, 32)
+"""No multiple of what the network halves: what is exported pads and crops."""
 NAME = "student-01234567"
 CASE = "img0001"
 SPACING_XYZ = (2.0, 2.0, 3.0)
 
 
-def small_student(workspace: Path, name: str = "swin_unetr_tiny", *, evaluated: bool = True) -> RunFolder:
+def small_student(workspace: Path, name: str = "nnunet", *, evaluated: bool = True) -> RunFolder:
     """Write the run; its one test case shows a liver that was not found, and no spleen but one was found."""
     run = Workspace(workspace).run(NAME)
     run.model.mkdir(parents=True)
@@ -37,7 +41,7 @@ def _write_model(run: RunFolder, name: str) -> None:
     description = load_description("btcv")
     torch.manual_seed(0)
     network = build_model(name, in_channels=1, num_classes=description.num_classes, patch=PATCH)
-    save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, run.weights)
+    save_model(network, str(run.weights))
     card = {
         "run_id": NAME,
         "model": {"name": name, "options": {}},
