@@ -23,6 +23,8 @@ from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import PredictionFolder, workspace
 
 if TYPE_CHECKING:
+    from autosam_inference.card import ModelCard
+    from autosam_inference.scans.scan import Scan
     from autosam_platform.pipeline.steps import ChosenModel
 
 
@@ -42,11 +44,15 @@ class PredictJob(CommandLine):
     """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
-    dicom_seg: Literal["labelmap", "binary"] = "labelmap"
-    """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers."""
+    dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
+    """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers. Where
+    the series lacks what one needs, that is said first, the NIfTI is written, and the exit status is 3; none asks for
+    none."""
     overlap: Overlap = 0.5
     """Share that neighbouring windows have in common. The paper's 0.75 takes three times as long, for the same Dice
     (docs/benchmarks.md)."""
+    coarse: bool = True
+    """Look for the organs roughly first and compute only the windows around them; in doubt, everything is computed."""
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
@@ -83,16 +89,17 @@ def _predict(job: PredictJob) -> Outcome:
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
+    no_seg = _no_seg(scan, run.card, job)
     model = TrainedModel.load(run.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
-    result = predict(model, scan, progress=WindowProgress(), watch=watch)
+    result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
         write_nifti(result, files.label)
-        no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)
-    if scan.series is not None:
-        print(no_seg or f"DICOM SEG: {files.dicom_seg}")
+        if scan.series is not None and job.dicom_seg != "none" and not no_seg:
+            no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)
+            print(no_seg or f"DICOM SEG: {files.dicom_seg}")
     for note in result.scan.notes[len(scan.notes) :]:  # in comparison with the training scans
         print(note)
     save_picture(files.picture, result, files.label.name)
@@ -103,7 +110,22 @@ def _predict(job: PredictJob) -> Outcome:
     files.write_record(source.absolute(), run.name, notes, asked, run.place if run.bundle else None)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
-    return Outcome(files.label, numbers)
+    return Outcome(files.label, numbers, whole=no_seg is None)
+
+
+def _no_seg(scan: "Scan", card: "ModelCard", job: PredictJob) -> str | None:
+    """Why the DICOM SEG of a DICOM scan cannot be written, which is said at once."""
+    if scan.series is None or job.dicom_seg == "none":
+        return None
+    from autosam_inference.scans.dicom_seg import check_dicom_seg
+    from autosam_inference.scans.nifti import ScanError
+
+    try:
+        check_dicom_seg(scan, card)
+    except ScanError as error:
+        print(f"No DICOM SEG can be written, only the NIfTI. {error}", file=sys.stderr, flush=True)
+        return str(error)
+    return None
 
 
 def _demo() -> "tuple[Path, ChosenModel]":

@@ -250,7 +250,8 @@ def write_series(folder: Path, slices: Iterable[Dataset], *, shuffle: bool = Fal
 
 def write_zip(path: Path, folder: Path) -> Path:
     """Pack what lies in a folder, with the folders within."""
+    files = sorted(each for each in folder.rglob("*") if each.is_file())  # before the zip itself may lie there
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+        for file in files:
             archive.write(file, file.relative_to(folder))
     return path

@@ -34,7 +34,7 @@ def _predict(workspace: Path, *words: object) -> subprocess.CompletedProcess[str
     command = [sys.executable, str(ROOT / "jobs" / "predict.py"), "--run", RUN, "--device", "cpu", "--json"]
     environment = os.environ | {"AUTOSAM_WORKSPACE": str(workspace)}
     command += [str(each) for each in words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def _label(done: subprocess.CompletedProcess[str]) -> Path:
@@ -89,6 +89,21 @@ def test_a_tilted_series_is_refused_and_straightened_on_request(workspace: Path,
     found = Workspace(workspace).prediction(place.parent.name)
     assert found is not None and found.reading["straighten"]
     assert pydicom.dcmread(found.dicom_seg).NumberOfFrames <= 9
+
+
+def test_what_no_dicom_seg_can_refer_to_is_said_before_the_work(workspace: Path, tmp_path: Path) -> None:
+    slices = ct_slices()
+    for each in slices:
+        del each.FrameOfReferenceUID
+    series = write_series(tmp_path / "bare", slices)
+    done = _predict(workspace, "--input", series, "--output", tmp_path / "label.nii.gz")
+    assert done.returncode == 3, done.stderr
+    assert "No DICOM SEG can be written, only the NIfTI" in done.stderr and "no FrameOfReferenceUID" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["place"] == str(tmp_path / "label.nii.gz")
+    assert nib.load(tmp_path / "label.nii.gz").shape == (37, 34, 9)
+    without = _predict(workspace, "--input", series, "--output", tmp_path / "other.nii.gz", "--dicom-seg", "none")
+    assert without.returncode == 0 and "DICOM SEG" not in without.stderr + without.stdout
+    assert not list(tmp_path.glob("*.seg.dcm"))
 
 
 def test_a_series_for_nifti_is_refused(workspace: Path, tmp_path: Path) -> None:

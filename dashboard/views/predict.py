@@ -1,26 +1,20 @@
 """Predict: a scan and a model in, a label map out, to look at in the viewer or to download."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import read_grid
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
-from dashboard.components.base.places import ReadingError, allowed_path
+from dashboard.components.base.places import ReadingError
 from dashboard.components.base.text import plain, score
 from dashboard.components.jobs import predicting, ray_jobs
 from dashboard.components.jobs.predicting import DONE, RUNNING, PredictionJob
 from dashboard.components.jobs.ray_jobs import NoClusterError
-from dashboard.components.jobs.uploads import store_upload
+from dashboard.components.jobs.scan_choice import chosen_scan
 from dashboard.components.record.finished_runs import FinishedRun, finished_runs
 
 _REFRESH = 2  # seconds between looks at a prediction that goes on
 _MOST = 50  # predictions in the table
-_UPLOAD, _FILE = "Upload", "A file on the server"
 _COLUMNS = {
     "scan": st.column_config.TextColumn("Scan", pinned=True),
     "run": st.column_config.TextColumn("Model"),
@@ -39,8 +33,9 @@ def _cluster() -> str | None:
 
 def _new(runs: list[FinishedRun], address: str | None) -> None:
     left, right = st.columns(2, gap="large")
-    with left:
-        scan = _scan()
+    scan = None
+    with left, explained():
+        scan = chosen_scan()
     with right:
         run = {run.name: run for run in runs}[chosen("run", [run.name for run in runs])]
         st.caption(
@@ -50,30 +45,13 @@ def _new(runs: list[FinishedRun], address: str | None) -> None:
             )
         )
     if st.button("Predict", type="primary", disabled=scan is None) and scan is not None:
-        path = store_upload(scan.name, scan) if not isinstance(scan, str) else _named(scan)
-        st.query_params["prediction"] = predicting.start(path, run.name, address).name
+        scan.check()
+        st.query_params["prediction"] = predicting.start(scan, run.name, address).name
         st.rerun()
     st.caption(
         "It is predicted by " + ("the Ray cluster." if address else "this machine, since no Ray cluster runs.")
         + " Closing the browser does not stop it."
     )  # fmt: skip
-
-
-def _scan() -> UploadedFile | str | None:
-    if st.radio("Scan", [_UPLOAD, _FILE], horizontal=True) == _UPLOAD:
-        kinds = "CT scan as NIfTI (.nii or .nii.gz), or a DICOM series as a zip"
-        return st.file_uploader(kinds, type=["nii", "gz", "zip"])
-    text = st.text_input("Path", help="In the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS")
-    return text.strip() or None
-
-
-def _named(text: str) -> Path:
-    try:
-        path = allowed_path(text)
-        read_grid(path)
-    except ScanError as error:
-        raise ReadingError(str(error)) from error
-    return path
 
 
 def _one(name: str, address: str | None) -> None:

@@ -1,5 +1,6 @@
 """What a trained model says of itself: ``model.json`` beside ``model.safetensors``, read without torch."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -116,3 +117,23 @@ def read_card(folder: Path) -> ModelCard:
 def files_hash(folder: Path) -> str:
     """Hash of the model's files: which model it is, wherever it lies."""
     return content_hash(folder / WEIGHTS, folder / CARD)
+
+
+class UnknownOrganError(UserError):
+    """An organ that a model does not know by that name."""
+
+
+def wanted_classes(card: ModelCard, organs: Collection[str] | None) -> tuple[LabelClass, ...]:
+    """The classes of some organs, in the card's order; all of them where None is given.
+
+    Raises:
+        UnknownOrganError: the model has none of such a name, or none is named.
+    """
+    if organs is None:
+        return card.classes
+    known = [each.name for each in card.classes]
+    unknown = sorted(set(organs) - set(known))
+    if unknown or not organs:
+        what = f"the model knows no {', '.join(unknown)}" if unknown else "no organ is named"
+        raise UnknownOrganError(f"{what}: choose among {', '.join(known)}.")
+    return tuple(each for each in card.classes if each.name in set(organs))

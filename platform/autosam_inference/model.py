@@ -74,10 +74,21 @@ class TrainedModel:
             computes = runtime_of_run(place, card, runtime or "torch", device)
         return cls(card, computes, card.overlap if overlap is None else overlap, batch)
 
-    def prepare(self, volume: Volume) -> NDArray[np.float32]:
-        """Network input of a canonical scan in finite HU (``plausibility.checked_ct``), made as in training: D H W."""
+    def prepare(
+        self,
+        volume: Volume,
+        spacing_DHW: tuple[float, float, float] | None = None,
+        *,
+        within: Window | None = None,
+    ) -> NDArray[np.float32]:
+        """Network input of a canonical scan in finite HU (``plausibility.checked_ct``), made as in training: D H W.
+
+        Args:
+            spacing_DHW: in mm; the model's own where not given.
+            within: a box of the prepared voxels, which alone are made.
+        """
         card = self.card
-        resampled = resample(volume, card.spacing_DHW, kind="image")
+        resampled = resample(volume, spacing_DHW or card.spacing_DHW, kind="image", within=within)
         return normalise(resampled.array_DHW, card.hu_window, card.scaling)
 
     @property
@@ -91,6 +102,7 @@ class TrainedModel:
         image_DHW: Array,
         order: tuple[int, int, int],
         *,
+        overlap: float | None = None,
         within: Window | None = None,
         progress: Progress | None = None,
         on_window: OnWindow | None = None,
@@ -100,7 +112,7 @@ class TrainedModel:
             self.runtime.logits,
             image_DHW,
             self.card.patch,
-            self.overlap,
+            self.overlap if overlap is None else overlap,
             num_classes=self.card.num_classes,
             order=order,
             batch=self.batch,

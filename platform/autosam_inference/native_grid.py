@@ -23,6 +23,14 @@ from autosam_models.sizes import Size
 _MIXED = 255  # no class: a cell whose corners differ
 
 
+class Part(NamedTuple):
+    """Some voxels, one after another, of an axis of the prepared grid."""
+
+    start: int
+    stop: int
+    of: int
+
+
 class _Slice(NamedTuple):
     """One prepared slice: its logits, and for each cell the class of all its four corners, or ``_MIXED``."""
 
@@ -38,7 +46,19 @@ class _Axis(NamedTuple):
     share_N: Array
 
 
-def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> NDArray[np.uint8]:
+def native_range(part: Part, native: int) -> slice:
+    """The places of an axis of ``native`` voxels over the same length whose middles lie in the part.
+
+    >>> [native_range(Part(start, start + 2, 4), 6) for start in (0, 2)]
+    [slice(0, 3, None), slice(3, 6, None)]
+    """
+    start, stop = (max(0, -(-(2 * end * native - part.of) // (2 * part.of))) for end in (part.start, part.stop))
+    return slice(start, stop)
+
+
+def labels_on_grid(
+    slabs: Iterable[Slab], depth: int, size: Size, parts: tuple[Part, Part, Part] | None = None
+) -> NDArray[np.uint8]:
     """Label map of ``size`` from slabs that follow one another; they may lie on any device.
 
     Args:
@@ -46,12 +66,16 @@ def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> NDArray[np.
         depth: slices of the prepared grid.
         size: depth, height and width of the scan's own grid, which spans the same box; the axis that the slabs follow
             one another along comes first.
+        parts: the box that the slabs cover, where they do not cover the prepared grid; outside all is background.
 
     Raises:
         ValueError: the slabs do not cover the depth without gaps.
     """
-    label_DHW = np.empty(size, np.uint8)
-    along_depth = _axis(depth, size[0], numpy_namespace, "cpu")
+    label_DHW = np.zeros(size, np.uint8)
+    whole = Part(0, depth, depth)
+    along_depth = _axis(parts[0] if parts else whole, size[0], numpy_namespace, "cpu")
+    inside = tuple(native_range(part, n) for part, n in zip(parts, size, strict=True)) if parts else (slice(None),) * 3
+    label_of_box = label_DHW[inside]  # a view
     below: _Slice | None = None  # the last slice of the slab before
     reached, native = 0, 0
     for slab in slabs:
@@ -62,10 +86,11 @@ def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> NDArray[np.
         if below is not None:
             slices[slab.start - 1] = below
         xp, place = array_namespace(slab.logits_KDHW), device(slab.logits_KDHW)
-        h, w = (_axis(n, m, xp, place) for n, m in zip(slab.logits_KDHW.shape[2:], size[1:], strict=True))
-        while native < size[0] and (upper := int(along_depth.upper_N[native])) < reached:
+        planes = parts[1:] if parts else [Part(0, n, n) for n in slab.logits_KDHW.shape[2:]]
+        h, w = (_axis(part, n, xp, place) for part, n in zip(planes, size[1:], strict=True))
+        while native < len(label_of_box) and (upper := int(along_depth.upper_N[native])) < reached:
             lower = slices[int(along_depth.lower_N[native])]
-            label_DHW[native] = to_numpy(_labels(lower, slices[upper], float(along_depth.share_N[native]), h, w))
+            label_of_box[native] = to_numpy(_labels(lower, slices[upper], float(along_depth.share_N[native]), h, w))
             native += 1
         last = slices[slab.stop - 1]
         below = _Slice(xp.asarray(last.logits_KHW, copy=True), last.cell_HW)
@@ -74,11 +99,12 @@ def labels_on_grid(slabs: Iterable[Slab], depth: int, size: Size) -> NDArray[np.
     return label_DHW
 
 
-def _axis(prepared: int, native: int, xp: Any, place: Any) -> _Axis:
-    place_N = xp.arange(native, dtype=xp.float64, device=place)
-    position_N = xp.clip((place_N + 0.5) * prepared / native - 0.5, min=0)
-    lower_N = xp.clip(xp.astype(position_N, xp.int64), max=prepared - 1)
-    return _Axis(lower_N, xp.clip(lower_N + 1, max=prepared - 1), xp.astype(position_N - lower_N, xp.float32))
+def _axis(part: Part, native: int, xp: Any, place: Any) -> _Axis:
+    inside, last = native_range(part, native), part.stop - part.start - 1
+    place_N = xp.arange(inside.start, inside.stop, dtype=xp.float64, device=place)
+    position_N = xp.clip((place_N + 0.5) * part.of / native - 0.5 - part.start, min=0)
+    lower_N = xp.clip(xp.astype(position_N, xp.int64), max=last)
+    return _Axis(lower_N, xp.clip(lower_N + 1, max=last), xp.astype(position_N - lower_N, xp.float32))
 
 
 def _slices(slab: Slab) -> dict[int, _Slice]:

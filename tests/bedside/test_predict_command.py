@@ -48,7 +48,7 @@ def test_a_nifti_scan_has_all_its_files(model: Path, tmp_path: Path, capsys: pyt
     np.testing.assert_array_equal(label.affine, nib.load(scan).affine)
     record = json.loads((folder / "case 1.result.json").read_text())
     assert record["shape_xyz"] == [23, 19, 11] and record["spacing_xyz"] == [1.5, 2.0, 3.0]
-    assert list(record["seconds"]) == ["read", "resample", "network", "write", "measure", "picture", "total"]
+    assert list(record["seconds"]) == ["read", "coarse", "resample", "network", "write", "measure", "picture", "total"]
     assert record["seconds"]["total"] == pytest.approx(sum(list(record["seconds"].values())[:-1]), abs=1e-3)
     hu_xyz, label_xyz = np.asarray(nib.load(scan).dataobj), np.asarray(label.dataobj)
     for organ, line in zip(record["organs"], rows(folder / "case 1.organs.csv"), strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import pydicom
 import pytest
-from dicom_factory import SECRETS, ct_slices, magnetic_resonance, write_series
+from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
 from page_texts import texts
 from small_models import write_model
 from streamlit.testing.v1 import AppTest
@@ -18,6 +18,7 @@ from synthetic_scans import write_btcv
 from autosam_platform.data.description import load_description
 from dashboard.components.base.places import ReadingError
 from dashboard.components.jobs import predicting
+from dashboard.components.jobs.scan_choice import ScanChoice
 from dashboard.components.record.finished_runs import finished_runs
 
 Page = Callable[..., AppTest]
@@ -49,7 +50,7 @@ def _record(workspace: Path, name: str, **told: object) -> Path:
 
 
 def _wait(prediction: predicting.PredictionJob) -> str:
-    for _ in range(600):
+    for _ in range(3000):  # a machine may be busy
         if (state := predicting.state(prediction, None)) != predicting.RUNNING:
             return state
         time.sleep(0.1)
@@ -77,7 +78,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     assert name.startswith("img0001-") and name.endswith(f"-{RUN}")
     prediction = predicting.find(name)
     assert prediction is not None
-    assert predicting.start(model, RUN, None) == prediction  # found, not started twice
+    assert predicting.start(ScanChoice(model), RUN, None) == prediction  # found, not started twice
     assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
     assert nib.load(prediction.output.label).shape == nib.load(model).shape
     assert predicting.progress(predicting.log_of(prediction, None)) == 1.0
@@ -93,7 +94,7 @@ def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, e
     slices = ct_slices()
     write_series(study, slices)
     write_series(study, magnetic_resonance(), prefix="MR")
-    prediction = predicting.start(study, RUN, None)
+    prediction = predicting.start(ScanChoice(study), RUN, None)
     assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
     output = prediction.output
     assert nib.load(output.label).shape == (37, 34, 9)
@@ -108,6 +109,46 @@ def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, e
     assert len(app.get("download_button")) == 2
     app = page("viewer", prediction=prediction.name)
     assert not app.exception and not app.error
+
+
+def _named(app: AppTest, path: Path) -> AppTest:
+    app.radio[0].set_value("A file on the server").run()
+    return app.text_input[0].set_value(str(path)).run()
+
+
+def test_a_series_of_a_study_is_chosen_and_straightened(page: Page, empty: Path, model: Path) -> None:
+    """The short series leans: it is refused until it may be straightened, and the job is told so."""
+    study = empty / "raw" / "study"
+    long, leaning = ct_slices(), tilted(ct_slices(ct(1), number=3), 15)[:6]
+    for prefix, slices in {"A": long, "B": leaning, "MR": magnetic_resonance()}.items():
+        write_series(study, slices, prefix=prefix)
+    app = _named(page("predict"), write_zip(empty / "raw" / "study.zip", study))
+    assert not app.exception and not app.error
+    (picker,) = (each for each in app.selectbox if each.label == "Series")
+    short = leaning[0].SeriesInstanceUID
+    assert picker.options == [
+        f"Series 2 · 9 slices · {long[0].SeriesInstanceUID}",
+        f"Series 3 · 6 slices · {short}",
+    ]
+    picker.set_value(short).run()
+    app.button[0].click().run()
+    assert "tilted by 15" in texts(app.error) and not (empty / "predicting").exists()
+    app.checkbox[0].check().run()
+    app.button[0].click().run()
+    assert not app.exception and not app.error
+    prediction = predicting.find(app.query_params["prediction"])
+    assert prediction is not None and _wait(prediction) == predicting.DONE, prediction and prediction.log.read_text()
+    assert prediction.output.reading == {"series": short, "straighten": True}
+    assert len(list((empty / "predicting").glob("*.json"))) == 1
+
+
+def test_a_file_of_a_series_names_it(page: Page, empty: Path, model: Path) -> None:
+    study = empty / "raw" / "study"
+    for prefix, slices in {"A": ct_slices(), "B": ct_slices(ct(1))[:6]}.items():
+        write_series(study, slices, prefix=prefix)
+    app = _named(page("predict"), study / "B0001")
+    assert not app.exception and not app.error
+    assert [each.label for each in app.selectbox] == ["Run"] and app.checkbox[0].label == "Straighten the slices"
 
 
 def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, model: Path) -> None:
@@ -127,7 +168,7 @@ def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, 
 
 
 def test_a_prediction_can_be_stopped(model: Path) -> None:
-    prediction = predicting.start(model, RUN, None)
+    prediction = predicting.start(ScanChoice(model), RUN, None)
     assert predicting.state(prediction, None) == predicting.RUNNING
     predicting.stop(prediction, None)
     assert _wait(prediction) == predicting.FAILED
@@ -169,7 +210,8 @@ def test_a_file_that_is_no_scan_or_elsewhere_is_refused(
     app = page("predict")
     app.radio[0].set_value("A file on the server").run()
     app.text_input[0].set_value(text if text.startswith("/") else str(empty / text)).run()
-    app.button[0].click().run()
+    if not app.button[0].disabled:
+        app.button[0].click().run()
     assert not app.exception
     assert message in texts(app.error)
     assert not (empty / "predicting").exists()

@@ -30,7 +30,7 @@ from autosam_inference import write_dicom_seg
 from autosam_inference.card import LabelClass
 from autosam_inference.prediction import Prediction
 from autosam_inference.scans.colours import organ_key
-from autosam_inference.scans.dicom_seg import Kind
+from autosam_inference.scans.dicom_seg import Kind, check_dicom_seg
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.organ_codes import organ_code
 from autosam_inference.scans.scan import read_scan
@@ -236,7 +236,12 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         del each.FrameOfReferenceUID
     with pytest.raises(ScanError, match="the slices have no FrameOfReferenceUID"):
         written(tmp_path, slices)
+    with pytest.raises(ScanError, match="the slices have no FrameOfReferenceUID"):
+        check_dicom_seg(read_scan(tmp_path / "ct"), CARD)
+    with pytest.raises(ScanError, match=r"ct\.nii\.gz is no DICOM"):
+        check_dicom_seg(nifti, CARD)
     dicom = read_scan(write_series(tmp_path / "gone", ct_slices()))
+    check_dicom_seg(dicom, CARD)
     (tmp_path / "gone" / "IM0004").unlink()
     label = np.zeros(SHAPE_XYZ[::-1], np.uint8)
     with pytest.raises(ScanError, match=r"IM0004 cannot be read again \(FileNotFoundError\)"):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autosam_inference.native_grid import labels_on_grid
+from autosam_inference.native_grid import Part, labels_on_grid, native_range
 from autosam_inference.sliding_window import Slab
 
 
@@ -38,6 +38,35 @@ def test_blocks_of_one_class_are_not_interpolated_and_right(native: tuple[int, i
     logits_KDHW = lead_KDHW + 0.01 * torch.randn(3, 7, 16, 15, generator=generator)
     whole_KDHW = F.interpolate(logits_KDHW[None], size=native, mode="trilinear", align_corners=False)[0]
     np.testing.assert_array_equal(labels_on_grid(cut(logits_KDHW, 3), 7, native), whole_KDHW.argmax(0).numpy())
+
+
+@pytest.mark.parametrize("native", [(19, 15, 23), (40, 31, 60), (5, 6, 7)], ids=str)
+def test_a_box_has_the_labels_of_the_whole_inside_and_background_around(native: tuple[int, int, int]) -> None:
+    logits_KDHW = torch.randn(5, 12, 16, 20, generator=torch.Generator().manual_seed(3))
+    whole_DHW = labels_on_grid(cut(logits_KDHW, 4), 12, native)
+    box = (slice(0, 9), slice(3, 16), slice(5, 17))
+    parts = [Part(each.start, each.stop, n) for each, n in zip(box, (12, 16, 20), strict=True)]
+    found_DHW = labels_on_grid(cut(logits_KDHW[:, *box], 4), 9, native, (parts[0], parts[1], parts[2]))
+    inside = [native_range(part, n) for part, n in zip(parts, native, strict=True)]
+    outside_DHW = found_DHW.copy()
+    outside_DHW[tuple(inside)] = 0
+    assert not outside_DHW.any()
+    # At a face the whole is interpolated with what the box has not: an own voxel less, where the box is cut.
+    inner = tuple(
+        slice(
+            part.start + -(-n // part_of.of) * (part_of.start > 0),
+            part.stop - -(-n // part_of.of) * (part_of.stop < part_of.of),
+        )
+        for part, part_of, n in zip(inside, parts, native, strict=True)
+    )
+    assert found_DHW[inner].size
+    np.testing.assert_array_equal(found_DHW[inner], whole_DHW[inner])
+
+
+def test_parts_of_an_axis_share_its_native_voxels_out_without_a_gap() -> None:
+    for of, native in ((7, 7), (5, 13), (13, 5), (100, 3)):
+        ranges = [native_range(Part(start, start + 1, of), native) for start in range(of)]
+        assert [n for each in ranges for n in range(each.start, each.stop)] == list(range(native))
 
 
 def test_values_by_hand() -> None:

@@ -87,7 +87,7 @@ def test_the_label_map_lies_on_the_scans_own_grid(tmp_path: Path, codes: str) ->
     assert written.get_data_dtype() == np.uint8
     expected = np.digitize(np.asarray(source.dataobj), [-150, 50, 170])
     np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
-    assert set(prediction.seconds) == {"resample", "network"} and min(prediction.seconds.values()) > 0
+    assert set(prediction.seconds) == {"coarse", "resample", "network"} and min(prediction.seconds.values()) > 0
     assert prediction.scan.source == scan
     counts = {f"tissue {number}": (expected == number).sum() for number in (1, 2, 3)}
     assert prediction.volumes_ml == pytest.approx({name: n * 1.5 * 2.0 * 3.0 / 1000 for name, n in counts.items()})
@@ -146,7 +146,7 @@ def test_a_watch_that_runs_counts_on() -> None:
     with watch.phase("read"):
         scan = Scan.of(Volume(ramp_xyz((9, 17, 18)), (3.0, 2.0, 1.5)))
     prediction = predict(model, scan, watch=watch)
-    assert prediction.seconds == watch.seconds and set(watch.seconds) == {"read", "resample", "network"}
+    assert prediction.seconds == watch.seconds and set(watch.seconds) == {"read", "coarse", "resample", "network"}
 
 
 class Notebook(Observer):

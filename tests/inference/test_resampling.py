@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from autosam_inference.scans.grid import Volume
-from autosam_inference.scans.resampling import resample
+from autosam_inference.scans.resampling import resample, size_at
 
 
 def _along(values: list[float], axis: int, dtype: type = np.float32) -> np.ndarray:
@@ -51,6 +51,20 @@ def test_image_equals_the_reference(spacing: tuple[float, float, float]) -> None
         torch.from_numpy(blurred)[None, None], size=ours.shape, mode="trilinear", align_corners=False
     )[0, 0].numpy()
     np.testing.assert_allclose(ours, reference, atol=1e-5)
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 2.0, 1.3), (2.2, 0.6, 1.0), (3.0, 4.0, 2.5), (1.0, 1.5, 1.0)])
+def test_a_box_of_an_image_is_what_the_whole_has_there(spacing: tuple[float, float, float]) -> None:
+    image = np.random.default_rng(1).integers(-1000, 1000, (40, 150, 37)).astype(np.int16)
+    volume = Volume(image, (1.0, 1.5, 1.0))
+    whole = resample(volume, spacing)
+    size = size_at(volume, spacing)
+    assert whole.array_DHW.shape == size
+    for first, last in ((0.0, 0.4), (0.3, 0.8), (0.9, 1.0)):
+        box = tuple(slice(int(first * n), max(int(last * n), 1)) for n in size)
+        part = resample(volume, spacing, within=box)
+        assert part.spacing_DHW == whole.spacing_DHW
+        np.testing.assert_allclose(part.array_DHW, whole.array_DHW[box], atol=1e-3)  # rounding, of 1000 HU
 
 
 def test_shrinking_removes_what_the_new_grid_cannot_hold() -> None:

@@ -21,6 +21,7 @@ from autosam_inference.files import write_json
 from autosam_platform.workspace import PredictionFolder, workspace
 from dashboard.components.base.places import PROJECT, ReadingError, checked_id
 from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.scan_choice import ScanChoice
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 _WINDOWS = re.compile(r"window (\d+) of (\d+)")
@@ -54,20 +55,23 @@ class PredictionJob:
         return workspace().predicting / f"{self.name}.log"
 
 
-def start(scan: Path, run: str, address: str | None) -> PredictionJob:
-    """Predict ``scan`` with the model of ``run``: on the cluster at ``address``, else in a process of this machine.
+def start(choice: ScanChoice, run: str, address: str | None) -> PredictionJob:
+    """Predict a scan with the model of ``run``: on the cluster at ``address``, else in a process of this machine.
 
     A prediction that goes on, or is done, is found.
 
     Raises:
         ReadingError, NoClusterError: the cluster does not take it.
     """
-    name = workspace().prediction_name(scan, run)
+    scan = choice.path
+    name = workspace().prediction_name(scan, run, choice.series)
     known = find(name)
     if known is not None and state(known, address) != FAILED:
         return known
     new = PredictionJob(name, scan, run, datetime.now(UTC), "", 0)
     words = ["--input", str(scan), "--run", run, "--output", str(new.output.label)]
+    words += [] if choice.series is None else ["--series", choice.series]
+    words += ["--straighten"] * choice.straighten
     if address is not None:
         return _recorded(new, ray_jobs.submit(address, "predict", words), 0)
     return _recorded(new, "", _start_process(new.log, words))

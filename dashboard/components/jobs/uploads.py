@@ -12,9 +12,10 @@ from typing import BinaryIO
 import nibabel as nib
 
 from autosam_inference.files import atomic_write
+from autosam_inference.scans.dicom import ct_series
 from autosam_inference.scans.names import suffix
 from autosam_inference.scans.nifti import ScanError
-from autosam_inference.scans.scan import read_grid
+from autosam_inference.scans.scan import check_scan
 from autosam_platform.workspace import workspace
 from dashboard.components.base.places import ReadingError, checked_id
 
@@ -37,13 +38,16 @@ def store_upload(name: str, file: BinaryIO) -> Path:
     checked_id("scan", name)
     if suffix(name):
         _check_length(name, file)
-    elif not name.lower().endswith(".zip"):  # of a DICOM series: ``read_grid`` bounds what it unpacks to
+    elif not name.lower().endswith(".zip"):  # of a DICOM study: ``ct_series`` bounds what it unpacks to
         raise ReadingError(f"{name} is not named .nii or .nii.gz, or .zip: pack a DICOM series as a zip.")
     target = workspace().uploads / _digest(file) / name
     try:
         if not target.exists():
             _write(file, target)
-        read_grid(target)
+        if suffix(name):
+            check_scan(target)
+        else:
+            ct_series(target)  # which of them, and whether its slices are a volume, is asked when it is predicted
     except ScanError as error:
         shutil.rmtree(target.parent)
         raise ReadingError(str(error)) from error

@@ -85,6 +85,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="that neighbouring windows have in common, 0 to 0.9 (default: the model's)",
     )
+    made.add_argument(
+        "--no-coarse",
+        dest="coarse",
+        action="store_false",
+        help="compute every window of the scan, instead of looking for the organs roughly first",
+    )
     made.add_argument("--threads", type=_threads, metavar="N", help="CPU cores to compute with; -1: all but one")
     made.add_argument("--json", action="store_true", help="the last line is the result as one JSON object")
     return made
@@ -106,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(asked: argparse.Namespace) -> int:
     options = Options(
         organs=asked.organs,
+        coarse=asked.coarse,
         straighten=asked.straighten,
         dicom_seg=asked.dicom_seg,
         names=asked.names,

@@ -197,10 +197,12 @@ def _look_into(path: Path, names: Sequence[str | None]) -> _Look:
     kind = "zip" if wanted is None else "dicom"
     try:
         with opened(path, wanted) as place:
-            headers, _ = read_headers(place)
+            found = read_headers(place)
     except ScanError as error:
         return _Look("zip" if wanted is None else "damaged", reason=str(error))
-    return _Look(kind, tuple(headers)) if headers or wanted is None else _Look("other")
+    for each in found.unreadable:  # of a zip's series perhaps a slice
+        return _Look("zip" if wanted is None else "damaged", reason=each.reason)
+    return _Look(kind, found.headers) if found.headers or wanted is None else _Look("other")
 
 
 def _series(

@@ -15,6 +15,7 @@ class Options:
 
     Attributes:
         organs: names of the only ones that are wanted; all where there is none.
+        coarse: look for the organs roughly first, and compute only the windows around them (``coarse``).
         straighten: resample tilted, shifted or unevenly spaced DICOM slices, instead of refusing them.
         dicom_seg: kind of the DICOM SEG of a DICOM scan.
         names: what the folder of a NIfTI file is called by.
@@ -22,6 +23,7 @@ class Options:
     """
 
     organs: tuple[str, ...] = ()
+    coarse: bool = True
     straighten: bool = False
     dicom_seg: Literal["labelmap", "binary"] = "labelmap"
     names: Names = "file"

@@ -50,6 +50,7 @@ class ScanRecord(Frozen):
         files: names of all other files in the folder that are this record's, with hashes of their bytes.
         notes: what was put right in the scan, and what looks odd.
         seconds: that each phase took, and their total.
+        searched: the part of the scan that the network was asked about, its windows, and those of the whole scan.
     """
 
     scan: str
@@ -64,6 +65,7 @@ class ScanRecord(Frozen):
     seconds: dict[str, float]
     model: dict[str, Any]
     options: dict[str, Any]
+    searched: dict[str, Any] = {}
     versions: dict[str, str]
     files: dict[str, str] = {}
 

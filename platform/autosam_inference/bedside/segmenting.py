@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autosam_inference.bedside.finding import FoundScan
 from autosam_inference.bedside.folder import publish
 from autosam_inference.bedside.naming import disguise
@@ -84,12 +82,9 @@ def _predicted(job: Job, found: FoundScan, folder: Path, progress: Progress | No
     with watch.phase("read"):
         scan = checked_ct(found.read(straighten=job.options.straighten), lower=card.hu_window[0])
     require_writable(scan, job.output / f"{folder.name}.nii.gz")  # said before the work
-    prediction = predict(job.model, scan, progress=progress, watch=watch)
     classes = wanted(card, job.options.organs)
-    if len(classes) < len(card.classes):
-        kept = np.zeros(256, np.uint8)
-        kept[[each.id for each in classes]] = [each.id for each in classes]
-        prediction = replace(prediction, label_DHW=kept[prediction.label_DHW])
+    organs = [each.name for each in classes] if job.options.organs else None
+    prediction = predict(job.model, scan, organs=organs, coarse=job.options.coarse, progress=progress, watch=watch)
     return replace(prediction, card=card.model_copy(update={"classes": classes})), watch
 
 
@@ -108,6 +103,7 @@ def _record(
         seconds=seconds | {"total": round(sum(seconds.values()), _DIGITS)},
         model=model | {"device": str(job.model.runtime.device), "overlap": job.model.overlap},
         options=job.options.deciding,
+        searched=prediction.searched,
         versions=versions(),
         **known,
     )

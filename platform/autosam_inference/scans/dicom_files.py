@@ -50,6 +50,15 @@ def is_dicom(path: Path) -> bool:
     return begins_as_dicom(start) or start.startswith(b"PK") or path.suffix.lower() == ".zip"
 
 
+def stands_for_series(path: Path) -> bool:
+    """Whether a path is one file of a series, and so names the series, too.
+
+    Raises:
+        ScanError: it cannot be read.
+    """
+    return not path.is_dir() and begins_as_dicom(_start(path))
+
+
 def begins_as_dicom(start: bytes) -> bool:
     """Whether a file's first 132 bytes are those of a DICOM file."""
     return start[PREAMBLE : PREAMBLE + 4] == b"DICM"
@@ -69,7 +78,7 @@ def opened(path: Path, names: Collection[str] | None = None) -> Iterator[DicomPl
     """
     if path.is_dir():
         yield _folder(path, _names(path) if names is None else sorted(names))
-    elif begins_as_dicom(_start(path)):
+    elif stands_for_series(path):
         beside = sorted(each.name for each in path.parent.iterdir() if each.is_file() and not _hidden(each.name))
         yield _folder(path.parent, _bounded(path.parent, beside))
     else:

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -45,6 +47,7 @@ _GROUPS = (
 _NEEDED = ("SOPClassUID", "SeriesInstanceUID", "Rows", "Columns")
 """Of an image; of other objects the first two."""
 _START = 1024  # bytes in which the transfer syntax stands
+_SERIES = Tag("SeriesInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -118,24 +121,60 @@ class Slice:
     frame_of_reference: str
 
 
-def read_headers(place: DicomPlace) -> tuple[list[Header], int]:
-    """The headers of all DICOM files, and how many files are something else; NIfTI and a DICOMDIR may be there.
+@dataclass(frozen=True)
+class Unreadable:
+    """A DICOM file that is damaged, or may not be read.
 
-    Raises:
-        ScanError: a DICOM file is damaged.
+    Attributes:
+        series: its SeriesInstanceUID, where that much can be read; else empty.
+        reason: what is wrong with it, and what to do.
     """
-    headers, others = [], 0
+
+    name: str
+    series: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a place: headers of DICOM files, those that cannot be read, and how many are something else."""
+
+    headers: tuple[Header, ...]
+    unreadable: tuple[Unreadable, ...]
+    others: int
+
+
+def read_headers(place: DicomPlace) -> Found:
+    """The headers of all DICOM files; NIfTI and a DICOMDIR may be there."""
+    headers, unreadable, others = [], [], 0
     for name in place.names:
         try:
             with place.open(name) as file:
                 elements = _elements(place, name, file)
         except OSError as error:
-            raise ScanError(f"{place.path}: {name} cannot be read ({error.strerror}): check its rights.") from None
-        if elements is None:
-            others += not (suffix(name) or PurePosixPath(name).name.upper() == "DICOMDIR")
+            reason = f"{place.path}: {name} cannot be read ({error.strerror}): check its rights."
+            unreadable.append(Unreadable(name, "", reason))
+        except ScanError as error:
+            unreadable.append(Unreadable(name, _series_of(place, name), str(error)))
         else:
-            headers.append(Header(name, elements))
-    return headers, others
+            if elements is None:
+                others += not (suffix(name) or PurePosixPath(name).name.upper() == "DICOMDIR")
+            else:
+                headers.append(Header(name, elements))
+    return Found(tuple(headers), tuple(unreadable), others)
+
+
+def _series_of(place: DicomPlace, name: str) -> str:
+    """The series of a damaged file, if its header is whole up to there."""
+
+    def beyond(tag: BaseTag, vr: str | None, length: int) -> bool:
+        return tag > _SERIES
+
+    try:
+        with place.open(name) as file, quiet():
+            return str(read_partial(file, beyond, specific_tags=[_SERIES]).get("SeriesInstanceUID", ""))
+    except Exception:  # as in ``_elements``
+        return ""
 
 
 def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:

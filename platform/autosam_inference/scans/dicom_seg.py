@@ -28,6 +28,7 @@ from autosam_inference.scans.dicom_headers import quiet
 from autosam_inference.scans.grid import Grid
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.organ_codes import ANATOMICAL_STRUCTURE, organ_code
+from autosam_inference.scans.scan import Scan
 
 Kind = Literal["labelmap", "binary"]
 """``labelmap``: a frame a slice, with all organs' numbers. ``binary``: a frame for each slice and organ, which older
@@ -59,10 +60,8 @@ def write_dicom_seg(prediction: Prediction, path: Path | str, kind: Kind = "labe
         ScanError: the scan was not read from DICOM, or its files are not there any more.
         UserError: the model knows no organ.
     """
-    path = Path(path)
-    scan, series, card = prediction.scan, prediction.scan.series, prediction.card
-    if series is None:
-        raise ScanError(f"{scan.source or 'the scan'} is no DICOM: its label map is written as NIfTI.")
+    path, scan, card = Path(path), prediction.scan, prediction.card
+    series = _series_of(scan)
     if not card.classes:
         raise UserError(f"{card.run_id} names no organs: there is nothing to write to {path}.")
     label_DHW = prediction.label_xyz.transpose(2, 1, 0)  # slices, rows, columns
@@ -72,6 +71,28 @@ def write_dicom_seg(prediction: Prediction, path: Path | str, kind: Kind = "labe
         _add_identity(made, place, series.slices[0][0])
         with atomic_write(path) as temporary:
             made.save_as(temporary, enforce_file_format=True)
+
+
+def check_dicom_seg(scan: Scan, card: ModelCard) -> None:
+    """See that a DICOM SEG can refer to the scan's series, before the work whose result it would hold.
+
+    One of a single voxel is made for it, and not written.
+
+    Raises:
+        ScanError: the scan is no DICOM, or its series lacks what the standard asks for.
+    """
+    series = _series_of(scan)
+    label_DHW = np.zeros(scan.grid.shape_xyz[::-1], np.uint8)
+    label_DHW[0, 0, 0] = min((each.id for each in card.classes), default=0)
+    with opened(series.place, [name for name, _ in series.slices]) as place, quiet():
+        sources, label_DHW, geometry = _joined(place, series, scan.grid, label_DHW)
+        _segmentation(sources, label_DHW, card, "labelmap", geometry)
+
+
+def _series_of(scan: Scan) -> DicomSeries:
+    if scan.series is None:
+        raise ScanError(f"{scan.source or 'the scan'} is no DICOM: its label map is written as NIfTI.")
+    return scan.series
 
 
 def _segmentation(

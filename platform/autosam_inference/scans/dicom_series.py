@@ -25,6 +25,11 @@ class Series:
         return sum(each.frames for each in self.headers)
 
     @property
+    def number(self) -> int | None:
+        """That the scanner gave it."""
+        return self.headers[0].series_number if self.headers else None
+
+    @property
     def words(self) -> str:
         """The series in a list for a person; its descriptions may name the patient, so they stay out."""
         if not self.headers:
@@ -43,15 +48,29 @@ def choose(path: Path, headers: Iterable[Header], uid: str | None) -> tuple[Seri
         raise ScanError(
             f"{path} holds no DICOM images: name the folder, zip or a file of one CT series, or a NIfTI file."
         )
-    usable = sorted((each for each in known if each.headers), key=lambda each: (-each.slices, _number(each), each.uid))
     if uid is not None:
         chosen = _asked_for(path, known, uid)
         return chosen, _dropped(chosen)
-    if not usable:
+    candidates = _in_order(known)
+    if not candidates:
         reasons = sum((each.left_out for each in known), Counter[str]())
         raise ScanError(f"{path} holds no CT series, but {_counted(reasons)}: name the series of a plain CT.")
-    chosen = usable[0]
+    chosen = candidates[0]
     return chosen, (*_choice(chosen, [each for each in known if each is not chosen]), *_dropped(chosen))
+
+
+def usable(headers: Iterable[Header]) -> tuple[Series, ...]:
+    """The CT series, in the order in which they are preferred."""
+    return _in_order(_grouped(headers))
+
+
+def _in_order(known: list[Series]) -> tuple[Series, ...]:
+    return tuple(
+        sorted(
+            (each for each in known if each.headers),
+            key=lambda each: (-each.slices, each.number is None, each.number or 0, each.uid),
+        )
+    )
 
 
 def _grouped(headers: Iterable[Header]) -> list[Series]:
@@ -75,11 +94,6 @@ def _asked_for(path: Path, known: list[Series], uid: str) -> Series:
                 raise ScanError(f"{path}: the series {uid} is no CT, but {_counted(each.left_out)}: name another one.")
             return each
     raise ScanError(f"{path} holds no series {uid}; there is {_named(known)}.")
-
-
-def _number(series: Series) -> int:
-    number = series.headers[0].series_number
-    return number if number is not None else 1 << 31
 
 
 def _choice(chosen: Series, others: list[Series]) -> tuple[str, ...]:

@@ -70,8 +70,7 @@ def read_scan(
         dicom = read_dicom(path, series, straighten=straighten, files=files)
         array_xyz, grid = dicom.array_xyz, Grid(_shape(dicom.array_xyz), dicom.affine)
         return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
-    if series is not None or straighten:
-        raise ScanError(f"{path} is no DICOM, which alone has series and slices to straighten: leave that out.")
+    _refuse_choices_of_dicom(path, series, straighten=straighten)
     file = open_nifti(path)
     array_xyz = read_voxels(file)
     grid = Grid(file.shape_xyz, file.affine, header=file.image.header)
@@ -94,6 +93,27 @@ def read_grid(path: Path | str) -> Grid:
         return Grid(*read_dicom_grid(path))
     file = open_nifti(path)
     return Grid(file.shape_xyz, file.affine)
+
+
+def check_scan(path: Path | str, *, series: str | None = None, straighten: bool = False) -> None:
+    """See that a path names a scan, NIfTI or DICOM, by its headers; the arguments are those of ``read_scan``.
+
+    Raises:
+        ScanError: ``read_scan`` would refuse the scan for what its headers say.
+    """
+    path = Path(path)
+    if not is_dicom(path):
+        _refuse_choices_of_dicom(path, series, straighten=straighten)
+        open_nifti(path)
+        return
+    from autosam_inference.scans.dicom import check_dicom
+
+    check_dicom(path, series, straighten=straighten)
+
+
+def _refuse_choices_of_dicom(path: Path, series: str | None, *, straighten: bool) -> None:
+    if series is not None or straighten:
+        raise ScanError(f"{path} is no DICOM, which alone has series and slices to straighten: leave that out.")
 
 
 def _shape(array_xyz: np.ndarray) -> tuple[int, int, int]:

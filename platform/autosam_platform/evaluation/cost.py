@@ -80,7 +80,7 @@ def cost_of(model_folder: Path, scan: Path | Scan, overlap: float, progress: Pro
     network, model = runtime.network, TrainedModel(card, runtime, overlap)
     # Counting comes first, since a process's first pass is slower than those after it.
     flop = flop_of_pass(network, card.patch, runtime.amp)
-    measured = measure(lambda: predict(model, read, progress=progress), _CPU)
+    measured = measure(lambda: predict(model, read, coarse=False, progress=progress), _CPU)
     held_mb = sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers())) / 1e6
     return ModelCost(
         parameters=sum(weight.numel() for weight in network.parameters()),

@@ -147,7 +147,8 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     watch = Stopwatch(model.runtime.synchronize)
     with watch.phase("read"):
         scan, truth_DHW = _scan_and_truth(load_checked(case, plan.description))
-    prediction = predict(model, scan, watch=watch)
+    # The figures are those of every window of the scan, as the paper has them.
+    prediction = predict(model, scan, coarse=False, watch=watch)
     image, prediction_DHW = scan.volume, prediction.label_DHW
     with watch.phase("write"):
         write_nifti(prediction, plan.folder.prediction(case.case_id))

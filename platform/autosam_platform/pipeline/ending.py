@@ -17,10 +17,17 @@ from autosam_platform.workspace import workspace
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job leaves: the place to look at, and the numbers of its last line."""
+    """What a job leaves.
+
+    Attributes:
+        place: to look at.
+        numbers: of its last line.
+        whole: false where something that was asked for is missing, as was said; the job ends with status 3 then.
+    """
 
     place: Path
     numbers: dict[str, Any]
+    whole: bool = True
 
 
 class Terminated(KeyboardInterrupt):
@@ -34,7 +41,8 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
         job: its command line.
 
     Raises:
-        SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right.
+        SystemExit: status 1 after a message, where the job could not be done for a reason that can be put right;
+            status 3 where its result is there, but not all of it.
     """
     try:
         with _told_to_end():
@@ -58,6 +66,8 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
         print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
     else:
         print(f"Result: {outcome.place}")
+    if not outcome.whole:
+        raise SystemExit(3)
 
 
 @contextmanager
