@@ -127,10 +127,11 @@ def chosen_model(name: str | None) -> ChosenModel:
     """A bundle by its path, or a finished run; see ``finished_run``.
 
     Raises:
-        BundleError: the path is a file, or a folder with a card, that is no whole bundle.
+        BundleError: the path is a file, or a folder with a card, that is no bundle. Whether it is whole is seen when it
+            is loaded.
     """
     if name is not None and is_bundle(name):
-        bundle = Bundle.load(name)
+        bundle = Bundle.describe(name)
         return ChosenModel(bundle.name, bundle.place.absolute(), bundle.card, bundle=True)
     run = finished_run(name)
     return ChosenModel(run.name, run.model, run.card)
