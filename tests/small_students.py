@@ -1,7 +1,4 @@
-"""A finished, evaluated run of a small network, with random weights: what an export begins with.
-
-nnU-Net's has the simplest graph, which is exported in a tenth of the time that a SwinUNETR takes.
-"""
+"""A finished, evaluated run of the smallest student, with random weights: what an export begins with."""
 
 import json
 from pathlib import Path
@@ -24,7 +21,7 @@ CASE = "img0001"
 SPACING_XYZ = (2.0, 2.0, 3.0)
 
 
-def small_student(workspace: Path, name: str = "nnunet", *, evaluated: bool = True) -> RunFolder:
+def small_student(workspace: Path, name: str = "swin_unetr_tiny", *, evaluated: bool = True) -> RunFolder:
     """Write the run; its one test case shows a liver that was not found, and no spleen but one was found."""
     run = Workspace(workspace).run(NAME)
     run.model.mkdir(parents=True)

@@ -226,7 +226,7 @@ def test_weights_of_another_network_are_seen_by_the_parity(bundle: Bundle, run: 
 
     model = published_model(run)
     weights = load_file(run.weights)
-    weights["network.decoder.seg_layers.0.bias"] += 0.5
+    weights["network.out.conv.conv.bias"] += 0.5
     model.published.load(model.network.network, weights)
     found = measured(bundle.place, model.network, [])
     assert {name: round(each.logits, 2) for name, each in found.items()} == {"openvino": 0.5, "onnx": 0.5}

@@ -21,7 +21,7 @@ def inference(card: ModelCard, published: Published) -> dict[str, Any]:
     """The fields of the file."""
     low = np.array(card.hu_window[0])
     return {
-        "imports": ["$import safetensors.torch"],
+        "imports": ["$from safetensors.torch import load_file"],
         "bundle_root": ".",
         "image": "scan.nii.gz",
         "output_dir": "./predictions",
@@ -77,7 +77,7 @@ def _weights(published: Published) -> str:
     name = f"name.removeprefix('{OURS}')"
     for beginning, theirs in (published.renamed or {}).items():
         name += f".replace('{beginning}', '{theirs}')"
-    return f"${{{name}: tensor for name, tensor in safetensors.torch.load_file(@bundle_root + '/{WEIGHTS}').items()}}"
+    return f"${{{name}: tensor for name, tensor in load_file(@bundle_root + '/{WEIGHTS}').items()}}"
 
 
 def _there(card: ModelCard) -> list[Any]:
