@@ -18,6 +18,7 @@ _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 
 SLOW_FILES = {
     "test_autosam_reference.py",
+    "test_base_install.py",
     "test_benchmarks.py",
     "test_dashboard_pages.py",
     "test_database.py",
@@ -27,12 +28,16 @@ SLOW_FILES = {
     "test_launch_page.py",
     "test_memory.py",
     "test_phantom.py",
-    "test_published.py",
+    "test_predict_bundle.py",
+    "test_predict_command.py",
     "test_predict_dicom.py",
     "test_predict_page.py",
+    "test_published.py",
     "test_sam_import.py",
     "test_swin_attention.py",
     "test_tracking.py",
+    "test_watch_killed.py",
+    "test_watching.py",
 }
 """Files without Ray or a browser that take more than about five seconds each."""
 

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import functools
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,21 @@ def _project() -> dict[str, Any]:
 
 
 def _requirements() -> list[Requirement]:
+    """Of the base and of every extra, without those that name another extra of this project."""
     project = _project()
-    return [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    found = [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+    return [each for each in found if each.name != project["name"]]
+
+
+@functools.cache
+def _required(*extras: str) -> set[str]:
+    """Names of what is installed with the base and these extras, and with the extras that they name."""
+    project = _project()
+    lines = [*project["dependencies"], *(line for each in extras for line in project["optional-dependencies"][each])]
+    wanted = [Requirement(line) for line in lines]
+    further = [_required(*each.extras) for each in wanted if each.name == project["name"]]
+    return {canonicalize_name(each.name) for each in wanted}.union(*further)
 
 
 def _pins() -> dict[str, Requirement]:
@@ -69,15 +83,45 @@ def test_no_docstring_begins_with_the_same() -> None:
                     assert not told.startswith("The same"), f"{file}:{node.lineno}: {told.splitlines()[0]}"
 
 
+EXTRAS = {
+    "platform/autosam_inference": (),
+    "platform/autosam_inference/runtimes/pytorch.py": ("train",),
+    "platform/autosam_inference/runtimes/onnx.py": ("onnx",),
+    "platform/autosam_platform": ("train",),
+    "models": ("train",),
+    "jobs": ("train",),
+    "dashboard": ("dashboard",),
+}
+"""With which extras a part of the project works; of parts that hold one another, the inner one says it."""
+
+
+def _extras(file: Path) -> tuple[str, ...]:
+    place = file.relative_to(ROOT)
+    return EXTRAS[max((each for each in EXTRAS if place.is_relative_to(each)), key=len)]
+
+
 def test_every_package_imported_is_required() -> None:
     """What comes along with another package today need not come along tomorrow."""
-    required = {canonicalize_name(Requirement(line).name) for line in _project()["dependencies"]}
     providers = packages_distributions()
     for root in ("platform", "models", "jobs", "dashboard"):
         for file in (ROOT / root).rglob("*.py"):
+            extras = _extras(file)
             for name in _imports(file) - OURS - sys.stdlib_module_names:
                 offered = {canonicalize_name(each) for each in providers.get(name, [])}
-                assert required & offered, f"{file}: {name} is not required"
+                told = f"the base and {extras}" if extras else "the base"
+                assert _required(*extras) & offered, f"{file} imports {name}, which {told} does not install"
+
+
+def test_nothing_is_required_twice() -> None:
+    base = _required()
+    for extra, lines in _project()["optional-dependencies"].items():
+        again = base & {canonicalize_name(Requirement(line).name) for line in lines}
+        assert not again, f"[{extra}] repeats {again} of the base"
+
+
+def test_dev_is_everything() -> None:
+    everything = {canonicalize_name(each.name) for each in _requirements()}
+    assert everything <= _required("dev")
 
 
 def _imports(file: Path) -> set[str]:
@@ -121,7 +165,7 @@ def test_every_node_has_the_project_the_workspace_and_the_token() -> None:
     for kind in ("head", "worker"):
         setup = "\n".join(cluster[f"{kind}_setup_commands"])
         start = cluster[f"{kind}_start_ray_commands"][-1]
-        assert "-c constraints.txt" in setup and "mount -t nfs4" in setup
+        assert "-c constraints.txt -e '.[train]'" in setup and "mount -t nfs4" in setup
         assert "RAY_AUTH_MODE=token" in start and "MLFLOW_TRACKING_URI=http://" in start
         assert "AUTOSAM_WORKSPACE=/shared/" in start
     assert cluster["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "~/.ray/auth_token"

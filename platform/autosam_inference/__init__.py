@@ -7,7 +7,7 @@
     result = predict(model, scan)                           # label map, volumes in ml, seconds per phase
     write_nifti(result, "labels.nii.gz")                    # on the scan's own grid
 
-Windows, grids and resampling need numpy, scipy and nibabel. torch is one of the runtimes that may compute the logits
+Windows, grids and resampling need numpy and nibabel. torch is one of the runtimes that may compute the logits
 (``runtimes``), imported when a model is loaded with it. What is named here is imported when it is first used.
 """
 

@@ -48,7 +48,7 @@ def test_a_nifti_scan_has_all_its_files(model: Path, tmp_path: Path, capsys: pyt
     np.testing.assert_array_equal(label.affine, nib.load(scan).affine)
     record = json.loads((folder / "case 1.result.json").read_text())
     assert record["shape_xyz"] == [23, 19, 11] and record["spacing_xyz"] == [1.5, 2.0, 3.0]
-    assert list(record["seconds"]) == ["read", "coarse", "resample", "network", "write", "measure", "picture", "total"]
+    assert list(record["seconds"]) == ["read", "coarse", "resample", "network", "measure", "write", "picture", "total"]
     assert record["seconds"]["total"] == pytest.approx(sum(list(record["seconds"].values())[:-1]), abs=1e-3)
     hu_xyz, label_xyz = np.asarray(nib.load(scan).dataobj), np.asarray(label.dataobj)
     for organ, line in zip(record["organs"], rows(folder / "case 1.organs.csv"), strict=True):
@@ -74,15 +74,20 @@ def test_a_series_has_a_segmentation_and_a_name_without_the_patient(
     bad.write_bytes(b"no scan")
     packed = write_zip(tmp_path / "Erika.zip", write_series(tmp_path / "more", tilted(ct_slices(), 15)))
     out = tmp_path / "out"
-    assert run(model, folder, broken, bad, packed, "--output", out, "--names", "hash", "--dicom-seg", "binary") == 1
+    assert (
+        run(model, folder, broken, bad, packed, "--output", out, "--names", "hash", "--dicom-seg", "binary", "--report")
+        == 1
+    )
     (done,) = (each for each in out.iterdir() if each.is_dir())
     seg = pydicom.dcmread(done / f"{done.name}.seg.dcm")
     assert seg.SegmentationType == "BINARY" and "Geheim" in str(seg.PatientName)
+    report = pydicom.dcmread(done / f"{done.name}.report.dcm")
+    assert report.Modality == "SR" and "Geheim" in str(report.PatientName)
     reasons = [each["reason"] for each in rows(out / "summary.csv")]
     assert len(reasons) == 4 and sum("file 5 is a damaged DICOM file" in each for each in reasons) == 1
     assert sum("tilted by 15.0°" in each for each in reasons) == 1
     said = "".join(capfd.readouterr()).encode()
-    files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".seg.dcm"))
+    files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".dcm"))
     shown = said + b"".join(str(each.relative_to(out)).encode() + each.read_bytes() for each in files)
     assert not [secret for secret in SECRETS if secret.encode() in shown]
 
@@ -229,11 +234,11 @@ def test_an_interrupted_call_ends_cleanly_and_goes_on(model: Path, tmp_path: Pat
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'models'}"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "out").glob("scan*")) and time.monotonic() < deadline:
+    while len(list((tmp_path / "out").glob("scan*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors and "goes on from there" in errors
-    finished = rows(tmp_path / "out" / "summary.csv")
-    assert 0 < len(finished) < 60
-    assert {each.name for each in (tmp_path / "out").iterdir() if each.is_dir()} == {each["scan"] for each in finished}
+    told = {each["scan"] for each in rows(tmp_path / "out" / "summary.csv")}
+    finished = {each.name for each in (tmp_path / "out").iterdir() if each.is_dir()}
+    assert 0 < len(told) < 60 and told <= finished and len(finished - told) <= 1  # it may have been writing

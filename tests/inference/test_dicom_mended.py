@@ -12,8 +12,10 @@ import pytest
 from dicom_factory import SECRETS, compressed, ct_slices, moved, set_pixels, tilted, write_series, write_zip
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, RLELossless
+from scipy.ndimage import shift
 
 from autosam_inference.scans import dicom_files
+from autosam_inference.scans.dicom_straighten import _moved
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import read_grid, read_scan
 
@@ -73,6 +75,19 @@ def test_crooked_slices_are_straightened_on_request(tmp_path: Path, kind: str, c
     wrong = np.abs(array[tuple(places.T)] - _slope_hu(ras * [-1, -1, 1])) > 1.5
     edges = wrong.mean()  # half air, half tissue, where slices end
     assert edges < 0.05 and len(places) > 0.9 * 9 * 34 * 37
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (1.3, 2.75), (3.99, 5.5), (0, 6), (2, 0.25)])
+def test_slices_are_moved_as_scipy_moves_them(offset: tuple[float, float]) -> None:
+    plane = np.pad(np.random.default_rng(0).normal(size=(20, 30)), ((0, 4), (0, 6)), constant_values=AIR)
+    ours = _moved(_moved(plane, offset[0]).T, offset[1]).T
+    np.testing.assert_allclose(ours, shift(plane, offset, order=1, mode="constant", cval=AIR), atol=1e-9)
+
+
+def test_a_rounding_error_costs_no_row() -> None:
+    plane = np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(_moved(plane, 1 + 1e-9)[1:], plane[:-1])
+    np.testing.assert_array_equal(_moved(plane, 2 - 1e-9)[2:], plane[:-2])
 
 
 def test_an_even_series_is_the_same_straightened(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.ndimage import shift
 
 from autosam_inference.scans.dicom_geometry import Stack, ras_affine
 from autosam_inference.scans.dicom_pixels import AIR_HU
@@ -51,5 +50,19 @@ class _Canvas:
             self._planes = {each: self._planes[each] for each in self._planes if each >= place - 1}
             rows, columns = self._wider
             padded = np.pad(self._hu_DHW[place].astype(np.float32), ((0, rows), (0, columns)), constant_values=AIR_HU)
-            self._planes[place] = shift(padded, self._offsets[place], order=1, mode="constant", cval=AIR_HU)
+            down, right = self._offsets[place]
+            self._planes[place] = _moved(_moved(padded, down).T, right).T
         return self._planes[place]
+
+
+def _moved(plane_HW: np.ndarray, offset: float) -> np.ndarray:
+    """The rows moved down by ``offset`` ≥ 0 voxels, linear between two; air before the first."""
+    whole, share = divmod(round(float(offset), 6), 1)  # a billionth of a voxel more must not cost the first row
+    start = int(whole)
+    kept = plane_HW[: len(plane_HW) - start]
+    moved = np.full_like(plane_HW, AIR_HU)
+    moved[start:] = kept
+    if share:
+        moved[start] = AIR_HU
+        moved[start + 1 :] = kept[1:] * (1 - share) + kept[:-1] * share
+    return moved

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 from threadpoolctl import threadpool_limits
 
+from autosam_inference.scans.class_boxes import class_boxes
 from autosam_inference.scans.grid import Volume
 from autosam_models.sizes import Size
 
@@ -157,9 +157,7 @@ def _resize_label(label_DHW: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 def _boxes(label_DHW: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Each id that occurs, in rising order, and a box that holds it; the background's box is everything."""
     yield 0, tuple(slice(0, n) for n in label_DHW.shape)
-    for value, box in enumerate(find_objects(label_DHW), start=1):
-        if box is not None:
-            yield value, box
+    yield from class_boxes(label_DHW)
 
 
 def _taps(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
