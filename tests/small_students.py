@@ -61,7 +61,7 @@ def _write_model(run: RunFolder, name: str) -> None:
 
 
 def _write_evaluation(run: RunFolder, workspace: Path) -> None:
-    scan = make_scan(1, shape_xyz=(40, 37, 50), spacing_xyz=(2.5, 2.0, 3.5))
+    scan = make_scan(1, shape_xyz=(28, 24, 30), spacing_xyz=(2.5, 2.0, 3.5))
     image, label = write_btcv_case(workspace / "raw", 1, scan, "LPS")
     evaluation = run.evaluation()
     rows = [_row(each.id, each.name) for each in load_description("btcv").classes]

@@ -4,7 +4,7 @@
 map on the scan's own grid. Every step is what ``autosam_inference`` does: the way to the network's grid and back
 (``scans.resampling``, ``native_grid``), window and scaling (``scans.intensity``), windows and weights
 (``sliding_window``, which are MONAI's own). Numbers stand in the expressions themselves, since a lambda of MONAI's
-configurations cannot look anything up.
+configurations cannot look anything up. There is no ``evaluator``, which would need pytorch-ignite.
 """
 
 from typing import Any
@@ -29,14 +29,13 @@ def inference(card: ModelCard, published: Published) -> dict[str, Any]:
         "published": published.config,
         "network_def": _network(card, published),
         "weights": _weights(published),
-        "network": "$@network_def.to(@device).eval()",
+        "network": "$@network_def.to(@device).eval().requires_grad_(False)",
         "preprocessing": {"_target_": "Compose", "transforms": _there(card)},
         "dataset": {
             "_target_": "Dataset",
             "data": "$[{'image': @image}]",
             "transform": "@preprocessing",
         },
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
         "inferer": {
             "_target_": "SlidingWindowInferer",
             "roi_size": list(card.patch),
@@ -47,16 +46,10 @@ def inference(card: ModelCard, published: Published) -> dict[str, Any]:
             "cval": float(normalise(low, card.hu_window, card.scaling)),
         },
         "postprocessing": {"_target_": "Compose", "transforms": _back()},
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network",
-            "inferer": "@inferer",
-            "postprocessing": "@postprocessing",
-        },
+        "data": "$@dataset[0]",
+        "pred": "$@inferer(@data['image'][None].to(@device), @network)[0].cpu()",
         "initialize": ["$monai.utils.set_determinism(seed=0)"],
-        "run": ["$@published.load_state_dict(@weights, strict=False)", "$@evaluator.run()"],
+        "run": ["$@published.load_state_dict(@weights, strict=False)", "$@postprocessing(@data | {'pred': @pred})"],
         "finalize": [],
     }
 
