@@ -2,14 +2,13 @@
 
 import functools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rich
 
-from autosam_inference.bundle import Bundle, is_bundle
-from autosam_inference.card import ModelCard
+from autosam_inference.bundle import is_bundle
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
@@ -27,7 +26,7 @@ from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.fitting import FitResult
 from autosam_platform.training.size import count_parameters
-from autosam_platform.workspace import EvaluationFolder, RunFolder, Workspace, workspace
+from autosam_platform.workspace import EvaluationFolder, NamedModel, RunFolder, Workspace, workspace
 
 
 def train_and_evaluate(experiment: Experiment) -> Outcome:
@@ -106,35 +105,16 @@ def finished_run(name: str | None) -> RunFolder:
     raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
 
 
-@dataclass(frozen=True)
-class ChosenModel:
-    """A model to predict with.
-
-    Attributes:
-        name: of the run that it is of.
-        place: what ``TrainedModel.load`` takes.
-        card: what it says of itself.
-        bundle: is it one, in place of a run of this workspace?
-    """
-
-    name: str
-    place: Path
-    card: ModelCard
-    bundle: bool = False
-
-
-def chosen_model(name: str | None) -> ChosenModel:
-    """A bundle by its path, or a finished run; see ``finished_run``.
+def named_model(name: str | None) -> NamedModel:
+    """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, or the newest run.
 
     Raises:
-        BundleError: the path is a file, or a folder with a card, that is no bundle. Whether it is whole is seen when it
-            is loaded.
+        ConfigError: there is no such run.
+        BundleError: the bundle cannot be used.
     """
-    if name is not None and is_bundle(name):
-        bundle = Bundle.describe(name)
-        return ChosenModel(bundle.name, bundle.place.absolute(), bundle.card, bundle=True)
-    run = finished_run(name)
-    return ChosenModel(run.name, run.model, run.card)
+    if name is None or workspace().run(name).finished or not is_bundle(Path(name)):
+        return NamedModel.of_run(finished_run(name))
+    return NamedModel.of_bundle(Path(name).expanduser().absolute())
 
 
 def prepared_dataset(section: DatasetSection) -> PreparedDataset:
