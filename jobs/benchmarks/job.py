@@ -13,7 +13,7 @@ from autosam_platform.workspace import workspace
 if TYPE_CHECKING:
     import torch
 
-Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources", "bedside"]
+Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources", "bedside", "quality"]
 """Names of the modules beside this one that have a function ``rows``."""
 
 
@@ -36,6 +36,9 @@ class BenchmarkJob(CommandLine):
     """Share that windows have in common, in the suites window and bedside."""
     run: str | None = None
     """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
+    cases: Positive = 12
+    """Cases to calibrate on and cases to test on, in the quality suite: new phantoms where the run's are, else the
+    dataset's own; ten scans are predicted of each."""
     repeats: Positive = 1
     """How often each is measured in the suites teacher, window and metrics (the fastest counts), and distillation
     (the median does); how many seeds are trained in the suite sources."""

@@ -138,7 +138,7 @@ def body_box(volume: Volume, size: Sequence[int]) -> Window:
     d, h, w = steps
     tissue_DHW = volume.array_DHW[::d, ::h, ::w] > _TISSUE_HU
     edges = [np.arange(0, n, _BLOCK) for n in tissue_DHW.shape]
-    share_DHW = tissue_DHW.astype(np.float32)
+    share_DHW: np.ndarray = tissue_DHW.astype(np.float32)
     for axis, places in enumerate(edges):
         counts = np.diff([*places, tissue_DHW.shape[axis]])
         shape = [-1 if each == axis else 1 for each in range(3)]
