@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from autosam_inference.scans.class_boxes import class_boxes
 
 Vector: TypeAlias = NDArray[np.float64]
 """Something along D, H and W."""
@@ -39,11 +41,10 @@ def shapes(label_DHW: NDArray[np.uint8], image_DHW: NDArray[np.floating]) -> dic
 
 
 def _shapes(label_DHW: NDArray[np.uint8], image_DHW: NDArray[np.floating]) -> Iterator[tuple[int, Shape]]:
-    for number, box in enumerate(ndimage.find_objects(label_DHW), start=1):
-        if box is None:
-            continue
+    label_DHW = np.ascontiguousarray(label_DHW)
+    for number, box in class_boxes(label_DHW):
         mask_DHW = label_DHW[box] == number
-        pieces_DHW, _ = ndimage.label(mask_DHW)
+        pieces_DHW = cc3d.connected_components(np.ascontiguousarray(mask_DHW), connectivity=6)
         sizes = np.bincount(pieces_DHW.ravel())[1:]
         voxels = int(sizes.sum())
         inner = np.array([each.mean() for each in np.nonzero(mask_DHW)])
