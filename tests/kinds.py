@@ -27,6 +27,7 @@ SLOW_FILES = {
     "test_launch_page.py",
     "test_memory.py",
     "test_phantom.py",
+    "test_phantom_series.py",
     "test_predict_dicom.py",
     "test_predict_page.py",
     "test_sam_import.py",
