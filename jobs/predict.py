@@ -3,6 +3,7 @@
 Examples:
     python jobs/predict.py --input SCAN.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
+    python jobs/predict.py --input SCAN.nii.gz --run STUDENT.zip --runtime onnx
     python jobs/predict.py --input DICOM-FOLDER --series 1.2.840.113619.2.5
     python jobs/predict.py                                        a phantom that the demo was not trained on
 """
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Literal
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.scans.names import stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.workspace import PredictionFolder, RunFolder, workspace
+from autosam_platform.workspace import NamedModel, PredictionFolder, workspace
 
 if TYPE_CHECKING:
     from autosam_inference.card import ModelCard
@@ -36,7 +38,9 @@ class PredictJob(CommandLine):
     straighten: bool = False
     """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
-    """Name or folder of a finished run; the newest where none is given."""
+    """Name or folder of a finished run, or a bundle (its folder or zip); the newest run where none is given."""
+    runtime: RuntimeName | None = None
+    """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
     dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
@@ -51,7 +55,7 @@ class PredictJob(CommandLine):
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
-    """Such as cpu or cuda:1; a GPU where there is one."""
+    """For torch, such as cpu or cuda:1; a GPU where there is one."""
 
 
 def main() -> None:
@@ -69,24 +73,27 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
-    from autosam_platform.pipeline.steps import finished_run
+    from autosam_platform.pipeline.steps import named_model
 
     if job.output is not None:
         require_place(job.output, job.input)
         PredictionFolder(job.output, workspace()).require_free()
-    source, run = (job.input, finished_run(job.run)) if job.input else _demo()
-    place = workspace().new_prediction(workspace().prediction_name(source, run.name, job.series), source)
+    source, chosen = (job.input, named_model(job.run)) if job.input else _demo()
+    place = workspace().new_prediction(workspace().prediction_name(source, chosen.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
     files.require_free()
     reading = Stopwatch()
     with reading.phase("read"):
-        scan = checked_ct(read_scan(source, series=job.series, straighten=job.straighten), lower=run.card.hu_window[0])
+        scan = read_scan(source, series=job.series, straighten=job.straighten)
+        scan = checked_ct(scan, lower=chosen.card.hu_window[0])
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
-    no_seg = _no_seg(scan, run.card, job)
-    model = TrainedModel.load(run.model, overlap=job.overlap, device=job.device, batch=job.batch)
-    print(f"Predicting {source} with {run.name} on {model.runtime.device}", flush=True)
+    no_seg = _no_seg(scan, chosen.card, job)
+    model = TrainedModel.load(
+        chosen.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch
+    )
+    print(f"Predicting {source} with {chosen.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds
     result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
@@ -97,13 +104,17 @@ def _predict(job: PredictJob) -> Outcome:
             print(no_seg or f"DICOM SEG: {files.dicom_seg}")
     for note in result.scan.notes[len(scan.notes) :]:  # in comparison with the training scans
         print(note)
+    for each in result.quality:
+        if each.flag != "ok":
+            print(each.words)
     save_picture(files.picture, result, files.label.name)
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
     notes, series = result.scan.notes, result.scan.series
-    files.write_record(source.absolute(), run.name, notes, None if series is None else series.reading)
+    reading_of = None if series is None else series.reading
+    files.write_record(source.absolute(), chosen.name, notes, reading_of, result.quality)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
-    numbers = {"run": run.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
+    numbers = {"run": chosen.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
     return Outcome(files.label, numbers, whole=no_seg is None)
 
 
@@ -122,13 +133,13 @@ def _no_seg(scan: "Scan", card: "ModelCard", job: PredictJob) -> str | None:
     return None
 
 
-def _demo() -> tuple[Path, RunFolder]:
+def _demo() -> tuple[Path, NamedModel]:
     """The embedded demo's run, made if it is not there, and its first test case."""
     from autosam_platform.pipeline.steps import prepared_dataset, train_and_evaluate
 
     experiment = parse_job([], RECIPES, description=__doc__).experiment()
     run = workspace().run_at(train_and_evaluate(experiment).place)
-    return prepared_dataset(experiment.dataset).raw("test")[0].image, run
+    return prepared_dataset(experiment.dataset).raw("test")[0].image, NamedModel.of_run(run)
 
 
 if __name__ == "__main__":

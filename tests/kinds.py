@@ -17,22 +17,32 @@ RAY = ("ray_local", "ray_dashboard", "ray_of_its_own")
 _NAMES_RAY = re.compile(rf"\b({'|'.join(RAY)})\b")
 
 SLOW_FILES = {
+    "test_bundles_on_pages.py",
     "test_autosam_reference.py",
     "test_base_install.py",
     "test_benchmarks.py",
     "test_dashboard_pages.py",
     "test_database.py",
+    "test_dice_regression.py",
     "test_estimate.py",
     "test_every_model.py",
+    "test_export.py",
     "test_launch_page.py",
     "test_memory.py",
+    "test_mirrored_phantom.py",
+    "test_pacs.py",
     "test_phantom.py",
     "test_phantom_series.py",
+    "test_predict_bundle.py",
+    "test_predict_command.py",
     "test_predict_dicom.py",
     "test_predict_page.py",
+    "test_published.py",
     "test_sam_import.py",
     "test_swin_attention.py",
     "test_tracking.py",
+    "test_watch_killed.py",
+    "test_watching.py",
 }
 """Files without Ray or a browser that take more than about five seconds each."""
 

@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import numpy as np
+
+from autosam_inference.quality.anatomy import Organ
 from autosam_inference.quality.calibration import Band, Calibration, Curve, OrganReference, Spread
 
 
@@ -31,3 +34,18 @@ def small_calibration(**changes: Any) -> Calibration:
         "split": "val",
     }
     return Calibration(**settings | changes)
+
+
+PLACES: dict[str, tuple[float, float, float]] = {
+    "liver": (0, 0, 60),
+    "spleen": (0, 0, -80),
+    "left": (-20, 0, -50),
+    "right": (-20, 0, 50),
+    "aorta": (5, 5, 0),
+}
+"""Where five organs lie along D, H, W, in mm from the body's middle."""
+
+
+def organ(place_DHW: tuple[float, float, float], ml: float = 7.389056, cut: float = 0.0) -> Organ:
+    """One in which nothing but its place is told."""
+    return Organ(ml, 60.0, np.array(place_DHW, float), 0.0, 1, cut)

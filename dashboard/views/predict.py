@@ -3,15 +3,17 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.base.chooser import chosen
+from autosam_platform.workspace import workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError
-from dashboard.components.base.text import plain, score
+from dashboard.components.base.text import plain
 from dashboard.components.jobs import predicting, ray_jobs
+from dashboard.components.jobs.model_choice import chosen_model
 from dashboard.components.jobs.predicting import DONE, RUNNING, PredictionJob
 from dashboard.components.jobs.ray_jobs import NoClusterError
 from dashboard.components.jobs.scan_choice import chosen_scan
 from dashboard.components.record.finished_runs import FinishedRun, finished_runs
+from dashboard.components.record.quality_words import show_quality
 
 _REFRESH = 2  # seconds between looks at a prediction that goes on
 _MOST = 50  # predictions in the table
@@ -33,20 +35,14 @@ def _cluster() -> str | None:
 
 def _new(runs: list[FinishedRun], address: str | None) -> None:
     left, right = st.columns(2, gap="large")
-    scan = None
+    scan = model = None
     with left, explained():
         scan = chosen_scan()
-    with right:
-        run = {run.name: run for run in runs}[chosen("run", [run.name for run in runs])]
-        st.caption(
-            plain(
-                f"{run.network}, trained on {run.dataset} · mean Dice of its test cases {score(run.dice)} · "
-                f"weights {run.bytes / 1e6:.1f} MB"
-            )
-        )
-    if st.button("Predict", type="primary", disabled=scan is None) and scan is not None:
+    with right, explained():
+        model = chosen_model(runs)
+    if st.button("Predict", type="primary", disabled=None in (scan, model)) and scan and model:
         scan.check()
-        st.query_params["prediction"] = predicting.start(scan, run.name, address).name
+        st.query_params["prediction"] = predicting.start(scan, model, address).name
         st.rerun()
     st.caption(
         "It is predicted by " + ("the Ray cluster." if address else "this machine, since no Ray cluster runs.")
@@ -88,6 +84,7 @@ def _result(prediction: PredictionJob) -> None:
     label, picture = prediction.output.label, prediction.output.picture
     for note in prediction.output.notes:
         st.warning(plain(note))
+    show_quality(prediction.output)
     look, load = st.columns(2)
     if look.button("Open in the viewer", type="primary", width="stretch"):
         st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
@@ -137,7 +134,7 @@ def _page() -> None:
     st.title("Predict")
     with explained():
         runs = finished_runs()
-        if not runs:
+        if not runs and not workspace().bundles:
             nothing("No run of this workspace has a model yet.", "make demo")
             return
         address = _cluster()

@@ -12,12 +12,14 @@ from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import run_folder
 from dashboard.components.base.text import duration, millimetres, plain, score
 from dashboard.components.charts import case_boxes, curve_charts
+from dashboard.components.jobs.export_panel import export_panel
 from dashboard.components.jobs.job_panel import job_panel
 from dashboard.components.jobs.repeat_command import repeating, terminal
 from dashboard.components.record import run_files, tracking
 from dashboard.components.record.lineage_panel import show_lineage, show_report
 
 _PICTURES = 6  # on one page
+_EXPORTED = ("student", "baseline")  # whose networks are published ones; see jobs/export.py
 _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
 _ENDED_EARLY = "This run stopped before its end."
 _CONTINUES = {
@@ -190,6 +192,8 @@ def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: boo
         _results(folder)
     if run is not None:
         job_panel(folder)
+        if folder.finished and run.role in _EXPORTED:
+            export_panel(folder)
     show_lineage(root, run_id, list(runs.values()))
     show_report(folder)
     _pictures(folder)

@@ -25,6 +25,7 @@ from dashboard.components.base.places import (
 from dashboard.components.base.text import plain
 from dashboard.components.charts.plotly_charts import show
 from dashboard.components.record import run_files
+from dashboard.components.record.quality_words import show_quality
 from dashboard.components.record.run_files import CaseFiles
 from dashboard.components.viewer import surfaces
 from dashboard.components.viewer.case_view import draw_case
@@ -104,6 +105,7 @@ def _predicted(root: Workspace, name: str) -> None:
         recorded, run_id = found.scan_and_run()
         scan, classes = recorded_file(recorded, root, allowed_roots()), found.class_names()
         st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
+        show_quality(found)
         draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
         st.fragment(_surfaces)({run_id: found.label}, classes)
 

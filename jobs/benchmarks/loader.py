@@ -11,7 +11,9 @@ import torch
 from monai import transforms
 from torch import Tensor
 
+from autosam_inference import files
 from autosam_platform.cluster import connect
+from autosam_platform.data import store
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, prepare
@@ -19,6 +21,9 @@ from autosam_platform.workspace import Workspace
 from benchmarks.comparison import Row
 from benchmarks.job import BenchmarkJob
 from benchmarks.synthetic import scans_in_btcvs_layout
+
+_PATCHES = 400
+"""Of the two cases, for what their hashes cost: as many a case as in the paper's 200 epochs."""
 
 
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
@@ -36,11 +41,20 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
         case = prepared.cases("train")[0]
         plain = _monai_patches(case.image(), case.label(), patch, description)
         theirs = _seconds_each(lambda _: plain(), 30)
+        compared, trusted = _with_and_without_hashes(patches)
         torch.set_num_threads(threads)
         waits = _waits(patches, step_s=0.1)
     return [
         Row(f"patch of {patch}³, median", float(np.median(ours)), float(np.median(theirs)), None, None, None),
         Row(f"patch of {patch}³, slowest", max(ours), max(theirs), None, None, None),
+        Row(
+            f"{_PATCHES} patches of 2 cases, files compared or not",
+            compared,
+            trusted,
+            None,
+            None,
+            None,
+        ),
         Row("a step of 100 ms waits for 2 workers, mean", float(np.mean(waits)), None, None, None, None),
     ]
 
@@ -72,6 +86,25 @@ def _seconds_each(work: Callable[[int], Any], count: int) -> list[float]:
         work(index)
         seconds.append(time.perf_counter() - started)
     return seconds
+
+
+def _with_and_without_hashes(patches: PatchDataset) -> tuple[float, float]:
+    """Seconds for the same patches, in turn: with every file compared when it is first read, and with none compared."""
+    own = store.require_intact
+    files._hash_of.cache_clear()  # of files that were read before
+    seconds = {True: 0.0, False: 0.0}
+    try:
+        for index in range(_PATCHES):
+            for compares in (bool(index % 2), not index % 2):
+                store.require_intact = own if compares else _trust
+                seconds[compares] += sum(_seconds_each(lambda _, index=index: patches[index % len(patches)], 1))  # type: ignore[misc]
+    finally:
+        store.require_intact = own
+    return seconds[True], seconds[False]
+
+
+def _trust(path: Path, expected: str) -> None:
+    """What ``require_intact`` is without a comparison."""
 
 
 def _waits(patches: PatchDataset, step_s: float, steps: int = 100) -> list[float]:

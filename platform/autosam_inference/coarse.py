@@ -118,7 +118,8 @@ def doubt(search: Search, label_DHW: NDArray[np.uint8], names: Mapping[int, str]
             return f"{_listed(names[each] for each in cut)} reach the edge of {search.name}"
     if search.name != "the organs' box":
         return None
-    missing = set(names) - set(np.flatnonzero(counted(label_DHW)).tolist())
+    d, h, w = (native_range(part, n) for part, n in zip(search.parts((0, 1, 2)), label_DHW.shape, strict=True))
+    missing = set(names) - set(np.flatnonzero(counted(label_DHW[d, h, w])).tolist())
     return f"{_listed(names[each] for each in sorted(missing))} not found in {search.name}" if missing else None
 
 
@@ -137,7 +138,7 @@ def body_box(volume: Volume, size: Sequence[int]) -> Window:
     d, h, w = steps
     tissue_DHW = volume.array_DHW[::d, ::h, ::w] > _TISSUE_HU
     edges = [np.arange(0, n, _BLOCK) for n in tissue_DHW.shape]
-    share_DHW = tissue_DHW.astype(np.float32)
+    share_DHW: np.ndarray = tissue_DHW.astype(np.float32)
     for axis, places in enumerate(edges):
         counts = np.diff([*places, tissue_DHW.shape[axis]])
         shape = [-1 if each == axis else 1 for each in range(3)]

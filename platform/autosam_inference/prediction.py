@@ -18,6 +18,9 @@ from autosam_inference.coarse import Search, counted, doubt, searches
 from autosam_inference.model import TrainedModel
 from autosam_inference.native_grid import labels_on_grid
 from autosam_inference.observer import Observer
+from autosam_inference.quality.judging import judge
+from autosam_inference.quality.looking import Looking
+from autosam_inference.quality.measures import measures
 from autosam_inference.quality.verdict import OrganQuality
 from autosam_inference.scans.grid import Volume, to_grid
 from autosam_inference.scans.plausibility import checked_ct, unlike_training
@@ -107,6 +110,8 @@ def predict(
     watch = watch or Stopwatch(model.runtime.synchronize)
     scan = checked_ct(scan, lower=model.card.hu_window[0])
     scan = replace(scan, notes=(*scan.notes, *unlike_training(scan, model.card.histogram)))
+    looking = None if model.card.quality is None else Looking(model.card)
+    observers = [*observers, *([] if looking is None else [looking])]
     names, doubts = {each.id: each.name for each in wanted}, []
     found = searches(model, scan.volume, names, coarse=coarse)
     for search in watch.each("coarse", found) if coarse else found:
@@ -118,9 +123,11 @@ def predict(
             break
         doubts.append(f"{why}: searched again, in more.")
     scan = replace(scan, notes=(*scan.notes, *doubts))
-    return Prediction(
-        scan, label_DHW, model.card, dict(watch.seconds), classes=wanted, search=search, doubts=tuple(doubts)
-    )
+    quality: tuple[OrganQuality, ...] = ()
+    if looking is not None and model.card.quality is not None:
+        with watch.phase("quality"):
+            quality = judge(model.card.quality, measures(looking, model.card, scan.volume, search.box), wanted)
+    return Prediction(scan, label_DHW, model.card, dict(watch.seconds), quality, wanted, search, tuple(doubts))
 
 
 def _searched(

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dicom_factory import ct, ct_slices, write_series
+from safetensors.numpy import load_file, save_file
 from small_models import write_model
 from synthetic_scans import make_scan, write_nifti
 
@@ -14,7 +16,11 @@ from autosam_platform.data.description import load_description
 
 def small_model(folder: Path, seed: int = 0) -> Path:
     """A run's ``model/`` with random weights and BTCV's organs; a small scan is one window of 16³ voxels."""
-    return write_model(folder, load_description("btcv"), (4.0, 5.0, 3.0), seed)
+    write_model(folder, load_description("btcv"), (4.0, 5.0, 3.0), seed)
+    weights = load_file(folder / "model.safetensors")
+    (bias,) = (each for each in weights if weights[each].shape == (14,))  # which sees background alone, untrained
+    save_file(weights | {bias: np.zeros(14, np.float32)}, folder / "model.safetensors")
+    return folder
 
 
 def nifti(path: Path, seed: int = 0) -> Path:

@@ -16,6 +16,7 @@ import pytest
 from bedside_command import answer, nifti, run, series, small_model
 from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
 from PIL import Image
+from small_bundles import small_bundle
 
 from autosam_inference.scans.scan import read_scan
 
@@ -48,7 +49,7 @@ def test_a_nifti_scan_has_all_its_files(model: Path, tmp_path: Path, capsys: pyt
     np.testing.assert_array_equal(label.affine, nib.load(scan).affine)
     record = json.loads((folder / "case 1.result.json").read_text())
     assert record["shape_xyz"] == [23, 19, 11] and record["spacing_xyz"] == [1.5, 2.0, 3.0]
-    assert list(record["seconds"]) == ["read", "coarse", "resample", "network", "write", "measure", "picture", "total"]
+    assert list(record["seconds"]) == ["read", "coarse", "resample", "network", "measure", "write", "picture", "total"]
     assert record["seconds"]["total"] == pytest.approx(sum(list(record["seconds"].values())[:-1]), abs=1e-3)
     hu_xyz, label_xyz = np.asarray(nib.load(scan).dataobj), np.asarray(label.dataobj)
     for organ, line in zip(record["organs"], rows(folder / "case 1.organs.csv"), strict=True):
@@ -74,15 +75,20 @@ def test_a_series_has_a_segmentation_and_a_name_without_the_patient(
     bad.write_bytes(b"no scan")
     packed = write_zip(tmp_path / "Erika.zip", write_series(tmp_path / "more", tilted(ct_slices(), 15)))
     out = tmp_path / "out"
-    assert run(model, folder, broken, bad, packed, "--output", out, "--names", "hash", "--dicom-seg", "binary") == 1
+    assert (
+        run(model, folder, broken, bad, packed, "--output", out, "--names", "hash", "--dicom-seg", "binary", "--report")
+        == 1
+    )
     (done,) = (each for each in out.iterdir() if each.is_dir())
     seg = pydicom.dcmread(done / f"{done.name}.seg.dcm")
     assert seg.SegmentationType == "BINARY" and "Geheim" in str(seg.PatientName)
+    report = pydicom.dcmread(done / f"{done.name}.report.dcm")
+    assert report.Modality == "SR" and "Geheim" in str(report.PatientName)
     reasons = [each["reason"] for each in rows(out / "summary.csv")]
     assert len(reasons) == 4 and sum("file 5 is a damaged DICOM file" in each for each in reasons) == 1
     assert sum("tilted by 15.0°" in each for each in reasons) == 1
     said = "".join(capfd.readouterr()).encode()
-    files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".seg.dcm"))
+    files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".dcm"))
     shown = said + b"".join(str(each.relative_to(out)).encode() + each.read_bytes() for each in files)
     assert not [secret for secret in SECRETS if secret.encode() in shown]
 
@@ -198,16 +204,23 @@ status = main(sys.argv[1:])
 """
 
 
-def test_no_network_is_touched_and_nothing_heavy_imported(model: Path, tmp_path: Path) -> None:
-    """Every socket of Python's is refused and told of."""
+HEAVY = ("torch", "ray", "monai", "matplotlib", "pandas", "rich", "streamlit", "mlflow", "safetensors", "tyro", "yaml")
+
+
+def test_a_bundle_touches_no_network_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Every socket of Python's is refused and told of; all that is written is asked for."""
+    bundle = small_bundle(tmp_path / "bundle.zip")
     nifti(tmp_path / "in" / "scan.nii.gz")
     series(tmp_path / "in" / "dicom")
-    program = PROGRAM + "print(sorted(m for m in ('ray', 'monai', 'matplotlib', 'pandas') if m in sys.modules), status)"
-    command = [sys.executable, "-c", program, str(model), str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    program = PROGRAM + f"print([each for each in {HEAVY} if each in sys.modules], status)"
+    command = [sys.executable, "-c", program, str(bundle), str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    command += ["--report"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'models'}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert "TOUCHED" not in done.stderr and done.stdout.splitlines()[-1].endswith(" 0")
+    assert "TOUCHED" not in done.stderr
+    assert done.stdout.splitlines()[-1] == "[] 0"
+    assert len(list((tmp_path / "out").glob("*/*.nii.gz"))) == 2 and len(list((tmp_path / "out").glob("*/*.dcm"))) == 2
 
 
 def test_two_at_once_do_not_write_to_one_folder(
@@ -229,11 +242,11 @@ def test_an_interrupted_call_ends_cleanly_and_goes_on(model: Path, tmp_path: Pat
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'models'}"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "out").glob("scan*")) and time.monotonic() < deadline:
+    while len(list((tmp_path / "out").glob("scan*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors and "goes on from there" in errors
-    finished = rows(tmp_path / "out" / "summary.csv")
-    assert 0 < len(finished) < 60
-    assert {each.name for each in (tmp_path / "out").iterdir() if each.is_dir()} == {each["scan"] for each in finished}
+    told = {each["scan"] for each in rows(tmp_path / "out" / "summary.csv")}
+    finished = {each.name for each in (tmp_path / "out").iterdir() if each.is_dir()}
+    assert 0 < len(told) < 60 and told <= finished and len(finished - told) <= 1  # it may have been writing

@@ -18,11 +18,13 @@ from synthetic_scans import write_btcv
 from autosam_platform.data.description import load_description
 from dashboard.components.base.places import ReadingError
 from dashboard.components.jobs import predicting
+from dashboard.components.jobs.model_choice import ModelChoice
 from dashboard.components.jobs.scan_choice import ScanChoice
 from dashboard.components.record.finished_runs import finished_runs
 
 Page = Callable[..., AppTest]
 RUN = "small-01234567"
+MODEL = ModelChoice(RUN, RUN)
 pytestmark = pytest.mark.usefixtures("no_cluster")
 
 
@@ -78,7 +80,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     assert name.startswith("img0001-") and name.endswith(f"-{RUN}")
     prediction = predicting.find(name)
     assert prediction is not None
-    assert predicting.start(ScanChoice(model), RUN, None) == prediction  # found, not started twice
+    assert predicting.start(ScanChoice(model), MODEL, None) == prediction  # found, not started twice
     assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
     assert nib.load(prediction.output.label).shape == nib.load(model).shape
     assert predicting.progress(predicting.log_of(prediction, None)) == 1.0
@@ -94,7 +96,7 @@ def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, e
     slices = ct_slices()
     write_series(study, slices)
     write_series(study, magnetic_resonance(), prefix="MR")
-    prediction = predicting.start(ScanChoice(study), RUN, None)
+    prediction = predicting.start(ScanChoice(study), MODEL, None)
     assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
     output = prediction.output
     assert nib.load(output.label).shape == (37, 34, 9)
@@ -168,7 +170,7 @@ def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, 
 
 
 def test_a_prediction_can_be_stopped(model: Path) -> None:
-    prediction = predicting.start(ScanChoice(model), RUN, None)
+    prediction = predicting.start(ScanChoice(model), MODEL, None)
     assert predicting.state(prediction, None) == predicting.RUNNING
     predicting.stop(prediction, None)
     assert _wait(prediction) == predicting.FAILED

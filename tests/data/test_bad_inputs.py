@@ -241,6 +241,20 @@ OK: dict[str, Change] = {
 }
 
 
+def test_two_thousand_slices_are_one_scan(case: tuple[Case, Scan]) -> None:
+    """Number 37 of the list: a whole body in thin slices, here of 40 × 36 pixels."""
+    ours, scan = case
+    assert ours.label is not None
+    image_xyz, label_xyz = (np.tile(each, (1, 1, 67))[..., :2000] for each in (scan.image_xyz, scan.label_xyz))
+    nib.save(nib.Nifti1Image(image_xyz.astype(np.int16), scan.affine), ours.image)
+    nib.save(nib.Nifti1Image(label_xyz, scan.affine), ours.label)
+    checked = load_checked(ours, BTCV)
+    assert (checked.verdict.status, checked.verdict.reasons) == ("ok", ())
+    assert checked.scan is not None and checked.label_DHW is not None
+    np.testing.assert_array_equal(checked.scan.volume.array_DHW, image_xyz.astype(np.int16).transpose(2, 1, 0))
+    np.testing.assert_array_equal(checked.label_DHW, label_xyz.transpose(2, 1, 0))
+
+
 def _in_members(data: bytes) -> bytes:
     return gzip.compress(data[:1000]) + gzip.compress(data[1000:])
 

@@ -137,6 +137,21 @@ def test_a_mask_that_is_missing_is_refused_unless_the_case_does_not_annotate_it(
     assert checked.verdict.status == "ok"
 
 
+def test_what_a_case_is_said_not_to_annotate_is_background_and_told(tmp_path: Path) -> None:
+    """Trained on as it is, it would cost more than all else: the loss gives such a class no probability."""
+    description = _description(annotated={"a": ["prostate", "rectum"]})
+    checked = _checked(description, _with_label_map(tmp_path, SCAN.label_xyz))
+    (note,) = checked.verdict.reasons
+    bladder = int((SCAN.label_xyz == 2).sum())
+    assert checked.verdict.status == "fixed" and bladder > 0
+    assert f"labels/a.nii.gz holds what the case is said not to annotate: bladder ({bladder} voxels)" in note
+    expected = np.where(SCAN.label_xyz == 2, 0, SCAN.label_xyz)
+    assert checked.label_DHW is not None
+    np.testing.assert_array_equal(checked.label_DHW, expected.transpose(2, 1, 0))
+    alone = _checked(description, _with_label_map(tmp_path, np.where(SCAN.label_xyz == 2, SCAN.label_xyz, 0)))
+    assert alone.verdict.status == "rejected" and "holds no organ at all" in alone.verdict.reasons[0]
+
+
 def test_a_case_without_any_mask_has_no_label(tmp_path: Path) -> None:
     write_nifti(tmp_path / "s1/ct.nii.gz", SCAN.image_xyz, SCAN.affine, dtype=np.int16)
     (reason,) = _checked(_masks(), tmp_path).verdict.reasons

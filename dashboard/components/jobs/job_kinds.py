@@ -65,6 +65,7 @@ KINDS = {
         JobKind("train_baseline", "Train a student or a baseline without a teacher.", "--model", "demo", _ALONE, _FIT),
         JobKind("distill_student", "Distil a teacher into a student.", "--student", "distill", (), (*_FIT, *_KD)),
         JobKind("sweep", "Make a run for each point of a space.", "", "", (), (*_FIT, "trials", "grid")),
+        JobKind("export", "Export a finished student as a bundle.", "", "", (), ("run", "output")),
         JobKind("evaluate", "Evaluate a finished run.", "", "", (), ("run", "split", "overlap")),
     )
 }

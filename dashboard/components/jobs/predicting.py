@@ -21,6 +21,7 @@ from autosam_inference.files import write_json
 from autosam_platform.workspace import PredictionFolder, workspace
 from dashboard.components.base.places import PROJECT, ReadingError, checked_id
 from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.model_choice import ModelChoice
 from dashboard.components.jobs.scan_choice import ScanChoice
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -29,7 +30,7 @@ _WINDOWS = re.compile(r"window (\d+) of (\d+)")
 
 @dataclass(frozen=True)
 class PredictionJob:
-    """A scan, the run whose model segments it, and what works on it.
+    """A scan, the run whose model (or the bundle that) segments it, and what works on it.
 
     Attributes:
         name: of its folder in predictions/.
@@ -55,8 +56,8 @@ class PredictionJob:
         return workspace().predicting / f"{self.name}.log"
 
 
-def start(choice: ScanChoice, run: str, address: str | None) -> PredictionJob:
-    """Predict a scan with the model of ``run``: on the cluster at ``address``, else in a process of this machine.
+def start(choice: ScanChoice, model: ModelChoice, address: str | None) -> PredictionJob:
+    """Predict a scan with a model: on the cluster at ``address``, else in a process of this machine.
 
     A prediction that goes on, or is done, is found.
 
@@ -64,12 +65,12 @@ def start(choice: ScanChoice, run: str, address: str | None) -> PredictionJob:
         ReadingError, NoClusterError: the cluster does not take it.
     """
     scan = choice.path
-    name = workspace().prediction_name(scan, run, choice.series)
+    name = workspace().prediction_name(scan, model.name, choice.series)
     known = find(name)
     if known is not None and state(known, address) != FAILED:
         return known
-    new = PredictionJob(name, scan, run, datetime.now(UTC), "", 0)
-    words = ["--input", str(scan), "--run", run, "--output", str(new.output.label)]
+    new = PredictionJob(name, scan, model.name, datetime.now(UTC), "", 0)
+    words = ["--input", str(scan), "--run", model.told, "--output", str(new.output.label)]
     words += [] if choice.series is None else ["--series", choice.series]
     words += ["--straighten"] * choice.straighten
     if address is not None:

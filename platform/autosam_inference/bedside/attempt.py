@@ -50,11 +50,11 @@ def attempt(job: Job, found: FoundScan, progress: Callable[[str], Progress] | No
     """
     name = public_name(found, None, job.options.names)
     try:
-        content = found.content()
+        state, content = found.state(), found.content()
         name = public_name(found, content, job.options.names)
         folder = folder_for(job.output, name, content, series=found.series is not None)
         name = folder.name
-        record, before = segment(job, found, content, folder, None if progress is None else progress(name))
+        record, before = segment(job, found, content, folder, state, progress and progress(name))
         return Ending(name, "found" if before else "done", record)
     except UserError as error:
         reason = str(error)
@@ -68,7 +68,7 @@ def attempt(job: Job, found: FoundScan, progress: Callable[[str], Progress] | No
         reason = f"A file cannot be read or written ({error.strerror or type(error).__name__})."
     except Exception as error:
         reason = fault(error)
-    return Ending(name, "failed", reason=disguise(found, name)(reason))
+    return Ending(name, "failed", reason=disguise(found, name)(reason).removeprefix(f"{name}: "))
 
 
 def fault(error: Exception) -> str:

@@ -6,17 +6,20 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from autosam_inference.bedside.attempt import Ending
 from autosam_inference.bedside.batch import print_table, run_batch
 from autosam_inference.bedside.finding import Finder
+from autosam_inference.bedside.naming import Names
 from autosam_inference.bedside.options import Options, wanted
 from autosam_inference.bedside.place import only_writer, require_apart
 from autosam_inference.bedside.segmenting import Job
 from autosam_inference.bedside.summary import SUMMARY, require_free_summary
+from autosam_inference.bedside.watching import watch
 from autosam_inference.errors import UserError
 from autosam_inference.model import TrainedModel
+from autosam_inference.runtimes.chosen import RuntimeName
 
 ALL, SOME, NONE, INTERRUPTED = 0, 1, 2, 130
 """Exit status: all scans were segmented, some were not, none was (or the command was wrong), it was stopped."""
@@ -29,13 +32,18 @@ _EPILOG = """\
 examples:
   autosam-predict student.zip scan.nii.gz --output results
   autosam-predict student.zip DICOM-FOLDER study.zip --output results --organs liver,spleen
+  autosam-predict student.zip --watch export --output results --report
 
 A scan that was segmented before (same bytes, model and options) is found and not done again. A scan that cannot be
 used does not stop the others; results/summary.csv says why. Folders of DICOM series are called by a hash of their
 SeriesInstanceUID, those of NIfTI files by the file's name, or by a hash with --names hash: nothing that is written
 tells who the patient is, but the DICOM objects, which a PACS files under the patient. Nothing is sent anywhere.
 
-exit status: 0 all scans were segmented, 1 some were not, 2 none was or the command is wrong, 130 it was interrupted
+A watched folder's scans are done once each, when they are whole. One that fails is tried again when it changes, five
+times at most; results/watch.log says what happened. SIGTERM or Ctrl-C ends it; killed, it goes on where it was.
+
+exit status: 0 all scans were segmented (or a watch was stopped), 1 some were not, 2 none was or the command is wrong,
+130 it was interrupted
 """
 
 
@@ -48,9 +56,24 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("model", type=Path, metavar="BUNDLE", help="the model: model/ of a finished run")
     made.add_argument(
-        "scans", type=Path, nargs="+", metavar="SCAN", help="NIfTI file; DICOM file, folder or zip; folder of scans"
+        "model", type=Path, metavar="BUNDLE", help="the model: a bundle (folder or zip), or model/ of a run"
+    )
+    made.add_argument(
+        "scans", type=Path, nargs="*", metavar="SCAN", help="NIfTI file; DICOM file, folder or zip; folder of scans"
+    )
+    made.add_argument(
+        "--watch",
+        type=Path,
+        metavar="IN",
+        help="watch this folder, which a scanner or PACS exports to, and segment each scan that comes, until stopped",
+    )
+    made.add_argument(
+        "--settle",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="with --watch: a scan is whole when nothing of it changed for so long (default: %(default)g)",
     )
     made.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where each scan gets a folder")
     made.add_argument(
@@ -73,17 +96,31 @@ def parser() -> argparse.ArgumentParser:
         help="kind of DICOM SEG; binary is for older viewers (default: %(default)s)",
     )
     made.add_argument(
+        "--report",
+        action="store_true",
+        help="write volumes and HU as a DICOM structured report, too (of DICOM scans)",
+    )
+    made.add_argument(
         "--names",
         choices=("file", "hash"),
-        default="file",
-        help="what folders of NIfTI scans are called by; hash where files bear patients' names (default: %(default)s)",
+        help="what folders of NIfTI scans are called by: the file's name, or a hash, where that may be a patient's "
+        "(default: file; with --watch: hash)",
     )
-    made.add_argument("--again", action="store_true", help="segment again what was segmented before")
+    made.add_argument(
+        "--again",
+        action="store_true",
+        help="segment again what was segmented before; with --watch: try again what failed",
+    )
     made.add_argument(
         "--overlap",
         type=_overlap,
         metavar="SHARE",
         help="that neighbouring windows have in common, 0 to 0.9 (default: the model's)",
+    )
+    made.add_argument(
+        "--runtime",
+        choices=get_args(RuntimeName),
+        help="what computes (default: openvino for a bundle, torch for a run)",
     )
     made.add_argument(
         "--no-coarse",
@@ -98,9 +135,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
-    asked = parser().parse_args(arguments)
+    asked = _asked(arguments)
     try:
-        return _run(asked)
+        return _run(asked) if asked.watch is None else _watch(asked)
     except UserError as error:
         print(f"autosam-predict: {error}", file=sys.stderr)
         return NONE
@@ -109,18 +146,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(asked: argparse.Namespace) -> int:
-    options = Options(
+def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+    made = parser()
+    asked = made.parse_intermixed_args(arguments)
+    if asked.watch is None and not asked.scans:
+        made.error("name the scans, or a folder to --watch")
+    if asked.watch is not None and (asked.scans or asked.series or asked.json):
+        made.error("--watch takes a folder of its own, and neither scans, --series nor --json")
+    return asked
+
+
+def _watch(asked: argparse.Namespace) -> int:
+    require_apart(asked.output, [asked.watch])
+    require_free_summary(asked.output)
+    job = Job(_loaded(asked), asked.output, _options(asked, "hash"))
+    with only_writer(asked.output):
+        watch(job, asked.watch, asked.settle)
+    return ALL
+
+
+def _options(asked: argparse.Namespace, names: Names) -> Options:
+    return Options(
         organs=asked.organs,
         coarse=asked.coarse,
         straighten=asked.straighten,
         dicom_seg=asked.dicom_seg,
-        names=asked.names,
+        report=asked.report,
+        runtime=asked.runtime,
+        names=asked.names or names,
         again=asked.again,
     )
+
+
+def _run(asked: argparse.Namespace) -> int:
     require_apart(asked.output, asked.scans)
     require_free_summary(asked.output)
-    job = Job(_loaded(asked), asked.output, options)
+    job = Job(_loaded(asked), asked.output, _options(asked, "file"))
     with only_writer(asked.output):
         findings = Finder(asked.output).find(asked.scans)
         if asked.series is not None:
@@ -137,7 +198,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _loaded(asked: argparse.Namespace) -> TrainedModel:
-    model = TrainedModel.load(asked.model, overlap=asked.overlap)
+    model = TrainedModel.load(asked.model, runtime=asked.runtime, overlap=asked.overlap)
     wanted(model.card, asked.organs)
     if asked.threads is not None:
         model.runtime.use_threads(asked.threads if asked.threads > 0 else max(1, _cores() - 1))
@@ -173,6 +234,16 @@ def _overlap(text: str) -> float:
     if not 0 <= share <= 0.9:
         raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 0.9")
     return share
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to a day")
+    return seconds
 
 
 def _threads(text: str) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
@@ -21,6 +22,10 @@ RESULT = ".result.json"
 _UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload")  # as programs call a file that they still copy
 
 
+FileState: TypeAlias = tuple[tuple[int, int], ...]
+"""Sizes and times of files."""
+
+
 @dataclass(frozen=True)
 class FoundScan:
     """A scan to segment; that it is one, reading it will tell.
@@ -29,11 +34,13 @@ class FoundScan:
         path: NIfTI file; folder or zip of a DICOM series.
         series: its SeriesInstanceUID; None for NIfTI.
         files: names in ``path`` of the series, and of damaged files beside it, which may be some of its slices.
+        missing: images that its headers tell of and that are not there; they may be wrong.
     """
 
     path: Path
     series: str | None = None
     files: tuple[str, ...] = ()
+    missing: int = 0
 
     def read(self, *, straighten: bool = False) -> Scan:
         """See ``read_scan``.
@@ -43,7 +50,24 @@ class FoundScan:
         """
         if self.series is None:
             return read_scan(self.path)
-        return read_scan(self.path, series=self.series, straighten=straighten, files=self.files)
+        scan = read_scan(self.path, series=self.series, straighten=straighten, files=self.files)
+        if not self.missing:
+            return scan
+        note = f"{self.path}: WARNING: its headers tell of {self.missing} more images than are there: is it whole?"
+        return replace(scan, notes=(*scan.notes, note))
+
+    def state(self) -> FileState:
+        """Sizes and times of its files, by which a change is seen.
+
+        Raises:
+            ScanError: one is not there any more.
+        """
+        packed = self.series is None or self.path.is_file()
+        try:
+            stats = [os.stat(each) for each in ([self.path] if packed else [self.path / name for name in self.files])]
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        return tuple((each.st_size, each.st_mtime_ns) for each in stats)
 
     def content(self) -> str:
         """Hash of its bytes, whatever its files are called.
@@ -57,7 +81,11 @@ class FoundScan:
             with opened(self.path, self.files) as place:
                 return content_hash(sorted(_digest(place, each) for each in place.names))
         except OSError as error:
-            raise ScanError(f"{self.path} cannot be read ({error.strerror}): check the path and its rights.") from None
+            raise _unreadable(self.path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ScanError:
+    return ScanError(f"{path} cannot be read ({error.strerror}): check the path and its rights.")
 
 
 def _digest(place: DicomPlace, name: str) -> str:
@@ -223,8 +251,21 @@ def _series(
         folders = {PurePath(name).parent for name in group}
         beside = [] if packed else [each for each in damaged if PurePath(each).parent in folders]
         tainted |= set(beside)
-        found.append(_found(place, uid, [*group, *beside], packed=packed))
+        missing = _missing([each for each in group.values() if each.unfit is None])
+        found.append(replace(_found(place, uid, [*group, *beside], packed=packed), missing=missing))
     return found, [(place / name, reason) for name, reason in damaged.items() if name not in tainted]
+
+
+def _missing(images: Sequence[Header]) -> int:
+    """How many images there should be more, by the scanner's own count or by their numbers.
+
+    An enhanced image is whole by itself.
+    """
+    if any(each.frames > 1 for each in images):
+        return 0
+    numbers = [each.number for each in images if each.number is not None]
+    counted = max(numbers) - min(numbers) + 1 if numbers else 0
+    return max(0, max(counted, *(each.images for each in images)) - len(images))
 
 
 def _found(place: Path, uid: str, names: Sequence[str], *, packed: bool) -> FoundScan:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from autosam_inference.bedside.naming import Names
 from autosam_inference.card import LabelClass, ModelCard
 from autosam_inference.errors import UserError
+from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.scans.colours import organ_key
 
 
@@ -18,6 +19,8 @@ class Options:
         coarse: look for the organs roughly first, and compute only the windows around them (``coarse``).
         straighten: resample tilted, shifted or unevenly spaced DICOM slices, instead of refusing them.
         dicom_seg: kind of the DICOM SEG of a DICOM scan.
+        report: write a DICOM structured report of a DICOM scan.
+        runtime: that was asked for; the model's own where none was.
         names: what the folder of a NIfTI file is called by.
         again: make what was made before, too.
     """
@@ -26,6 +29,8 @@ class Options:
     coarse: bool = True
     straighten: bool = False
     dicom_seg: Literal["labelmap", "binary"] = "labelmap"
+    report: bool = False
+    runtime: RuntimeName | None = None
     names: Names = "file"
     again: bool = False
 

@@ -12,12 +12,17 @@ from autosam_inference.bedside.finding import RESULT
 from autosam_inference.card import Frozen
 from autosam_inference.files import DamagedError, content_hash, unsealed, write_sealed, write_text
 from autosam_inference.measurements import Measurement
+from autosam_inference.quality.verdict import Flag, OrganQuality
 
 _DIGITS = 3
 
 
 class OrganRecord(Frozen):
-    """What was measured of one organ; see ``measurements.Measurement``."""
+    """What was measured of one organ and is said of its quality: see ``Measurement`` and ``OrganQuality``.
+
+    Attributes:
+        flag: None where the model was not calibrated; then nothing is known of the quality.
+    """
 
     id: int
     name: str
@@ -25,18 +30,44 @@ class OrganRecord(Frozen):
     volume_ml: float
     mean_hu: float | None
     sd_hu: float | None
+    expected_dice: float | None = None
+    dice_low: float | None = None
+    dice_high: float | None = None
+    flag: Flag | None = None
+    reasons: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, measured: Measurement) -> Self:
+    def of(cls, measured: Measurement, quality: OrganQuality | None = None) -> Self:
         """Rounded to what anybody reads: a microlitre, a thousandth of a Hounsfield unit."""
         return cls(
             id=measured.organ.id,
             name=measured.organ.name,
             voxels=measured.voxels,
             volume_ml=round(measured.volume_ml, _DIGITS),
-            mean_hu=None if measured.mean_hu is None else round(measured.mean_hu, _DIGITS),
-            sd_hu=None if measured.sd_hu is None else round(measured.sd_hu, _DIGITS),
+            mean_hu=_rounded(measured.mean_hu),
+            sd_hu=_rounded(measured.sd_hu),
+            **({} if quality is None else _said(quality)),
         )
+
+    @property
+    def words(self) -> str:
+        """The flag and its reasons in one line; empty where nothing is known."""
+        return ": ".join(each for each in (self.flag or "", ", ".join(self.reasons)) if each)
+
+
+def _said(quality: OrganQuality) -> dict[str, Any]:
+    low, high = quality.interval or (None, None)
+    return {
+        "expected_dice": _rounded(quality.expected_dice),
+        "dice_low": _rounded(low),
+        "dice_high": _rounded(high),
+        "flag": quality.flag,
+        "reasons": quality.reasons,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)
 
 
 class ScanRecord(Frozen):
@@ -78,6 +109,10 @@ class ScanRecord(Frozen):
         """How many of the notes are warnings."""
         return sum("WARNING" in each for each in self.notes)
 
+    def flagged(self, flag: str) -> list[str]:
+        """Names of the organs with this flag."""
+        return [each.name for each in self.organs if each.flag == flag]
+
 
 def read_record(folder: Path) -> ScanRecord | None:
     """The record of a scan's folder; None where there is none that can be read."""
@@ -97,12 +132,21 @@ def is_whole(record: ScanRecord, folder: Path) -> bool:
         return False
 
 
-ORGAN_COLUMNS = ("organ", "voxels", "volume_ml", "mean_hu", "sd_hu")
+ORGAN_COLUMNS = (
+    "organ", "voxels", "volume_ml", "mean_hu", "sd_hu", "expected_dice", "dice_low", "dice_high", "flag", "reasons",
+)  # fmt: skip
 
 
 def write_organ_table(path: Path, organs: Iterable[OrganRecord]) -> None:
-    """Write a CSV with a line per organ; what was not found has no HU."""
-    rows = [{"organ": each.name} | {name: getattr(each, name) for name in ORGAN_COLUMNS[1:]} for each in organs]
+    """Write a CSV with a line per organ; what was not found has no HU, and no quality a model that was not calibrated.
+
+    Reasons have semicolons between them.
+    """
+    rows = [
+        {name: getattr(each, name) for name in ORGAN_COLUMNS[1:-1]}
+        | {"organ": each.name, "reasons": "; ".join(each.reasons)}
+        for each in organs
+    ]
     write_text(path, as_csv(ORGAN_COLUMNS, rows))
 
 

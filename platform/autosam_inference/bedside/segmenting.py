@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from autosam_inference.bedside.finding import FoundScan
+from autosam_inference.bedside.finding import FileState, FoundScan
 from autosam_inference.bedside.folder import publish
 from autosam_inference.bedside.naming import disguise
 from autosam_inference.bedside.options import Options, wanted
@@ -18,7 +18,9 @@ from autosam_inference.files import content_hash
 from autosam_inference.model import TrainedModel
 from autosam_inference.prediction import Prediction, predict
 from autosam_inference.scans.label_files import require_writable
+from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.plausibility import checked_ct
+from autosam_inference.scans.scan import Scan
 from autosam_inference.sliding_window import Progress
 from autosam_inference.stopwatch import Stopwatch
 
@@ -47,12 +49,13 @@ class Job:
 
 
 def segment(
-    job: Job, found: FoundScan, content: str, folder: Path, progress: Progress | None = None
+    job: Job, found: FoundScan, content: str, folder: Path, state: FileState, progress: Progress | None = None
 ) -> tuple[ScanRecord, bool]:
     """Segment a scan and write its results into ``folder``, or find them there.
 
     Args:
         content: hash of the scan's bytes.
+        state: of its files before that was made of them.
 
     Returns:
         What is recorded of it, and whether it was there before.
@@ -65,7 +68,10 @@ def segment(
     before = read_record(folder)
     if before is not None and not job.options.again and before.made_of == made_of and is_whole(before, folder):
         return before, True
-    prediction, watch = _predicted(job, found, folder, progress)
+    scan, watch = _read(job, found, folder)
+    if found.state() != state:
+        raise ScanError(f"{found.path} was changed while it was read: segment it when it is whole.")
+    prediction = _predicted(job, scan, watch, progress)
 
     def write(place: Path) -> ScanRecord:
         organs, notes = write_results(prediction, place, job.options, watch)
@@ -75,17 +81,23 @@ def segment(
     return publish(folder, write), False
 
 
-def _predicted(job: Job, found: FoundScan, folder: Path, progress: Progress | None) -> tuple[Prediction, Stopwatch]:
-    """The organs that are asked for; it has no others, and its card names no others."""
-    card = job.model.card
+def _read(job: Job, found: FoundScan, folder: Path) -> tuple[Scan, Stopwatch]:
     watch = Stopwatch(job.model.runtime.synchronize)
     with watch.phase("read"):
-        scan = checked_ct(found.read(straighten=job.options.straighten), lower=card.hu_window[0])
+        scan = checked_ct(found.read(straighten=job.options.straighten), lower=job.model.card.hu_window[0])
     require_writable(scan, job.output / f"{folder.name}.nii.gz")  # said before the work
-    classes = wanted(card, job.options.organs)
-    organs = [each.name for each in classes] if job.options.organs else None
-    prediction = predict(job.model, scan, organs=organs, coarse=job.options.coarse, progress=progress, watch=watch)
-    return replace(prediction, card=card.model_copy(update={"classes": classes})), watch
+    return scan, watch
+
+
+def _predicted(job: Job, scan: Scan, watch: Stopwatch, progress: Progress | None) -> Prediction:
+    """The organs that are asked for; it has no others, and its card names no others."""
+    card, options = job.model.card, job.options
+    classes = wanted(card, options.organs)
+    organs = [each.name for each in classes] if options.organs else None
+    prediction = predict(job.model, scan, organs=organs, coarse=options.coarse, progress=progress, watch=watch)
+    names = {each.name for each in classes}
+    quality = tuple(each for each in prediction.quality if each.organ in names)
+    return replace(prediction, card=card.model_copy(update={"classes": classes}), quality=quality)
 
 
 def _record(

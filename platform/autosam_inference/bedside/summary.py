@@ -9,7 +9,7 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import write_text
 
 SUMMARY = "summary.csv"
-_FIRST = ("scan", "status", "reason", "seconds", "warnings")
+_FIRST = ("scan", "status", "reason", "seconds", "warnings", "check", "do_not_use")
 
 
 def require_free_summary(output: Path) -> None:
@@ -42,6 +42,7 @@ def _row(ending: Ending) -> dict[str, object]:
     record = ending.record
     if record is not None:
         row |= {"seconds": record.seconds["total"], "warnings": record.warnings}
+        row |= {"check": "; ".join(record.flagged("check")), "do_not_use": "; ".join(record.flagged("do not use"))}
         row |= {f"{each.name} ml": each.volume_ml for each in record.organs}
         row |= {f"{each.name} HU": each.mean_hu for each in record.organs}
     return row
@@ -68,23 +69,29 @@ def as_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
 
 def organ_table(record: ScanRecord) -> str:
     """The organs of one scan, for a terminal."""
-    rows = [("organ", "ml", "mean HU", "sd")]
+    rows: list[tuple[str, ...]] = [("organ", "ml", "mean HU", "sd", "expected Dice", "use")]
     for each in record.organs:
         hu = ("", "") if each.mean_hu is None or each.sd_hu is None else (f"{each.mean_hu:.0f}", f"{each.sd_hu:.0f}")
-        rows.append((each.name, f"{each.volume_ml:.1f}" if each.voxels else "not found", *hu))
-    return as_table(rows, right=(1, 2, 3))
+        dice = "" if each.expected_dice is None else f"{each.expected_dice:.2f}"
+        volume = f"{each.volume_ml:.1f}" if each.voxels else "not found"
+        rows.append((each.name, volume, *hu, dice, each.words))
+    if not any(each.flag for each in record.organs):  # the model was not calibrated
+        rows = [row[:4] for row in rows]
+    return as_table(rows, right=(1, 2, 3, 4))
 
 
 def scan_table(endings: Sequence[Ending]) -> str:
     """All scans of a call, for a terminal."""
-    rows = [("scan", "status", "seconds", "organs", "warnings")]
+    rows: list[tuple[str, ...]] = [("scan", "status", "seconds", "organs", "warnings", "check", "do not use")]
     for each in endings:
         record = each.record
         if record is None:
-            rows.append((each.scan, each.status, "", "", each.reason))
+            rows.append((each.scan, each.status, "", "", "", "", ""))
             continue
         found = sum(organ.voxels > 0 for organ in record.organs)
         warnings = str(record.warnings) if record.warnings else ""
         seconds = f"{record.seconds['total']:.1f}"
-        rows.append((each.scan, each.status, seconds, f"{found} of {len(record.organs)}", warnings))
-    return as_table(rows, right=(2,))
+        flagged = (", ".join(record.flagged(flag)) for flag in ("check", "do not use"))
+        rows.append((each.scan, each.status, seconds, f"{found} of {len(record.organs)}", warnings, *flagged))
+    shown = [place for place in range(7) if place < 4 or any(row[place] for row in rows[1:])]
+    return as_table([[row[place] for place in shown] for row in rows], right=(2,))

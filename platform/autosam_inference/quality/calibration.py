@@ -17,6 +17,8 @@ from pydantic import Field, FiniteFloat, NonNegativeFloat, PositiveFloat, Positi
 from autosam_inference.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
+FittedOn = Literal["val", "train"]
+"""A split whose cases a calibration was fitted on."""
 Signals = Mapping[str, float]
 """An organ's signals by name (``signals.SIGNALS``); NaN where one cannot be had, which then counts for nothing."""
 
@@ -96,7 +98,7 @@ class Calibration(Frozen):
     cases: PositiveInt
     scans: PositiveInt
     """Cases that it was fitted on, and scans: those cases and what was made bad of them on purpose."""
-    split: Literal["val", "train"]
+    split: FittedOn
     warnings: tuple[str, ...] = ()
     """What is to be known of it, such as that it was fitted on cases that the model was trained on."""
 

@@ -8,6 +8,15 @@ FLAGS: tuple[Flag, ...] = ("ok", "check", "do not use")
 """From the best to the worst."""
 
 
+def worse(one: Flag, other: Flag) -> Flag:
+    """The worse of two.
+
+    >>> worse("check", "ok")
+    'check'
+    """
+    return max(one, other, key=FLAGS.index)
+
+
 @dataclass(frozen=True)
 class OrganQuality:
     """How far one organ's segmentation is to be trusted.

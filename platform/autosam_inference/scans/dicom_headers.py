@@ -32,7 +32,8 @@ from autosam_inference.scans.nifti import ScanError
 _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber",
-    "InstanceNumber", "Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing",
+    "InstanceNumber", "ImagesInAcquisition",
+    "Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
@@ -68,6 +69,16 @@ class Header:
     @property
     def series_number(self) -> int | None:
         return _whole(self.elements, "SeriesNumber")
+
+    @property
+    def number(self) -> int | None:
+        """InstanceNumber."""
+        return _whole(self.elements, "InstanceNumber")
+
+    @property
+    def images(self) -> int:
+        """How many images the scanner said it made; 0 where it did not."""
+        return _whole(self.elements, "ImagesInAcquisition") or 0
 
     @property
     def unfit(self) -> str | None:

@@ -34,7 +34,7 @@ Kind = Literal["labelmap", "binary"]
 """``labelmap``: a frame a slice, with all organs' numbers. ``binary``: a frame for each slice and organ, which older
 readers know."""
 
-_MAKER = "AutoSAM Adapter"
+MAKER = "AutoSAM Adapter"
 _PACKAGE = "autosam-adapter-platform"
 _SERIES_NUMBER = 900  # beyond those that scanners give
 _SOURCE = [
@@ -68,7 +68,7 @@ def write_dicom_seg(prediction: Prediction, path: Path | str, kind: Kind = "labe
     with opened(series.place, [name for name, _ in series.slices]) as place, quiet():
         sources, label_DHW, geometry = _joined(place, series, scan.grid, label_DHW)
         made = _segmentation(sources, label_DHW, card, kind, geometry)
-        _add_identity(made, place, series.slices[0][0])
+        add_identity(made, place, series.slices[0][0])
         with atomic_write(path) as temporary:
             made.save_as(temporary, enforce_file_format=True)
 
@@ -128,9 +128,9 @@ def _made(
         series_number=_SERIES_NUMBER,
         sop_instance_uid=generate_uid(),
         instance_number=1,
-        manufacturer=_MAKER,
+        manufacturer=MAKER,
         manufacturer_model_name=card.model.name[:64],
-        software_versions=_software(),
+        software_versions=software(),
         device_serial_number=card.run_id[:64],
         content_label="SEGMENTATION",
         series_description=f"Segmentation by {card.run_id}"[:64],
@@ -151,8 +151,8 @@ def _described(organ: LabelClass, card: ModelCard) -> SegmentDescription:
             name=card.model.name[:64],
             family=codes.DCM.ArtificialIntelligence,
             version=card.run_id[:64],
-            source=_MAKER,
-            parameters={"dataset": card.dataset, "software": _software()},
+            source=MAKER,
+            parameters={"dataset": card.dataset, "software": software()},
         ),
         anatomic_regions=None if code.region is None else [code.region],
         primary_anatomic_structures=list(code.parts) or None,
@@ -165,7 +165,8 @@ def _described(organ: LabelClass, card: ModelCard) -> SegmentDescription:
     return described
 
 
-def _software() -> str:
+def software() -> str:
+    """Version of this package."""
     try:
         return version(_PACKAGE)
     except PackageNotFoundError:  # run from its sources
@@ -176,8 +177,7 @@ def _joined(
     place: DicomPlace, series: DicomSeries, grid: Grid, label_DHW: np.ndarray
 ) -> tuple[list[Dataset], np.ndarray, dict[str, Any]]:
     """The images to refer to, the label map in their order, and its geometry where it is not theirs."""
-    names = list(dict.fromkeys(name for name, _ in series.slices))
-    sources = [_source(place, name, grid) for name in names]
+    sources = source_headers(place, series, grid)
     frames = [frame for _, frame in series.slices]
     multi_frame = frames[0] is not None
     if series.straight and not multi_frame:
@@ -185,6 +185,15 @@ def _joined(
     if series.straight and len(sources) == 1 and len(frames) == int(sources[0].NumberOfFrames):
         return sources, label_DHW[np.argsort([frame or 0 for frame in frames])], {}
     return sources[:1] if multi_frame else sources, label_DHW, _geometry(grid)
+
+
+def source_headers(place: DicomPlace, series: DicomSeries, grid: Grid) -> list[Dataset]:
+    """Headers of a series' files as highdicom wants them, in the order of the slices, without the patient.
+
+    Raises:
+        ScanError: they cannot be read again, or nothing can refer to them.
+    """
+    return [_source(place, name, grid) for name in dict.fromkeys(name for name, _ in series.slices)]
 
 
 def _geometry(grid: Grid) -> dict[str, Any]:
@@ -225,8 +234,11 @@ def _elements(place: DicomPlace, name: str, keywords: list[str]) -> Dataset:
         raise ScanError(f"{place.path}: {name} cannot be read again ({kind}): name the scan anew.") from None
 
 
-def _add_identity(made: Segmentation, place: DicomPlace, name: str) -> None:
-    """Copy element by element, as it was read: nothing is checked, since what is wrong is the scan's own."""
+def add_identity(made: Dataset, place: DicomPlace, name: str) -> None:
+    """Let an object be of the patient and the study of one of the scan's files.
+
+    Copied is element by element, as it was read: nothing is checked, since what is wrong is the scan's own.
+    """
     copied = [*_IDENTITY, "IssuerOfPatientID"]
     with pydicom.config.disable_value_validation():
         source = _elements(place, name, [*copied, "SpecificCharacterSet"])

@@ -9,7 +9,8 @@ from pydicom.sr.coding import Code
 from autosam_inference.scans.colours import organ_key
 
 ANATOMICAL_STRUCTURE: Code = codes.SCT.AnatomicalStructure
-_PRIVATE = "99AUTOSAM"  # DICOM leaves designators that begin with 99 to everybody
+PRIVATE = "99AUTOSAM"
+"""DICOM leaves designators that begin with 99 to everybody."""
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,4 @@ def organ_code(name: str) -> OrganCode:
     key = organ_key(name)
     if key in _CODES:
         return _CODES[key]
-    return OrganCode(Code(hashlib.sha256(key.encode()).hexdigest()[:16].upper(), _PRIVATE, name[:64]))
+    return OrganCode(Code(hashlib.sha256(key.encode()).hexdigest()[:16].upper(), PRIVATE, name[:64]))

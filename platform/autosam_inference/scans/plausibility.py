@@ -7,6 +7,7 @@ where it saw nothing (−1024, −2000, −3024, −32768).
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -38,12 +39,27 @@ _PADDING_SHARE = 1e-3
 
 HISTOGRAM_HU = tuple(range(-1100, 2001, 25))
 """Edges of the bins of ``histogram``."""
+_MIDDLES = np.array([(low + high) / 2 for low, high in itertools.pairwise(HISTOGRAM_HU)])
 
 
 def histogram(array: np.ndarray) -> tuple[int, ...]:
     """How many of a scan's voxels, or of a sample of them, lie in each bin of HU."""
     counts, _ = np.histogram(_sample(array), bins=HISTOGRAM_HU)
     return tuple(int(count) for count in counts)
+
+
+def common_share(array: np.ndarray, expected: Sequence[int]) -> float:
+    """Of the tissue's values in a scan: the share that is spread as in the training scans, 0 to 1.
+
+    Args:
+        expected: histogram of the training scans; NaN where there is none.
+    """
+    return _common(np.array(histogram(array), float), np.array(expected, float)) if sum(expected) else math.nan
+
+
+def _common(ours: np.ndarray, theirs: np.ndarray) -> float:
+    body = (_MIDDLES > -200) & (_MIDDLES < 300)
+    return float(np.minimum(*(counts[body] / max(counts[body].sum(), 1) for counts in (ours, theirs))).sum())
 
 
 def unlike_training(scan: Scan, expected: Sequence[int]) -> list[str]:
@@ -57,7 +73,7 @@ def unlike_training(scan: Scan, expected: Sequence[int]) -> list[str]:
     """
     if not sum(expected):
         return []
-    middles = np.array([(low + high) / 2 for low, high in itertools.pairwise(HISTOGRAM_HU)])
+    middles = _MIDDLES
     ours, theirs = np.array(histogram(scan.volume.array_DHW), float), np.array(expected, float)
     name, notes = "the scan" if scan.source is None else str(scan.source), []
     for tissue, low, high in (("air", -1100, -900), ("fat", -175, -50), ("soft tissue", -25, 175)):
@@ -67,9 +83,7 @@ def unlike_training(scan: Scan, expected: Sequence[int]) -> list[str]:
         one, other = (middles[band][int(np.argmax(counts[band]))] for counts in (ours, theirs))
         if abs(one - other) > _MOST_APART:
             notes.append(f"{name}: WARNING: its {tissue} lies near {one:g} HU, in the training scans near {other:g}.")
-    body = (middles > -200) & (middles < 300)
-    shares = [counts[body] / max(counts[body].sum(), 1) for counts in (ours, theirs)]
-    common = float(np.minimum(*shares).sum())
+    common = _common(ours, theirs)
     if common < _LEAST_COMMON:
         notes.append(
             f"{name}: WARNING: of its tissue's values only {common:.0%} are spread as in the training scans: another "

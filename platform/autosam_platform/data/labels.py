@@ -29,22 +29,42 @@ def load_label(case: Case, description: DatasetDescription, grid: Grid, notes: l
     Raises:
         ScanError: a file is missing, damaged, on another grid, or holds what it should not.
     """
-    if case.masks:
-        label_DHW = _merged(case, description, grid, notes)
-    elif case.label is not None:
-        require_there(case.label, f"{case.image} has no label", "add it or remove the image")
-        if is_dicom(case.label):
-            return _segmented(case.label, case, description, grid, notes)
-        label = _on_grid(case.label, case, grid, notes)
-        label_DHW = _class_ids(case.label, label.volume.array_DHW, description)
-    elif set(case.splits) - {"test"}:
-        raise ScanError(f"{case.image} has no label, which training and validation need: add one.")
-    else:
+    label_DHW = _read(case, description, grid, notes)
+    if label_DHW is None:
         return None
+    _leave_out_unannotated(label_DHW, case, description, notes)
     if not label_DHW.any():
         shown = case.label or f"{len(case.masks)} masks in {case.masks[0][1].parent}"
         raise ScanError(f"{shown} holds no organ at all: most likely a failed export; correct it or remove the case.")
     return label_DHW
+
+
+def _read(case: Case, description: DatasetDescription, grid: Grid, notes: list[str]) -> np.ndarray | None:
+    if case.masks:
+        return _merged(case, description, grid, notes)
+    if case.label is not None:
+        require_there(case.label, f"{case.image} has no label", "add it or remove the image")
+        if is_dicom(case.label):
+            return _segmented(case.label, case, description, grid, notes)
+        label = _on_grid(case.label, case, grid, notes)
+        return _class_ids(case.label, label.volume.array_DHW, description)
+    if set(case.splits) - {"test"}:
+        raise ScanError(f"{case.image} has no label, which training and validation need: add one.")
+    return None
+
+
+def _leave_out_unannotated(
+    label_DHW: np.ndarray, case: Case, description: DatasetDescription, notes: list[str]
+) -> None:
+    """Make background of what the case is said not to annotate: the loss gives such a class no probability, so that
+    its voxels would cost more than all others together."""
+    annotated = description.annotated_ids(case.case_id)
+    counts = np.bincount(label_DHW.ravel(), minlength=description.num_classes)
+    found = [each for each in description.classes if each.id not in annotated and counts[each.id]]
+    if found:
+        label_DHW[np.isin(label_DHW, [each.id for each in found])] = 0
+        voxels = ", ".join(f"{each.name} ({counts[each.id]:,} voxels)" for each in found)
+        notes.append(f"{case.truth} holds what the case is said not to annotate: {voxels} counts as background.")
 
 
 def require_there(path: Path, problem: str, remedy: str) -> None:
@@ -53,8 +73,15 @@ def require_there(path: Path, problem: str, remedy: str) -> None:
     Raises:
         ScanError: says so after ``problem``.
     """
-    there = os.path.exists(path)  # also where its folder may not be read, which Path would raise
-    if path.is_symlink() and not there:
+    try:
+        there = bool(os.stat(path))
+    except PermissionError:
+        raise ScanError(
+            f"{path} cannot be read: its folder may not be looked into; check that folder's rights."
+        ) from None
+    except OSError:
+        there = False
+    if os.path.islink(path) and not there:
         raise ScanError(
             f"{problem}: {path} is a link to {path.readlink()}, which is not there: fetch it (dvc pull, git annex get)."
         )
@@ -167,10 +194,7 @@ def _segmented(path: Path, case: Case, description: DatasetDescription, grid: Gr
     others = [each.label for each in segments.described if loose(each.label) not in known]
     if others:
         notes.append(f"{path}: segments that are no class of {description.name} are background: {', '.join(others)}.")
-    label_DHW = _joined(((value, segments.mask(each)) for value, each in found), description, grid, notes)
-    if not label_DHW.any():
-        raise ScanError(f"{path} holds no organ at all: most likely a failed export; correct it or remove the case.")
-    return label_DHW
+    return _joined(((value, segments.mask(each)) for value, each in found), description, grid, notes)
 
 
 def _mask(path: Path, case: Case, grid: Grid, notes: list[str]) -> np.ndarray:

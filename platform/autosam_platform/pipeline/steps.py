@@ -8,6 +8,7 @@ from typing import Any
 
 import rich
 
+from autosam_inference.bundle import is_bundle
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
@@ -25,7 +26,7 @@ from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.fitting import FitResult
 from autosam_platform.training.size import count_parameters
-from autosam_platform.workspace import EvaluationFolder, RunFolder, Workspace, workspace
+from autosam_platform.workspace import EvaluationFolder, NamedModel, RunFolder, Workspace, workspace
 
 
 def train_and_evaluate(experiment: Experiment) -> Outcome:
@@ -102,6 +103,18 @@ def finished_run(name: str | None) -> RunFolder:
             return run
     names = ", ".join(run.name for run in reversed(done)) or "none"
     raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
+
+
+def named_model(name: str | None) -> NamedModel:
+    """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, or the newest run.
+
+    Raises:
+        ConfigError: there is no such run.
+        BundleError: the bundle cannot be used.
+    """
+    if name is None or workspace().run(name).finished or not is_bundle(Path(name)):
+        return NamedModel.of_run(finished_run(name))
+    return NamedModel.of_bundle(Path(name).expanduser().absolute())
 
 
 def prepared_dataset(section: DatasetSection) -> PreparedDataset:

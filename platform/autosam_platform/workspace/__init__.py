@@ -3,6 +3,7 @@
 No other room joins names of this layout (docs/design.md, "The workspace"; ``tests/workspace`` holds it).
 """
 
+from autosam_platform.workspace.models import NamedModel
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
@@ -12,6 +13,7 @@ from autosam_platform.workspace.sweeps import SweepFolder
 
 __all__ = [
     "EvaluationFolder",
+    "NamedModel",
     "PredictionFolder",
     "PreparedFolder",
     "RunFolder",

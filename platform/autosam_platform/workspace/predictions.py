@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_json
+from autosam_inference.quality.verdict import OrganQuality
 from autosam_inference.scans.names import Reading, stem
 from autosam_platform.workspace.paths import WorkspacePaths
 
 _RECORD = ".scan.json"
+_QUALITY = TypeAdapter(OrganQuality)
 
 
 class PredictionFolderError(UserError):
@@ -69,15 +73,24 @@ class PredictionFolder:
         """Where the scan lies, and which run's model segmented it."""
         return self._beside(_RECORD)
 
-    def write_record(self, scan: Path, run: str, notes: Sequence[str] = (), reading: Reading | None = None) -> None:
+    def write_record(
+        self,
+        scan: Path,
+        run: str,
+        notes: Sequence[str] = (),
+        reading: Reading | None = None,
+        quality: Sequence[OrganQuality] = (),
+    ) -> None:
         """Note the scan and the run, by which the prediction is found and shown over its scan.
 
         Args:
             notes: what was put right in the scan, and what looks odd.
             reading: how the DICOM scan was read.
+            quality: where not to trust it, organ by organ.
         """
-        told = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
-        write_json(self.record, told if reading is None else told | {"reading": dict(reading)})
+        told: dict[str, Any] = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
+        told |= {} if reading is None else {"reading": dict(reading)}
+        write_json(self.record, told | ({"quality": [asdict(each) for each in quality]} if quality else {}))
 
     def require_free(self) -> None:
         """Refuse to replace a file that is no prediction.
@@ -132,6 +145,20 @@ class PredictionFolder:
             PredictionFolderError: the record is missing or damaged.
         """
         return [str(each) for each in self._read().get("notes", [])]
+
+    @property
+    def quality(self) -> list[OrganQuality]:
+        """Where not to trust it, organ by organ; empty where the model was not calibrated.
+
+        Raises:
+            PredictionFolderError: the record is missing or damaged.
+        """
+        try:
+            return [_QUALITY.validate_python(each) for each in self._read().get("quality", [])]
+        except (ValidationError, TypeError) as error:
+            raise PredictionFolderError(
+                f"{self.record} does not tell the quality of the organs: predict the scan again."
+            ) from error
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from autosam_inference.bundle import is_bundle
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_inference.scans.names import short_name, stem
@@ -127,7 +128,17 @@ class Workspace(WorkspacePaths):
 
     def bundle(self, name: str) -> Path:
         """Where a run's bundle goes, where no other place is named."""
-        return self.folder / "bundles" / name
+        return self._bundles / name
+
+    @property
+    def bundles(self) -> list[Path]:
+        """Bundles that were exported here, folders and zips, the newest first."""
+        found = [place for place in self._bundles.glob("*") if not place.name.startswith(".") and is_bundle(place)]
+        return sorted(found, key=lambda place: place.stat().st_mtime, reverse=True)
+
+    @property
+    def _bundles(self) -> Path:
+        return self.folder / "bundles"
 
     @property
     def predicting(self) -> Path:

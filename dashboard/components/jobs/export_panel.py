@@ -1,0 +1,52 @@
+"""The bundle of a finished student: exported as a job of the cluster, downloaded, and what it says of itself."""
+
+import streamlit as st
+
+from autosam_platform.workspace import RunFolder, workspace
+from dashboard.components.base.messages import explained
+from dashboard.components.base.places import inside
+from dashboard.components.base.text import plain
+from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.job_kinds import KINDS, checked_settings
+from dashboard.components.jobs.job_panel import follow
+from dashboard.components.jobs.ray_jobs import NoClusterError
+from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.record.bundle_card import show_card
+
+_EXPORT = "export"
+
+
+def export_panel(run: RunFolder) -> None:
+    """Export, the running export, or the bundle that came of it."""
+    st.subheader("Bundle")
+    place = workspace().bundle(f"{run.name}.zip")
+    arguments = ["--run", run.name, "--output", str(place)]
+    with explained():
+        if place.is_file():
+            inside(place, [workspace().folder])
+            st.download_button(
+                f"Download the bundle ({place.stat().st_size / 1e6:.1f} MB)",
+                place.read_bytes,
+                file_name=place.name,
+                mime="application/zip",
+            )
+            with st.expander("What this bundle says of itself"):
+                show_card(place)
+            return
+        st.caption("One zip with all that a scan needs: autosam-predict and MONAI's tools read it, without torch.")
+        try:
+            _started(ray_jobs.cluster(), run.name, arguments)
+        except NoClusterError as error:
+            st.info(plain(f"No Ray cluster runs: {error}. The bundle is made in a terminal:"))
+            st.code(terminal(_EXPORT, arguments), language="bash", wrap_lines=True)
+
+
+def _started(address: str, run_id: str, arguments: list[str]) -> None:
+    job_id = st.session_state.get(f"export-{run_id}")
+    job = ray_jobs.find_job(address, job_id) if job_id else None
+    if job:
+        follow(address, job.job_id)
+    if not (job and job.active) and st.button("Export", key=f"export-button-{run_id}"):
+        checked_settings(KINDS[_EXPORT], arguments)
+        st.session_state[f"export-{run_id}"] = ray_jobs.submit(address, _EXPORT, arguments)
+        st.rerun()

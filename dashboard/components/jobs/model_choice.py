@@ -1,0 +1,69 @@
+"""Which model predicts: a run's, a bundle that was exported here, or one on the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from autosam_inference.bundle import is_bundle
+from autosam_platform.workspace import NamedModel, workspace
+from dashboard.components.base.chooser import chosen
+from dashboard.components.base.places import ReadingError, allowed_path, inside
+from dashboard.components.base.text import plain, score
+from dashboard.components.record import bundle_card
+from dashboard.components.record.finished_runs import FinishedRun
+
+_BUNDLE = "bundle: "
+_OTHER = "bundle on the server"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model as jobs/predict.py is told of it.
+
+    Attributes:
+        name: as records have it.
+        told: a run's name, or a bundle's path.
+    """
+
+    name: str
+    told: str
+
+
+def chosen_model(runs: Sequence[FinishedRun]) -> ModelChoice | None:
+    """Let a model be chosen; None where a bundle is still to be named.
+
+    Raises:
+        UserError: what is named is no bundle that can be used, or lies outside the allowed folders.
+    """
+    by_name = {run.name: run for run in runs}
+    bundles = {f"{_BUNDLE}{place.name}": place for place in workspace().bundles}
+    picked = chosen("run", [*by_name, *bundles, _OTHER])
+    if picked in by_name:
+        return _of_run(by_name[picked])
+    if picked in bundles:
+        return _of_bundle(inside(bundles[picked], [workspace().folder]))
+    about = "Folder or zip, in the workspace, the project, or a folder of AUTOSAM_ALLOWED_FOLDERS"
+    text = st.text_input("Path of the bundle", help=about).strip()
+    return _of_bundle(allowed_path(text)) if text else None
+
+
+def _of_run(run: FinishedRun) -> ModelChoice:
+    st.caption(
+        plain(
+            f"{run.network}, trained on {run.dataset} · mean Dice of its test cases {score(run.dice)} · "
+            f"weights {run.bytes / 1e6:.1f} MB"
+        )
+    )
+    return ModelChoice(run.name, run.name)
+
+
+def _of_bundle(place: Path) -> ModelChoice:
+    if not is_bundle(place):
+        raise ReadingError(f"{place} is no bundle: name the folder or zip that jobs/export.py wrote.")
+    model = NamedModel.of_bundle(place)
+    st.caption(plain(bundle_card.about(place)))
+    with st.expander("What this bundle says of itself"):
+        bundle_card.show_card(place)
+    return ModelChoice(model.name, str(place))

@@ -1,0 +1,92 @@
+"""What a bundle says of itself: organs and scores, known failures, parity, where it comes from."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from autosam_inference.bundle import Bundle
+from dashboard.components.base.text import plain, score
+
+_COLUMNS = {
+    "organ": st.column_config.TextColumn("Organ", pinned=True),
+    "code": st.column_config.TextColumn("SNOMED CT"),
+    "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
+    "lowest_dice": st.column_config.NumberColumn("Lowest Dice", format="%.3f"),
+    "nsd": st.column_config.NumberColumn("NSD", format="%.3f"),
+    "n": st.column_config.NumberColumn("Cases"),
+}
+_PARITY = {
+    "runtime": st.column_config.TextColumn("Runtime", pinned=True),
+    "format": st.column_config.TextColumn("Computed in"),
+    "logits": st.column_config.NumberColumn("Largest difference of a logit", format="%.1e"),
+    "labels": st.column_config.NumberColumn("Equal labels (%)", format="%.3f"),
+    "dice": st.column_config.NumberColumn("Difference of Dice (points)", format="%.3f"),
+    "scans": st.column_config.NumberColumn("Scans"),
+}
+
+
+def about(place: Path) -> str:
+    """A bundle in a line.
+
+    Raises:
+        BundleError: it cannot be used.
+    """
+    told = _told(place)
+    dice = (told.get("scores") or {}).get("mean_dice")
+    return (
+        f"bundle of {told['run_id']}: {told['model']['name']}, trained on {told['dataset']} · mean Dice of its test "
+        f"cases {score(dice)}"
+    )
+
+
+def show_card(place: Path) -> None:
+    """Draw the card; its files are compared when the bundle is used.
+
+    Raises:
+        BundleError: it cannot be used.
+    """
+    told = _told(place)
+    st.dataframe(
+        pd.DataFrame(_organs(told), columns=list(_COLUMNS)), hide_index=True, column_config=_COLUMNS, placeholder="–"
+    )
+    data = told.get("training_data") or {}
+    spacing = " × ".join(f"{value:g}" for value in told["spacing_xyz"])
+    cases = ", ".join(f"{count} {split}" for split, count in (data.get("cases") or {}).items())
+    facts = {
+        "Trained on": f"{data.get('title') or told['dataset']}{f' ({cases} cases)' if cases else ''}",
+        "Licence of the data": data.get("licence") or "not told",
+        "Grid": f"{spacing} mm, windows of {' × '.join(map(str, told['patch']))}, HU {told['hu_window'][0]} to "
+        f"{told['hu_window'][1]}",
+        "Comes from": ", ".join(f"{name} {value}" for name, value in (told.get("lineage") or {}).items()) or "labels",
+        "Tells where not to trust it": "yes" if told.get("quality") else "no: it was not calibrated",
+        "Written": f"{told.get('written_on') or 'some day'}, by version {told['written_by']}",
+    }
+    st.table({name: [plain(value)] for name, value in facts.items()}, border="horizontal")
+    for failure in told.get("known_failures") or ():
+        st.warning(plain(failure))
+    parity = [{"runtime": name, **each} for name, each in (told.get("parity") or {}).items()]
+    if parity:
+        st.caption("How the exported networks differ from torch in fp32, on whole scans.")
+        frame = pd.DataFrame(parity).assign(labels=lambda rows: 100 * rows["labels"].astype(float))
+        st.dataframe(frame[list(_PARITY)], hide_index=True, column_config=_PARITY, placeholder="–")
+
+
+def _told(place: Path) -> dict[str, Any]:
+    return Bundle.describe(place).card.model_dump(mode="json")
+
+
+def _organs(told: dict[str, Any]) -> list[dict[str, Any]]:
+    scores, codes = (told.get("scores") or {}).get("organs") or {}, told.get("codes") or {}
+    return [
+        {"organ": name, "code": _code(codes.get(name)), **scores.get(name, {})}
+        for name in (each["name"] for each in told["classes"])
+    ]
+
+
+def _code(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return ""
+    parts = [told["kind"], *([told["side"]] if told.get("side") else [])]
+    return " + ".join(f"{each['value']} {each['meaning']}" for each in parts)

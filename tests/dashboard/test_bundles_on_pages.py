@@ -1,0 +1,150 @@
+"""Bundles where pages take models, their cards, Export, and in plain words where not to trust a prediction."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from example_cases import FIRST, volumes, write_prediction, write_volume
+from example_runs import write_card
+from page_texts import texts
+from small_bundles import small_bundle
+from streamlit.testing.v1 import AppTest
+from synthetic_scans import write_btcv
+
+from autosam_inference.quality.verdict import OrganQuality
+from autosam_platform.tracking.writing import open_run
+from autosam_platform.workspace import NamedModel, Workspace
+from dashboard.components.jobs import predicting
+
+Page = Callable[..., AppTest]
+STUDENT = "distill-0000000a"
+SCORES = {
+    "n_cases": 6,
+    "mean_dice": 0.75,
+    "mean_nsd": 0.5,
+    "nsd_tolerance_mm": 2.0,
+    "organs": {
+        "organ 2": {"dice": 0.625, "lowest_dice": 0.5, "nsd": 0.5, "hd95_mm": 3, "n": 6, "not_found": 0, "invented": 0}
+    },
+}
+PARITY = {"format": "fp32", "logits": 1e-5, "largest_logit": 9.0, "labels": 0.9995, "dice": 0.01, "scans": 2}
+TOLD = {
+    "scores": SCORES,
+    "known_failures": ["organ 3 was never found."],
+    "parity": {
+        "onnx": {"format": "fp32", "logits": 1e-5, "largest_logit": 9.0, "labels": 0.9995, "dice": 0.01, "scans": 2}
+    },
+    "lineage": {"teacher": "demo-01234567"},
+    "training_data": {"title": "Phantoms", "licence": "as you like", "cases": {"train": 96, "test": 6}},
+}
+
+
+@pytest.fixture
+def bundle(empty: Path) -> Path:
+    """A zip that was exported into the workspace."""
+    place = empty / "bundles" / f"{STUDENT}.zip"
+    place.parent.mkdir()
+    return small_bundle(place, run_id=STUDENT, **TOLD)
+
+
+def _tables(app: AppTest) -> str:
+    return "\n".join(each.value.to_string() for each in [*app.dataframe, *app.table]).replace("\\", "")
+
+
+def _wait(prediction: predicting.PredictionJob) -> str:
+    for _ in range(3000):  # a machine may be busy
+        if (state := predicting.state(prediction, None)) != predicting.RUNNING:
+            return state
+        time.sleep(0.1)
+    raise AssertionError(prediction.log.read_text())
+
+
+def test_a_bundle_of_the_workspace_predicts_a_scan(page: Page, empty: Path, bundle: Path) -> None:
+    scan = write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
+    app = page("predict", run=f"bundle: {bundle.name}")
+    assert not app.exception and not app.error
+    assert f"bundle of {STUDENT}: none, trained on none · mean Dice of its test cases 0.750" in texts(app.caption)
+    app.radio[0].set_value("A file on the server").run()
+    app.text_input[0].set_value(str(scan)).run()
+    app.button[0].click().run()
+    assert not app.exception and not app.error
+    prediction = predicting.find(app.query_params["prediction"])
+    assert prediction is not None and prediction.run == NamedModel.of_bundle(bundle).name
+    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    labels = np.asarray(nib.load(prediction.output.label).dataobj)
+    assert labels.shape == nib.load(scan).shape and labels.max() <= 3
+    assert set(prediction.output.class_names().values()) == {"organ 1", "organ 2", "organ 3"}
+
+
+def test_the_card_is_shown(page: Page, bundle: Path) -> None:
+    app = page("predict", run=f"bundle: {bundle.name}")
+    said = _tables(app)
+    for piece in ("organ 2", "0.625", "Phantoms", "96 train", "as you like", "teacher demo-01234567", "99.95"):
+        assert piece in said, piece
+    assert "no: it was not calibrated" in said and "organ 3 was never found" in texts(app.warning)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("/etc", "outside the folders"), ("raw", "is no bundle"), ("none.zip", "is no bundle"), ("bad.zip", "zip")],
+)
+def test_a_bundle_that_is_none_or_elsewhere_is_refused(page: Page, empty: Path, path: str, message: str) -> None:
+    write_card(Workspace(empty).run(STUDENT))
+    (empty / "runs" / STUDENT / "model" / "model.safetensors").touch()
+    (empty / "raw").mkdir()
+    (empty / "bad.zip").write_bytes(b"PK nothing")
+    app = page("predict", run="bundle on the server")
+    assert not app.exception
+    app.text_input[0].set_value(path if path.startswith("/") else str(empty / path)).run()
+    assert not app.exception and message in texts(app.error)
+    assert app.button[0].disabled
+
+
+def _quality() -> list[OrganQuality]:
+    return [
+        OrganQuality("spleen", 0.93, (0.9, 0.96), "ok"),
+        OrganQuality("liver", 0.74, (0.5, 0.9), "check", ("larger than in training",)),
+        OrganQuality("left adrenal gland", 0.41, (0.1, 0.6), "do not use", ("windows disagree",)),
+        OrganQuality("gallbladder", None, None, "check", ("not found",)),
+    ]
+
+
+def test_where_not_to_trust_a_prediction_is_said_in_the_viewer(page: Page, empty: Path) -> None:
+    made = volumes()
+    scan = write_volume(empty / "datasets" / "scan.nii.gz", made.scan)
+    name = write_prediction(empty, scan, made.first)
+    folder = Workspace(empty).prediction(name)
+    assert folder is not None
+    folder.write_record(scan, FIRST, quality=_quality())
+    app = page("viewer", prediction=name)
+    assert not app.exception
+    assert texts(app.error) == "left adrenal gland: do not use: windows disagree (Dice 0.41, 0.10 to 0.60)"
+    assert texts(app.warning) == (
+        "liver: check: larger than in training (Dice 0.74, 0.50 to 0.90)  \ngallbladder: check: not found"
+    )
+    assert texts(app.success) == "As usual: spleen (Dice 0.93, 0.90 to 0.96)."
+    folder.record.write_text(folder.record.read_text().replace('"do not use"', '"fine"'))
+    assert "does not tell the quality of the organs" in texts(page("viewer", prediction=name).error)
+
+
+def _student(workspace: Path) -> None:
+    open_run(Workspace(workspace), STUDENT, tags={"role": "student", "name": "distill"}, params={}).finish()
+    write_card(Workspace(workspace).run(STUDENT))
+    (workspace / "runs" / STUDENT / "config.yaml").write_text("name: distill\n")
+
+
+def test_a_finished_student_can_be_exported_and_downloaded(page: Page, empty: Path) -> None:
+    _student(empty)
+    app = page("run", run=STUDENT)
+    assert not app.exception
+    command = f"python jobs/export.py --run {STUDENT} --output {empty}/bundles/{STUDENT}.zip"
+    assert command in texts(app.code)
+    (empty / "bundles").mkdir()
+    small_bundle(empty / "bundles" / f"{STUDENT}.zip", run_id=STUDENT, **TOLD)
+    app = page("run", run=STUDENT)
+    assert not app.exception and command not in texts(app.code)
+    assert next(each.proto.label for each in app.get("download_button")) == "Download the bundle (0.0 MB)"
+    assert "organ 2" in _tables(app)
