@@ -1,7 +1,8 @@
 """Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE``.
 
 The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py`` and
-``jobs/sweep.py`` have left. For the page of the cluster start one before: ``ray start --head``. Look at the pictures before they are committed.
+``jobs/sweep.py`` have left. For the page of the cluster start one before: ``ray start --head``. Look at the
+pictures before they are committed.
 """
 
 import sys
