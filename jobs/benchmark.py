@@ -55,7 +55,7 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
 def _device(job: BenchmarkJob) -> "torch.device":
     import torch
 
-    if job.suite in ("metrics", "loader"):
+    if job.suite in ("metrics", "loader", "bedside"):
         return torch.device("cpu")
     return torch.device(job.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -6,8 +6,8 @@ costs, and knows where the organs are, which is what the look for them lives on.
 ``sliding_window_inference`` with MONAI's class in fp32, torch's interpolation there and back, and argmax.
 """
 
-import resource
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,13 +81,15 @@ def _alone(
     name: str, model: TrainedModel, scan: Path, device: torch.device, repeats: int, *, coarse: bool = True
 ) -> Row:
     target = scan.with_name("labels.nii.gz")
-    before = _cpu_seconds()
+    before = time.process_time()
     measured = best(lambda: _from_file_to_file(model, scan, target, coarse=coarse), device, repeats)
-    cpu, done = (_cpu_seconds() - before) / repeats, measured.result
+    cpu, done = (time.process_time() - before) / repeats, measured.result
     assert done.search is not None
     name = f"{name}: {done.search.windows} of {done.search.all_windows} windows"
     phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in done.seconds.items())
-    print(f"{name}: {measured.seconds:.1f} s, {cpu:.1f} s of CPU ({phases}), {measured.peak_mb:.0f} MB", flush=True)
+    print(
+        f"{name}: {measured.seconds:.1f} s, {cpu:.1f} s of CPU ({phases}), {measured.peak_mb or 0:.0f} MB", flush=True
+    )
     return Row(name, measured.seconds, None, measured.peak_mb, None, None)
 
 
@@ -107,7 +109,7 @@ def _monai_way(network: nn.Module, model: TrainedModel, scan: Path, target: Path
     hu_DHW = torch.from_numpy(np.asarray(image.dataobj, np.float32).transpose(2, 1, 0).copy())
     spacing = zip(hu_DHW.shape, image.header.get_zooms()[::-1], model.card.spacing_DHW, strict=True)
     size = [round(n * old / new) for n, old, new in spacing]
-    small_11DHW = F.interpolate(hu_DHW[None, None], size, mode="trilinear", antialias=False)
+    small_11DHW = F.interpolate(hu_DHW[None, None], size, mode="trilinear")
     image_11DHW = torch.from_numpy(normalise(small_11DHW.numpy(), model.card.hu_window, model.card.scaling))
     logits = sliding_window_inference(image_11DHW, model.card.patch, 1, network, model.overlap, mode="gaussian")
     assert isinstance(logits, Tensor)
@@ -188,8 +190,3 @@ def _centred(n: int, have: int) -> tuple[slice, slice]:
     common = min(n, have)
     first, start = (n - common) // 2, (have - common) // 2
     return slice(first, first + common), slice(start, start + common)
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

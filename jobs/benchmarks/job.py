@@ -23,7 +23,7 @@ class BenchmarkJob(CommandLine):
     suite: Annotated[Suite, tyro.conf.Positional] = "metrics"
     """Which part of the platform."""
     device: str | None = None
-    """Such as cpu or cuda:1; a GPU where there is one. Metrics and loader run on the CPU."""
+    """Such as cpu or cuda:1; a GPU where there is one. Metrics, loader and bedside run on the CPU."""
     model: str = "autosam_vit_b"
     """Model of the suites teacher and, without --run, distillation; `python -m autosam_models` lists them."""
     patch: Positive | None = None
