@@ -45,7 +45,7 @@ def test_the_files_answer_as_torch_does(bundle: Bundle) -> None:
     parity = bundle.card.parity
     assert set(parity) == {"openvino", "onnx"}
     for each in parity.values():
-        assert each.logits <= 1e-3 < 1 < each.largest_logit
+        assert each.logits <= max(1e-3, 2e-4 * each.largest_logit) < 1 < each.largest_logit
         assert each.labels is not None and each.labels >= 0.999
         assert each.dice is not None and abs(each.dice) <= 0.1 and each.scans == 1
     assert parity["onnx"].format == "fp32"
@@ -60,7 +60,7 @@ def test_every_runtime_of_the_bundle_answers_as_the_run_does(bundle: Bundle, run
         expected = network(image_BCDHW).numpy()
     runtime = TrainedModel.load(bundle.place, runtime=name, device="cpu").runtime  # type: ignore[arg-type]
     found = torch.as_tensor(runtime.logits(image_BCDHW.numpy())).float().numpy()
-    assert np.abs(found - expected).max() < (1e-3 if name == "onnx" else 0.02 * np.abs(expected).max())
+    assert np.abs(found - expected).max() < (2e-4 if name == "onnx" else 0.02) * np.abs(expected).max()
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.999
 
 
@@ -207,7 +207,8 @@ def test_a_teacher_stays_in_the_lab(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"logits": 0.01}, r"onnx .*logits differ by 0\.01 \(at most 0\.001\)"),
+        ({"logits": 0.01}, r"onnx .*logits differ by 0\.01 \(at most 0\.0018\)"),
+        ({"logits": 0.0011, "largest_logit": 2.0}, r"logits differ by 0\.0011 \(at most 0\.001\)"),
         ({"logits": math.inf}, "logits differ by inf"),
         ({"labels": 0.998}, r"99\.80 % of the labels of 2 scans agree"),
         ({"dice": -0.2}, r"mean Dice differs by -0\.20 points"),

@@ -30,6 +30,11 @@ from autosam_platform.workspace import EvaluationFolder
 
 LOGITS, LABELS, DICE_POINTS = 1e-3, 0.999, 0.1
 """Largest difference of a logit in fp32, least share of equal labels, largest difference of the mean Dice in points."""
+LOGITS_SHARE = 2e-4
+"""Largest difference as a share of the largest logit, where that allows more than ``LOGITS``.
+
+Where the coarsest map has two voxels, its instance norm makes much of fp32's rounding: 9e-4 of 16 were measured.
+"""
 
 _OVERLAP = 0.25  # of the windows: as good a comparison as any other, and the quickest
 
@@ -81,8 +86,9 @@ def require_parity(parity: dict[str, RuntimeParity]) -> None:
     """
     for name, each in parity.items():
         faults = []
-        if not each.logits <= LOGITS:  # NaN too
-            faults.append(f"logits differ by {each.logits:.2g} (at most {LOGITS:g})")
+        allowed = max(LOGITS, LOGITS_SHARE * each.largest_logit)
+        if not each.logits <= allowed:  # NaN too
+            faults.append(f"logits differ by {each.logits:.2g} (at most {allowed:.2g})")
         if each.labels is not None and each.labels < LABELS:
             faults.append(f"{100 * each.labels:.2f} % of the labels of {each.scans} scans agree (at least 99.9 %)")
         if each.dice is not None and abs(each.dice) > DICE_POINTS:
