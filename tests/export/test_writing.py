@@ -59,6 +59,12 @@ def test_a_damaged_bundle_may_be_replaced_and_an_empty_folder_taken(tmp_path: Pa
         Bundle.load(tmp_path / name)
 
 
+def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match=r"file/out cannot be made \(Not a directory\): name another place"):
+        write_bundle(tmp_path / "file" / "out" / "bundle", filled)
+
+
 def test_a_card_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / CARD).parent.mkdir()
     (tmp_path / CARD).write_text(json.dumps({"name": "an app's own card"}))

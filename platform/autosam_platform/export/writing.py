@@ -27,7 +27,7 @@ def write_bundle(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
         ExportError: something that is no bundle lies there.
     """
     require_replaceable(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _require_writable(place.parent)
     with locked(place.with_name(f".{place.name}.lock")):
         _remove_leftovers(place)
         if place.suffix.lower() == ".zip":
@@ -36,24 +36,23 @@ def write_bundle(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
             _write_folder(place, fill)
 
 
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be made ({error.strerror}): name another place.") from error
+    if not os.access(folder, os.W_OK):
+        raise ExportError(f"{folder} may not be written to: name another place.")
+
+
 def require_replaceable(place: Path) -> None:
     """Refuse a place that something other than a bundle has.
 
     Raises:
         ExportError: names it.
     """
-    if place.is_symlink() or place.exists():
-        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
-            return
-        try:
-            if not place.is_symlink():
-                Bundle.describe(place)
-                return
-        except BundleError:
-            pass
-        raise ExportError(
-            f"{place} is there and is no bundle, so it is not replaced: name another place, or remove it."
-        )
+    if (place.exists() or place.is_symlink()) and not _is_ours(place):
+        raise ExportError(f"{place} is there and is no bundle, so it is not replaced: name another place or remove it.")
 
 
 def _is_ours(place: Path) -> bool:
