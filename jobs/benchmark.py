@@ -8,6 +8,7 @@ Examples:
     python jobs/benchmark.py distillation --run N a student's step with a stored teacher, an online one, and none
     python jobs/benchmark.py overlap --run NAME   a run's test cases with overlaps from 0 to the paper's 0.75
     python jobs/benchmark.py sources --repeats 2  organs annotated by two sources, against all labels; trains 4 models
+    python jobs/benchmark.py bedside              a scan from file to file with OpenVINO, torch and MONAI's inferer
     python jobs/benchmark.py quality --run NAME   whether the expected Dice is true, on scans made bad on purpose too
 
 The plain ways are those that the tests compare with (tests/reference). Figures that matter are in docs/benchmarks.md.
@@ -54,7 +55,7 @@ def _benchmark(job: BenchmarkJob) -> Outcome:
 def _device(job: BenchmarkJob) -> "torch.device":
     import torch
 
-    if job.suite in ("metrics", "loader"):
+    if job.suite in ("metrics", "loader", "bedside"):
         return torch.device("cpu")
     return torch.device(job.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -3,7 +3,7 @@
 Examples:
     python jobs/predict.py --input SCAN.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
-    python jobs/predict.py --input SCAN.nii.gz --run STUDENT.zip  a bundle, as jobs/export.py makes them
+    python jobs/predict.py --input SCAN.nii.gz --run STUDENT.zip --runtime onnx
     python jobs/predict.py --input DICOM-FOLDER --series 1.2.840.113619.2.5
     python jobs/predict.py                                        a phantom that the demo was not trained on
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
+from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.scans.names import stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
@@ -38,6 +39,8 @@ class PredictJob(CommandLine):
     """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
     """Name or folder of a finished run, or a bundle (its folder or zip); the newest run where none is given."""
+    runtime: RuntimeName | None = None
+    """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
     dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
@@ -52,7 +55,7 @@ class PredictJob(CommandLine):
     batch: Positive = 1
     """Windows per forward pass; several may be faster on a GPU."""
     device: str | None = None
-    """Such as cpu or cuda:1; a GPU where there is one."""
+    """For torch, such as cpu or cuda:1; a GPU where there is one."""
 
 
 def main() -> None:
@@ -87,7 +90,9 @@ def _predict(job: PredictJob) -> Outcome:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
     no_seg = _no_seg(scan, chosen.card, job)
-    model = TrainedModel.load(chosen.place, overlap=job.overlap, device=job.device, batch=job.batch)
+    model = TrainedModel.load(
+        chosen.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch
+    )
     print(f"Predicting {source} with {chosen.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds

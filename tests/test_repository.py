@@ -197,3 +197,34 @@ def test_set_up_says_which_python_is_missing(tmp_path: Path, python: str, messag
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+
+
+def _hadolint(file: Path) -> subprocess.CompletedProcess[str]:
+    assert HADOLINT is not None
+    return subprocess.run([HADOLINT, str(file)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed")
+def test_the_linter_finds_nothing_in_the_dockerfile(tmp_path: Path) -> None:
+    done = _hadolint(ROOT / "Dockerfile")
+    assert done.returncode == 0, done.stdout
+    (tmp_path / "Dockerfile").write_text("FROM python\nRUN cd /x && pip install y\n")
+    assert "DL3006" in _hadolint(tmp_path / "Dockerfile").stdout, "the linter finds faults"
+
+
+def test_the_image_gets_what_pip_needs_and_nothing_else() -> None:
+    """Every file that `pip install` of the source reads, and no scan, run or secret."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    project = _project()
+    needed = {"pyproject.toml", "constraints.txt", project["readme"], *project["license-files"], "platform", "models"}
+    assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == needed
+
+
+def test_the_image_runs_as_nobody_and_without_a_shell() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert "USER 10001:10001" in lines and 'ENTRYPOINT ["autosam-predict"]' in lines

@@ -13,7 +13,7 @@ from autosam_platform.workspace import workspace
 if TYPE_CHECKING:
     import torch
 
-Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources", "quality"]
+Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources", "bedside", "quality"]
 """Names of the modules beside this one that have a function ``rows``."""
 
 
@@ -23,7 +23,7 @@ class BenchmarkJob(CommandLine):
     suite: Annotated[Suite, tyro.conf.Positional] = "metrics"
     """Which part of the platform."""
     device: str | None = None
-    """Such as cpu or cuda:1; a GPU where there is one. Metrics and loader run on the CPU."""
+    """Such as cpu or cuda:1; a GPU where there is one. Metrics, loader and bedside run on the CPU."""
     model: str = "autosam_vit_b"
     """Model of the suites teacher and, without --run, distillation; `python -m autosam_models` lists them."""
     patch: Positive | None = None
@@ -31,9 +31,9 @@ class BenchmarkJob(CommandLine):
     step_patch: Positive | None = None
     """Edge of the patch of the teacher's training step; 128 on a GPU, 64 on a CPU, whose memory is too small for it."""
     size_DHW: tuple[Positive, Positive, Positive] | None = None
-    """Voxels of the scan of the suites window (300 512 512) and metrics (150 512 512)."""
+    """Voxels of the scan of the suites window and bedside (300 512 512) and metrics (150 512 512)."""
     overlap: Overlap = 0.25
-    """Share that windows have in common, in the window suite."""
+    """Share that windows have in common, in the suites window and bedside."""
     run: str | None = None
     """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
     cases: Positive = 12

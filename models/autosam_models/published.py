@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosam_models.any_size import up_to_multiple
 from autosam_models.sizes import Size
+from autosam_models.weights import load_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,11 +48,7 @@ class Published:
         Raises:
             RuntimeError: they are those of another network.
         """
-        named = {self.name(ours): tensor for ours, tensor in weights.items()}
-        missing, unexpected = network.load_state_dict(named, strict=False)
-        needed = [name for name in missing if not any(piece in name for piece in self.unused)]
-        if needed or unexpected:
-            raise RuntimeError(f"Missing keys: {needed}. Unexpected keys: {list(unexpected)}.")
+        load_weights(network, {self.name(ours): tensor for ours, tensor in weights.items()}, self.unused)
 
     def name(self, ours: str) -> str:
         """Name of a parameter in the published class.

@@ -12,6 +12,7 @@ Windows, grids and resampling need numpy and nibabel. torch is one of the runtim
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from autosam_inference.scans.label_files import write_nifti as write_nifti
     from autosam_inference.scans.scan import Scan as Scan
     from autosam_inference.scans.scan import read_scan as read_scan
+
+# OpenVINO's Python package brings one that tells Google Analytics of its use; without it, it uses a stub. Nothing may
+# leave a hospital's machine unasked, so it is not to be found, before any module of ours imports OpenVINO.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _PLACES = {
     "Bundle": "bundle",

@@ -118,7 +118,8 @@ def doubt(search: Search, label_DHW: NDArray[np.uint8], names: Mapping[int, str]
             return f"{_listed(names[each] for each in cut)} reach the edge of {search.name}"
     if search.name != "the organs' box":
         return None
-    missing = set(names) - set(np.flatnonzero(counted(label_DHW)).tolist())
+    d, h, w = (native_range(part, n) for part, n in zip(search.parts((0, 1, 2)), label_DHW.shape, strict=True))
+    missing = set(names) - set(np.flatnonzero(counted(label_DHW[d, h, w])).tolist())
     return f"{_listed(names[each] for each in sorted(missing))} not found in {search.name}" if missing else None
 
 

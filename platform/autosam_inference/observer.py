@@ -12,7 +12,11 @@ class Observer:
     """
 
     def on_image(self, image_DHW: Array, order: tuple[int, int, int]) -> None:
-        """The prepared scan, as the network will see it, and the order in which its axes are swept."""
+        """The prepared scan, as the network will see it, and the order in which its axes are swept.
+
+        Where not all of a scan is searched (``coarse``) it is a box of it; and where that is searched again, in more,
+        everything begins anew with this.
+        """
 
     def on_window(self, logits_KDHW: Array, window: Window) -> None:
         """One window's logits, not yet weighted, and where it lies.

@@ -8,11 +8,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from dicom_factory import ct_slices, write_series
+from small_bundles import small_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_MB = 400
 ABSENT = {"torch", "ray", "monai", "streamlit", "scipy", "matplotlib", "pandas", "mlflow", "onnxruntime"}
-OF_EXTRAS = {"autosam_inference.runtimes.pytorch": "torch"}
+OF_EXTRAS = {"autosam_inference.runtimes.pytorch": "torch", "autosam_inference.runtimes.onnx": "onnxruntime"}
 """Modules that an extra is for, and the package that they miss."""
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -103,3 +105,12 @@ def test_every_module_of_inference_is_imported(base: Path, tmp_path: Path) -> No
 
 def test_the_command_is_there(base: Path, tmp_path: Path) -> None:
     assert "BUNDLE" in _run([str(base / "autosam-predict"), "--help"], tmp_path)
+
+
+def test_a_bundle_and_a_dicom_series_come_to_label_maps(base: Path, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "student.zip")
+    series = write_series(tmp_path / "series", ct_slices())
+    words = [str(bundle), str(series), "--output", str(tmp_path / "found"), "--threads", "1"]
+    _run([str(base / "autosam-predict"), *words], tmp_path)
+    for pattern in ("*/*.nii.gz", "*/*.seg.dcm", "*/*.png", "summary.csv"):
+        assert len(list((tmp_path / "found").glob(pattern))) == 1, pattern

@@ -1,7 +1,8 @@
 """Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE``.
 
-The workspace is one that ``make demo``, ``jobs/distill_student.py`` and ``jobs/sweep.py`` have left. For the page of
-the cluster start one before: ``ray start --head``. Look at the pictures before they are committed.
+The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py`` and
+``jobs/sweep.py`` have left. For the page of the cluster start one before: ``ray start --head``. Look at the
+pictures before they are committed.
 """
 
 import sys
@@ -39,6 +40,7 @@ def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) ->
         ("runs", app()),
         ("run", app("run", run=teacher.run_id)),
         ("compare", app("compare", runs=",".join([teacher.run_id, *students]))),
+        ("data", app("data")),
         ("viewer", app("viewer", run=teacher.run_id, case=case)),
         ("sweeps", app("sweeps")),
         ("predict", app("predict")),

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from autosam_inference.card import Frozen, ModelCard
+from autosam_inference.bundle.contents import OrganCodes, RuntimeParity, Scores, TrainingData
+from autosam_inference.card import ModelCard
 from autosam_inference.errors import UserError, reasons
 from autosam_inference.files import DamagedError, unsealed
+from autosam_inference.frozen import Frozen
 
 SCHEMA = 1
 """Of the bundles that this version writes, and the newest that it reads."""
@@ -40,6 +42,23 @@ class BundleCard(ModelCard):
     """Of this file; see ``SCHEMA``."""
     written_by: str
     """Version of the platform that wrote the bundle."""
+    written_on: str = ""
+    """Day of the export, such as 2026-11-26."""
+    made_from: str = ""
+    """Hash of the run's model and evaluation and of what wrote the bundle: the same for the same bundle."""
+    codes: dict[str, OrganCodes] = {}
+    """By the names of the classes."""
+    training_data: TrainingData | None = None
+    scores: Scores | None = None
+    """None of a model that was exported without an evaluation."""
+    known_failures: tuple[str, ...] = ()
+    """Where not to trust it, in plain sentences."""
+    parity: dict[str, RuntimeParity] = {}
+    """By the names of the runtimes."""
+    versions: dict[str, str] = {}
+    """Of the software that it was trained with."""
+    export_versions: dict[str, str] = {}
+    """Of the software that it was exported with."""
     files: dict[str, FileRecord]
     """Every file but the card itself, by its path in the bundle with ``/``."""
 

@@ -12,7 +12,11 @@ from autosam_inference.runtimes import Runtime
 
 RuntimeName = Literal["openvino", "onnx", "torch"]
 
-_PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "'autosam-adapter-platform[train]'"}
+_PACKAGES = {
+    "openvino": "openvino",
+    "onnx": "'autosam-adapter-platform[onnx]'",
+    "torch": "'autosam-adapter-platform[train]'",
+}
 
 
 class RuntimeMissingError(UserError):

@@ -60,7 +60,7 @@ class OpenVinoRuntime:
             self.threads, self._compiled = count, None
 
     @property
-    def format(self) -> str:
+    def format(self) -> Literal["bf16", "fp32"]:
         """What it computes in: ``bf16`` or ``fp32``."""
         return "bf16" if self.precision == "auto" and has_bf16() else "fp32"
 

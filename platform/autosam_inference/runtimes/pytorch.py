@@ -7,7 +7,7 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from safetensors.torch import load as read_tensors
 from safetensors.torch import load_model as load_weights
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import DamagedError, require_intact
 from autosam_models import build_model
 from autosam_models.numerics import format_of
+from autosam_models.weights import load_weights as load_tensors
 
 _CPU = torch.device("cpu")
 
@@ -63,7 +64,7 @@ class TorchRuntime:
         place, card = _device(device), bundle.card
         network = _built(card)
         try:
-            network.load_state_dict(load_tensors(bundle.read(BUNDLE_WEIGHTS)))
+            load_tensors(network, read_tensors(bundle.read(BUNDLE_WEIGHTS)))
         except (SafetensorError, RuntimeError) as error:
             raise BundleError(f"{bundle.place}: {BUNDLE_WEIGHTS} is not of {card.model.name} ({error}).") from None
         return cls(network.to(place).eval(), place, _amp(place))

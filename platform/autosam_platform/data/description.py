@@ -62,6 +62,7 @@ class DatasetDescription(Frozen):
         sources: for datasets out of several folders: what each has of its own, in place of the fields above.
         spacing_xyz: voxel spacing after preparation, mm.
         hu_window: HU outside are clipped.
+        licence: of images and labels, as their owner states it; it is told with every model that is exported.
         foreground_fraction: share of training patches that are centred on an organ.
         nsd_tolerance_mm: tolerance of the normalised surface distance.
     """
@@ -84,6 +85,7 @@ class DatasetDescription(Frozen):
     patients: str | None = None
     annotated: dict[str, tuple[str, ...]] = {}
     sources: tuple[Source, ...] = ()
+    licence: str | None = None
     foreground_fraction: Probability = 0.5
     nsd_tolerance_mm: PositiveFloat = 2.0
 
@@ -251,7 +253,7 @@ class DatasetDescription(Frozen):
     @model_serializer(mode="wrap")
     def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are not written where nothing is in them: hashes and records stay what they were."""
-        later = ("label_ids", "mask_names", "patient_pattern", "patients", "sources")
+        later = ("licence", "label_ids", "mask_names", "patient_pattern", "patients", "sources")
         return {name: value for name, value in serialise(self).items() if value or name not in later}
 
 

@@ -139,7 +139,7 @@ def _decisive_of_labels(description: DatasetDescription) -> dict[str, Any]:
 
 
 _OF_NO_TRAINING = {
-    *("name", "title", "nsd_tolerance_mm", "patient_pattern", "patients"),
+    *("name", "title", "licence", "nsd_tolerance_mm", "patient_pattern", "patients"),
     *("layout", "files", "case_pattern", "split", "label_ids", "mask_names", "sources"),
 }
 """Of a description: words, the tolerance of a score, and what comes to the cases and their splits."""

@@ -222,7 +222,7 @@ def _check_cases(cases: Sequence[Case], card: ModelCard, description: DatasetDes
 
 def _content_hash(case: Case, plan: Plan) -> str:
     """Hash of all that decides a case's results: the model, both files, the settings."""
-    schema = plan.description.model_dump(mode="json")
+    schema = plan.description.model_dump(mode="json", exclude={"licence"})
     return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *case.hashed)
 
 

@@ -20,7 +20,6 @@ SCANS = 96
 
 _MOST_CASES = 24
 _FEW_CASES = 5
-_WITHOUT = "--calibration-scans 0 exports without"
 
 Progress = Callable[[int, int], None]
 
@@ -48,16 +47,12 @@ def calibrate(
     split: FittedOn = "val" if _with_truth(dataset, "val") else "train"
     cases = _with_truth(dataset, split)[:_MOST_CASES]
     if not cases:
-        raise CalibrationError(
-            f"{dataset.name} has no case with labels to calibrate {model.card.run_id} on; {_WITHOUT}."
-        )
+        raise CalibrationError(f"{dataset.name} has no case with labels to calibrate {model.card.run_id} on.")
     examiner = Examiner(model, references(dataset, model.card), thickest_mm(dataset))
     plan = planned(len(cases), scans)
     examples = list(gathered(examiner, dataset.description, cases, plan, progress=progress))
     if not examples:
-        raise CalibrationError(
-            f"{model.card.run_id} finds no organ in {len(cases)} cases of {dataset.name}; {_WITHOUT}."
-        )
+        raise CalibrationError(f"{model.card.run_id} finds no organ in {len(cases)} cases of {dataset.name}.")
     return calibration(examiner, examples, cases=len(cases), scans=len(plan), split=split)
 
 

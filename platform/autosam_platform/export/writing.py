@@ -72,7 +72,7 @@ def _is_ours(place: Path) -> bool:
 def _write_folder(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
     fresh = _aside(place)
     with atomic_folder(fresh) as folder:
-        _seal(folder, fill(folder))
+        seal(folder, fill(folder))
     try:
         if place.exists():
             old = _aside(place)
@@ -89,7 +89,7 @@ def _write_zip(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
     folder = _aside(place)
     try:
         folder.mkdir()
-        _seal(folder, fill(folder))
+        seal(folder, fill(folder))
         with atomic_write(place) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(each for each in folder.rglob("*") if each.is_file()):
                 archive.write(path, path.relative_to(folder).as_posix())
@@ -97,8 +97,9 @@ def _write_zip(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _seal(folder: Path, card: dict[str, Any]) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def seal(folder: Path, card: dict[str, Any]) -> None:
+    """Write the card of all files that lie in the folder, in place of one that is there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
     listed = {path.relative_to(folder).as_posix(): _record(path) for path in files}
     write_sealed(folder / CARD, card | {"files": listed})
 

@@ -73,6 +73,20 @@ class EvaluationFolder:
         earlier = (each for each in self.records.glob("*.json") if each.stem == case_id)
         return path if path.is_file() else next(earlier, None)
 
+    def files(self, case_id: str) -> tuple[Path, Path | None]:
+        """The scan of an evaluated case, and its truth in the classes' ids, wherever the workspace lies now.
+
+        Raises:
+            RunFolderError: what is recorded of the case is damaged.
+        """
+        path = self.recorded(case_id) or self.record(case_id)
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            image, label = str(told["image"]), told["label"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path} is no record of a case ({error!r}): evaluate the run again.") from error
+        return self.paths.resolve(image), None if label is None else self.paths.resolve(str(label))
+
     def prediction(self, case_id: str) -> Path:
         return self.predictions / f"{case_file_name(case_id)}.nii.gz"
 

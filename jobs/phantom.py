@@ -1,0 +1,42 @@
+"""Write a synthetic abdomen as a DICOM series: to try what takes DICOM without anybody's scan.
+
+Examples:
+    python jobs/phantom.py                                        a phantom that no demo trained on
+    python jobs/phantom.py --output in/phantom --seed 7
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import _roots  # noqa: F401
+from pydantic import Field
+
+from autosam_platform.command_line import CommandLine, parse
+from autosam_platform.pipeline.ending import Outcome, run_job
+
+
+class PhantomJob(CommandLine):
+    """Which phantom, and where it is written."""
+
+    output: Path = Path("phantom-series")
+    """Folder that is made: a file per slice."""
+    seed: Annotated[int, Field(ge=0)] = 90_000
+    """What is drawn; another one for every seed. This one is in no dataset of phantoms that a training makes."""
+
+
+def main() -> None:
+    job = parse(PhantomJob, sys.argv[1:], description=__doc__)
+    job.end_if_checked()
+    run_job(lambda: _write(job), job)
+
+
+def _write(job: PhantomJob) -> Outcome:
+    from autosam_platform.data.phantom.series import write_series
+
+    place = job.output.expanduser().absolute()
+    return Outcome(place, {"slices": write_series(place, job.seed)})
+
+
+if __name__ == "__main__":
+    main()

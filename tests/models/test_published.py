@@ -1,0 +1,42 @@
+"""The network that is exported, by its authors' class, is the one that was trained: same weights, same answer."""
+
+import pytest
+import torch
+
+from autosam_models import build_model, find_model, model_cards
+from autosam_platform.export.network import FixedPatch
+
+NAMES = ("swin_unetr_tiny", "unetr", "nnunet")
+"""A network of each class; the students and baselines of one differ by a number."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_class_answers_as_ours(name: str) -> None:
+    """For a patch that the network takes only padded."""
+    patch = (48, 32, 32) if name != "unetr" else (40, 16, 16)
+    torch.manual_seed(0)
+    ours = build_model(name, in_channels=1, num_classes=3, patch=patch).eval()
+    published = find_model(name).published(in_channels=1, num_classes=3, patch=patch)
+    assert published is not None
+    network = published.build()
+    published.load(network, ours.state_dict())
+    image_BCDHW = torch.randn(1, 1, *patch, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        found = FixedPatch(network.eval(), published.size, patch)(image_BCDHW)
+        expected = ours(image_BCDHW)
+    assert found.shape == expected.shape == (1, 3, *patch)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+
+
+def test_other_weights_are_refused() -> None:
+    published = find_model("swin_unetr_tiny").published(in_channels=1, num_classes=3, patch=(64, 32, 32))
+    assert published is not None
+    network = published.build()
+    with pytest.raises(RuntimeError, match=r"Missing keys: .*Unexpected keys: .*'other'"):
+        published.load(network, {"network.other": torch.zeros(1)})
+
+
+def test_every_network_but_ours_is_published() -> None:
+    arguments = {"in_channels": 1, "num_classes": 3, "patch": (64, 32, 32)}
+    published = {card.name for card in model_cards() if find_model(card.name).published(**arguments) is not None}
+    assert published == {card.name for card in model_cards() if card.role != "teacher"}
