@@ -15,7 +15,7 @@ def save_picture(
     path: Path, expected_N: NDArray[np.float64], dice_N: NDArray[np.float64], clean_N: Sequence[bool], title: str
 ) -> None:
     """Draw scans as they are beside those that were made bad; the band is 0.1 to either side."""
-    figure = Figure((10, 5.2), layout="constrained")
+    figure = Figure((10, 5.4), layout="compressed")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     clean = np.array(clean_N)
