@@ -36,7 +36,7 @@ print(json.dumps(missing))
 def _run(command: list[str], folder: Path) -> str:
     """What a command says; it sees neither this checkout nor this environment."""
     settings = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -66,14 +66,14 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _pip(*arguments: str) -> None:
-    done = subprocess.run([*PIP, *arguments], capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run([*PIP, *arguments], capture_output=True, text=True, check=False, timeout=3000)
     if done.returncode and not _an_index_answers():
         pytest.skip(f"the base cannot be installed here, since no package index answers: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
 
 
 def _an_index_answers() -> bool:
-    asked = subprocess.run([*PIP, "index", "versions", "filelock"], capture_output=True, check=False, timeout=60)
+    asked = subprocess.run([*PIP, "index", "versions", "filelock"], capture_output=True, check=False, timeout=600)
     return asked.returncode == 0
 
 
