@@ -161,7 +161,7 @@ def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[
     np.testing.assert_allclose(label.affine, image.affine)
     assert (tmp_path / "labels.png").exists()
     header, line = ((tmp_path / "labels.seconds.csv").read_text()).splitlines()
-    assert header == "case,read,resample,network,write,total"
+    assert header == "case,read,coarse,resample,network,write,total"
     assert line.startswith("img0001,") and all(float(value) > 0 for value in line.split(",")[1:])
 
 

@@ -166,7 +166,7 @@ def _by_kind(examples: Sequence[Example]) -> Iterator[tuple[str, list[Example]]]
 
 
 def _with_unseen(truth: Truth, examiner: Examiner, learned: Sequence[Example], held_out: Sequence[Example]) -> Truth:
-    """The same kind, judged by a calibration that was shown all others."""
+    """As one kind, but judged by a calibration that was shown all the others."""
     if truth.kind not in DEGRADATIONS:
         return truth
     without = _calibration(examiner, [each for each in learned if each.kind != truth.kind])

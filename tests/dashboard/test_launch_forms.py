@@ -127,7 +127,7 @@ def test_a_recipe_may_not_name_files_elsewhere_either(tmp_path: Path) -> None:
 
 
 def test_every_common_setting_is_one_and_every_job_has_a_script(known: dict[str, Setting]) -> None:
-    jobs_own = {"run", "split", "overlap", "trials", "grid"}
+    jobs_own = {"run", "split", "overlap", "trials", "grid", "output"}
     for kind in KINDS.values():
         assert kind.script.is_file()
         assert set(kind.common) <= set(known) | jobs_own

@@ -186,7 +186,8 @@ _ENTRIES = (CaseEntry(case_id="a", splits=("train",), content="c", status="ok", 
 )
 def test_descriptions_without_sources_keep_their_hashes(name: str, whole: str, fingerprint: str) -> None:
     description = load_description(name)
-    assert content_hash(description.model_dump(mode="json")) == whole
+    told = {key: value for key, value in description.model_dump(mode="json").items() if key != "licence"}
+    assert content_hash(told) == whole
     assert _fingerprint(description, (1.0, 1.0, 2.0), _ENTRIES) == fingerprint
 
 

@@ -14,7 +14,11 @@ ROOTS = ("dashboard", "jobs", "platform")
 OTHERS = {("dashboard/components/jobs/ray_jobs.py", "ray")}
 """Folders of others that happen to be called as ours are: Ray's own scratch."""
 
-OWNERS = ("platform/autosam_platform/workspace/", "platform/autosam_inference/card.py")
+OWNERS = (
+    "platform/autosam_inference/bundle/",
+    "platform/autosam_platform/workspace/",
+    "platform/autosam_inference/card.py",
+)
 """Of the layout, and of the two files of a model, which the bedside has without a workspace."""
 
 _JOINING = {"joinpath", "glob", "rglob", "with_name", "Path", "PurePath"}

@@ -16,4 +16,4 @@ def class_boxes(label_DHW: NDArray[np.integer]) -> Iterator[tuple[int, tuple[sli
     found = cc3d.statistics(label_DHW)
     for value in np.flatnonzero(found["voxel_counts"]):
         if value > 0:
-            yield int(value), found["bounding_boxes"][value]
+            yield int(value), tuple(slice(int(each.start), int(each.stop)) for each in found["bounding_boxes"][value])
