@@ -1,6 +1,5 @@
 """Bundles where pages take models, their cards, Export, and in plain words where not to trust a prediction."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from example_cases import FIRST, volumes, write_prediction, write_volume
 from example_runs import write_card
 from page_texts import texts
+from predicted import wait_for
 from small_bundles import small_bundle
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
@@ -54,14 +54,6 @@ def _tables(app: AppTest) -> str:
     return "\n".join(each.value.to_string() for each in [*app.dataframe, *app.table]).replace("\\", "")
 
 
-def _wait(prediction: predicting.PredictionJob) -> str:
-    for _ in range(3000):  # a machine may be busy
-        if (state := predicting.state(prediction, None)) != predicting.RUNNING:
-            return state
-        time.sleep(0.1)
-    raise AssertionError(prediction.log.read_text())
-
-
 def test_a_bundle_of_the_workspace_predicts_a_scan(page: Page, empty: Path, bundle: Path) -> None:
     scan = write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
     app = page("predict", run=f"bundle: {bundle.name}")
@@ -73,7 +65,7 @@ def test_a_bundle_of_the_workspace_predicts_a_scan(page: Page, empty: Path, bund
     assert not app.exception and not app.error
     prediction = predicting.find(app.query_params["prediction"])
     assert prediction is not None and prediction.run == NamedModel.of_bundle(bundle).name
-    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    assert wait_for(prediction) == predicting.DONE, prediction.log.read_text()
     labels = np.asarray(nib.load(prediction.output.label).dataobj)
     assert labels.shape == nib.load(scan).shape and labels.max() <= 3
     assert set(prediction.output.class_names().values()) == {"organ 1", "organ 2", "organ 3"}

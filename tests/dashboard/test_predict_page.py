@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pydicom
 import pytest
 from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
 from page_texts import texts
+from predicted import wait_for
 from small_models import write_model
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
@@ -51,14 +51,6 @@ def _record(workspace: Path, name: str, **told: object) -> Path:
     return folder / f"{name}.log"
 
 
-def _wait(prediction: predicting.PredictionJob) -> str:
-    for _ in range(3000):  # a machine may be busy
-        if (state := predicting.state(prediction, None)) != predicting.RUNNING:
-            return state
-        time.sleep(0.1)
-    raise AssertionError(prediction.log.read_text())
-
-
 @pytest.mark.usefixtures("empty")
 def test_without_a_model_the_command_that_makes_one_is_named(page: Page) -> None:
     app = page("predict")
@@ -81,7 +73,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     prediction = predicting.find(name)
     assert prediction is not None
     assert predicting.start(ScanChoice(model), MODEL, None) == prediction  # found, not started twice
-    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    assert wait_for(prediction) == predicting.DONE, prediction.log.read_text()
     assert nib.load(prediction.output.label).shape == nib.load(model).shape
     assert predicting.progress(predicting.log_of(prediction, None)) == 1.0
     app = page("predict", prediction=name)
@@ -97,7 +89,7 @@ def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, e
     write_series(study, slices)
     write_series(study, magnetic_resonance(), prefix="MR")
     prediction = predicting.start(ScanChoice(study), MODEL, None)
-    assert _wait(prediction) == predicting.DONE, prediction.log.read_text()
+    assert wait_for(prediction) == predicting.DONE, prediction.log.read_text()
     output = prediction.output
     assert nib.load(output.label).shape == (37, 34, 9)
     segmentation = pydicom.dcmread(output.dicom_seg)
@@ -139,7 +131,7 @@ def test_a_series_of_a_study_is_chosen_and_straightened(page: Page, empty: Path,
     app.button[0].click().run()
     assert not app.exception and not app.error
     prediction = predicting.find(app.query_params["prediction"])
-    assert prediction is not None and _wait(prediction) == predicting.DONE, prediction and prediction.log.read_text()
+    assert prediction is not None and wait_for(prediction) == predicting.DONE, prediction and prediction.log.read_text()
     assert prediction.output.reading == {"series": short, "straighten": True}
     assert len(list((empty / "predicting").glob("*.json"))) == 1
 
@@ -173,7 +165,7 @@ def test_a_prediction_can_be_stopped(model: Path) -> None:
     prediction = predicting.start(ScanChoice(model), MODEL, None)
     assert predicting.state(prediction, None) == predicting.RUNNING
     predicting.stop(prediction, None)
-    assert _wait(prediction) == predicting.FAILED
+    assert wait_for(prediction) == predicting.FAILED
     assert not prediction.output.label.exists()
 
 

@@ -133,11 +133,17 @@ def test_the_metadata_are_what_monai_asks_for(bundle: Bundle) -> None:
     assert formats["outputs"]["pred"]["channel_def"]["6"] == "liver"
 
 
-def test_monai_asks_the_network_for_what_the_metadata_say(bundle: Bundle) -> None:
+def test_monai_asks_the_network_for_what_the_metadata_say(bundle: Bundle, tmp_path: Path) -> None:
+    """MONAI raises where they disagree; that it looks is seen by metadata that say another number of classes."""
     from monai.bundle import verify_net_in_out
 
-    files = {"meta_file": str(bundle.place / METADATA), "config_file": str(bundle.place / INFERENCE)}
-    verify_net_in_out("network_def", device="cpu", **files)
+    config = str(bundle.place / INFERENCE)
+    verify_net_in_out("network_def", device="cpu", meta_file=str(bundle.place / METADATA), config_file=config)
+    told = json.loads(text(bundle, METADATA))
+    told["network_data_format"]["outputs"]["pred"]["num_channels"] += 1
+    (tmp_path / "metadata.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="channel"):
+        verify_net_in_out("network_def", device="cpu", meta_file=str(tmp_path / "metadata.json"), config_file=config)
 
 
 def test_monai_alone_predicts_what_we_predict(bundle: Bundle, run: RunFolder, tmp_path: Path) -> None:

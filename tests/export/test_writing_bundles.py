@@ -55,8 +55,8 @@ def test_a_damaged_bundle_may_be_replaced_and_an_empty_folder_taken(tmp_path: Pa
     (tmp_path / "bundle" / "docs" / "README.md").unlink()
     (tmp_path / "empty").mkdir()
     for name in ("bundle", "empty"):
-        write_bundle(tmp_path / name, filled)
-        Bundle.load(tmp_path / name)
+        write_bundle(tmp_path / name, lambda folder: filled(folder, "whole"))
+        assert Bundle.load(tmp_path / name).read("docs/README.md") == b"whole"
 
 
 def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ def _predicted(job: Job, scan: Scan, watch: Stopwatch, progress: Progress | None
     classes = wanted(card, options.organs)
     organs = [each.name for each in classes] if options.organs else None
     prediction = predict(job.model, scan, organs=organs, coarse=options.coarse, progress=progress, watch=watch)
-    names = {each.name for each in classes}
-    quality = tuple(each for each in prediction.quality if each.organ in names)
-    return replace(prediction, card=card.model_copy(update={"classes": classes}), quality=quality)
+    return replace(prediction, card=card.model_copy(update={"classes": classes}))
 
 
 def _record(

@@ -101,6 +101,7 @@ def _in_zip(place: Path) -> BundleFiles:
                 raise BundleError(f"{place} has two members of one name, of which either may be read: refused.")
     except FileNotFoundError:
         raise BundleError(f"{place} is not there: name a bundle's folder or zip.") from None
+    # Of a directory that is damaged on purpose zipfile raises the last two: offsets below zero, and newer kinds of zip.
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise BundleError(f"{place} cannot be read as a zip ({error}): copy the bundle again.") from None
     around = _folder_around(members)

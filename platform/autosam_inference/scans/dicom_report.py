@@ -32,7 +32,7 @@ from autosam_inference.prediction import Prediction
 from autosam_inference.quality.verdict import Flag, OrganQuality
 from autosam_inference.scans.dicom_files import opened
 from autosam_inference.scans.dicom_headers import quiet
-from autosam_inference.scans.dicom_seg import MAKER, add_identity, software, source_headers
+from autosam_inference.scans.dicom_seg import MAKER, add_identity, made_by, software, source_headers
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.organ_codes import ANATOMICAL_STRUCTURE, PRIVATE, organ_code
 
@@ -118,14 +118,8 @@ def _report(
         content=content[0],
         series_instance_uid=generate_uid(),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=card.model.name[:64],
-        software_versions=software(),
-        device_serial_number=card.run_id[:64],
+        **made_by(card),
         series_description=f"Measurements by {card.run_id}"[:64],
-        specific_character_set="ISO_IR 192",
         is_complete=True,
         is_final=False,
         is_verified=False,

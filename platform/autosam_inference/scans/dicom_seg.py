@@ -126,15 +126,9 @@ def _made(
         segment_descriptions=[_described(each, card) for each in classes],
         series_instance_uid=generate_uid(),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=card.model.name[:64],
-        software_versions=software(),
-        device_serial_number=card.run_id[:64],
+        **made_by(card),
         content_label="SEGMENTATION",
         series_description=f"Segmentation by {card.run_id}"[:64],
-        specific_character_set="ISO_IR 192",
         **geometry,
     )
 
@@ -163,6 +157,19 @@ def _described(organ: LabelClass, card: ModelCard) -> SegmentDescription:
             CodedConcept.from_code(code.side)
         ]
     return described
+
+
+def made_by(card: ModelCard) -> dict[str, Any]:
+    """What highdicom is told of an object of its own series: its number, and what made it."""
+    return {
+        "sop_instance_uid": generate_uid(),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+        "manufacturer_model_name": card.model.name[:64],
+        "software_versions": software(),
+        "device_serial_number": card.run_id[:64],
+        "specific_character_set": "ISO_IR 192",
+    }
 
 
 def software() -> str:

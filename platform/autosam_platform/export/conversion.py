@@ -73,7 +73,7 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # dozens, of several kinds; what came out is compared with the network
             yield
     finally:
         logger.setLevel(level)
