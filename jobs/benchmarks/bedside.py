@@ -30,6 +30,7 @@ from autosam_inference.stopwatch import Stopwatch
 from autosam_models import find_model
 from autosam_models.sizes import Size, size_text
 from autosam_platform.data.phantom import make_phantom
+from autosam_platform.experiment import ConfigError
 from benchmarks.comparison import CLASSES, Row, best, compared
 from benchmarks.job import BenchmarkJob
 
@@ -42,10 +43,12 @@ _SPACINGS_XYZ = ((2.0, 2.0, 2.0), (1.0, 1.0, 1.5))
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
     """Both spacings; against MONAI's way and torch at the first. With ``--run BUNDLE`` that bundle alone."""
     size_DHW = job.size_DHW or (300, 512, 512)
+    if job.run is not None and not is_bundle(job.run):
+        raise ConfigError(f"{job.run} is no bundle: name with --run what jobs/export.py wrote, or nothing")
     with tempfile.TemporaryDirectory() as folder:
         scan = Path(folder) / "scan.nii.gz"
         _write_torso(scan, size_DHW)
-        if job.run is not None and is_bundle(Path(job.run)):
+        if job.run is not None:
             return [_alone(f"{job.run}", TrainedModel.load(job.run), scan, device, job.repeats)]
         patch = job.patch or 96
         network = _Seeing(_published(job, (patch,) * 3)).eval()

@@ -35,7 +35,8 @@ class BenchmarkJob(CommandLine):
     overlap: Overlap = 0.25
     """Share that windows have in common, in the suites window and bedside."""
     run: str | None = None
-    """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation."""
+    """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation; a
+    bundle for the suite bedside."""
     cases: Positive = 12
     """Cases to calibrate on and cases to test on, in the quality suite: new phantoms where the run's are, else the
     dataset's own; ten scans are predicted of each."""

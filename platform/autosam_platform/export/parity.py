@@ -2,11 +2,10 @@
 
 The reference is the published class in torch and fp32. A runtime's logits are compared in fp32 with a reference whose
 weights have the precision of the runtime's file, so that what is measured is the conversion; what the file's precision
-and bf16 do is measured where it counts, in the labels of whole scans.
+and bf16 do is measured where it counts, in the labels of whole scans, all windows of which are computed.
 """
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.runtimes.openvino import OpenVinoRuntime
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.scans.scan import Scan, read_scan
+from autosam_platform.export.examples import dice_by_id
 from autosam_platform.export.network import ExportError
 from autosam_platform.workspace import EvaluationFolder
 
@@ -69,11 +69,11 @@ def measured(place: Path, network: nn.Module, cases: Sequence[Case]) -> dict[str
     card = models["openvino"].card
     window_BCDHW = _window(models["openvino"], cases)
     reference = TrainedModel(card, TorchRuntime(network), _OVERLAP)
-    expected = [predict(reference, case.scan).label_DHW for case in cases]
+    expected = [predict(reference, case.scan, coarse=False).label_DHW for case in cases]
     found: dict[str, RuntimeParity] = {}
     for name, model in models.items():
         logits, largest = _logits(model, network, window_BCDHW)
-        labels = [predict(model, case.scan).label_DHW for case in cases]
+        labels = [predict(model, case.scan, coarse=False).label_DHW for case in cases]
         found[name] = _parity(model, cases, expected, labels, logits, largest)
     return found
 
@@ -162,14 +162,9 @@ def _parity(
 
 def mean_dice(labels: Sequence[NDArray[np.uint8]], truths: Sequence[NDArray[np.uint8]], card: ModelCard) -> float:
     """Mean over organs of the mean over the scans that show the organ; 0 where none shows any."""
+    scores = [dice_by_id(label, truth) for label, truth in zip(labels, truths, strict=True)]
     means = []
     for each in card.classes:
-        scores = [_dice(label == each.id, truth == each.id) for label, truth in zip(labels, truths, strict=True)]
-        known = [score for score in scores if not math.isnan(score)]
+        known = [score[each.id] for score, truth in zip(scores, truths, strict=True) if np.any(truth == each.id)]
         means += [sum(known) / len(known)] if known else []
     return sum(means) / len(means) if means else 0.0
-
-
-def _dice(one: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    shown = np.count_nonzero(truth)
-    return float(2 * np.count_nonzero(one & truth) / (np.count_nonzero(one) + shown)) if shown else math.nan
