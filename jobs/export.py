@@ -1,7 +1,7 @@
 """Export a finished student as a bundle: one folder, or one zip, that holds all a scan needs, without torch.
 
 Examples:
-    python jobs/export.py                                         the newest run that can be exported
+    python jobs/export.py                                         the newest finished run; after a distillation its twin
     python jobs/export.py --run distill-1a2b3c4d --output liver-student.zip
 """
 
