@@ -1,13 +1,13 @@
-"""Write a synthetic abdomen as a DICOM series: to try what takes DICOM without anybody's scan.
+"""Write a synthetic CT of the trunk as a DICOM series: to try what takes DICOM without anybody's scan.
 
 Examples:
     python jobs/phantom.py                                        a phantom that no demo trained on
-    python jobs/phantom.py --output in/phantom --seed 7
+    python jobs/phantom.py --output in/phantom --seed 7 --part abdomen-pelvis
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import _roots  # noqa: F401
 from pydantic import Field
@@ -23,6 +23,8 @@ class PhantomJob(CommandLine):
     """Folder that is made: a file per slice."""
     seed: Annotated[int, Field(ge=0)] = 90_000
     """What is drawn; another one for every seed. This one is in no dataset of phantoms that a training makes."""
+    part: Literal["chest-abdomen", "abdomen", "abdomen-pelvis", "pelvis"] = "abdomen"
+    """What the scan shows of the body."""
 
 
 def main() -> None:
@@ -32,10 +34,11 @@ def main() -> None:
 
 
 def _write(job: PhantomJob) -> Outcome:
+    from autosam_platform.data.phantom import Part
     from autosam_platform.data.phantom.series import write_series
 
     place = job.output.expanduser().absolute()
-    return Outcome(place, {"slices": write_series(place, job.seed)})
+    return Outcome(place, {"slices": write_series(place, job.seed, Part(job.part))})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from autosam_inference.quality.looking import Looking
 from autosam_inference.quality.measures import measures
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.scan import Scan
-from autosam_platform.data.phantom import write_phantom
+from autosam_platform.data.phantom import SCHEMAS, write_phantom
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.readers import Case
 from autosam_platform.experiment import ConfigError
@@ -126,10 +126,10 @@ def _cases(dataset: PreparedDataset, count: int, first: int) -> list[Case]:
         ConfigError: it has none.
     """
     split = "val" if first == _FITTED_ON else "test"
-    if dataset.name == "phantom":
-        folder = workspace().dataset(f"phantom-{first}")
+    if dataset.name in SCHEMAS:
+        folder = workspace().dataset(f"{dataset.name}-{first}")
         for number in range(1, count + 1):
-            write_phantom(folder, number, first + number)
+            write_phantom(folder, number, first + number, dataset.name)
         names = [f"{number:04d}.nii.gz" for number in range(1, count + 1)]
         return [
             Case(f"img{name[:4]}", folder / "imagesTr" / f"img{name}", folder / "labelsTr" / f"label{name}", (split,))

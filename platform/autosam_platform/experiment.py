@@ -24,6 +24,9 @@ IDENTITY = 2
 runs are named by what differs from the defaults. A new setting whose default is what was done before changes no name.
 """
 
+PHANTOMS = ("phantom", "phantom_amos", "phantom_ct_org", "phantom_pelvic")
+"""Descriptions whose cases the platform draws itself."""
+
 
 def _absolute(path: Path) -> Path:
     """Workers and later commands run in other folders."""
@@ -72,9 +75,10 @@ class DatasetSection(Section):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(_name_or_absolute)] = "phantom"
-    """A description that comes with the project (phantom, btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
+    """A description that comes with the project (phantom, phantom_amos, phantom_ct_org, phantom_pelvic, btcv, amos,
+    ct_org, pelvic, one_scan), or a YAML file."""
     root: AbsolutePath | None = None
-    """Folder of the raw scans; not needed where each source of a description has one, or for the phantom."""
+    """Folder of the raw scans; not needed where each source of a description has one, or for phantoms."""
     phantom_seed: int = 1
     """Seed of the phantoms."""
     spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
@@ -88,7 +92,7 @@ class DatasetSection(Section):
 
     @model_validator(mode="after")
     def _root_is_known(self) -> Self:
-        if self.root is None and self.name != "phantom" and not _is_file(self.name):
+        if self.root is None and self.name not in PHANTOMS and not _is_file(self.name):
             raise ValueError(_needs_root(self.name))
         return self
 

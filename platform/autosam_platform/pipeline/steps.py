@@ -12,7 +12,7 @@ from autosam_inference.bundle import is_bundle
 from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
-from autosam_platform.data.phantom import PHANTOM_VERSION, write_phantom
+from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.readers import Case
 from autosam_platform.data.splits import Folds, Split
@@ -125,7 +125,7 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 @functools.lru_cache(maxsize=8)
 def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     plain = load_description(section.name)
-    root = section.root or (_phantoms(plain, section.phantom_seed) if section.name == "phantom" else None)
+    root = section.root or (_phantoms(plain, section.phantom_seed) if section.name in SCHEMAS else None)
     description = _with_folds(plain, section)
     return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
 
@@ -150,15 +150,15 @@ def _with_folds(description: DatasetDescription, section: DatasetSection) -> Dat
 
 def _phantoms(description: DatasetDescription, seed: int) -> Path:
     """Folder of the phantoms, as many as the description's split names; those that are there are kept."""
-    assert description.split.rule == "in_order"  # the phantom's own description says so
-    count = sum(part.cases for part in description.split.parts)
-    folder = workspace().dataset(f"phantom-{content_hash(PHANTOM_VERSION, seed, count)[:8]}")
-    map_tasks(functools.partial(_phantom, folder, seed), range(1, count + 1), label="making phantoms")
+    assert description.split.rule == "in_order"  # the phantoms' own descriptions say so
+    count, schema = sum(part.cases for part in description.split.parts), description.name
+    folder = workspace().dataset(f"{schema}-{content_hash(PHANTOM_VERSION, seed, count)[:8]}")
+    map_tasks(functools.partial(_phantom, folder, schema, seed), range(1, count + 1), label="making phantoms")
     return folder
 
 
-def _phantom(folder: Path, seed: int, number: int) -> None:
-    write_phantom(folder, number, seed * 10_000 + number)
+def _phantom(folder: Path, schema: str, seed: int, number: int) -> None:
+    write_phantom(folder, number, seed * 10_000 + number, schema)
 
 
 def _record(folder: RunFolder, evaluation: EvaluationFolder, split: Split, summary: Summary) -> None:

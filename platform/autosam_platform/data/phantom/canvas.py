@@ -31,7 +31,7 @@ Tissue = float | Callable[[Spot], Field]  # HU of a solid: one value, or one per
 
 
 class Canvas:
-    """HU and labels of a case while it is painted, on the grid of ``frame``."""
+    """HU and organs of a case while it is painted, on the grid of ``frame``."""
 
     def __init__(self, frame: Frame, inside: Field) -> None:
         """``inside`` is the signed distance (mm) of the cavity that organs stay in."""
@@ -61,7 +61,7 @@ class Canvas:
         Args:
             solid: signed distance in template mm.
             tissue: its HU.
-            label: class id of its voxels, 0 for what no class describes.
+            label: the organ of its voxels, 0 for what is none.
             gap: fat kept towards what is there already, mm; far below zero it simply goes on behind it.
             contact: how much the gap varies from place to place, mm; where it falls below zero the two touch.
             halo: fat that later solids with a gap keep to this one on top of their own, mm.
@@ -70,6 +70,8 @@ class Canvas:
         """
         frame = self.frame
         region = frame.region(solid.bounds, margin=MARGIN_MM + 2 * (rough + lobed) + halo)
+        if any(part.start == part.stop for part in region):
+            return  # outside the field of view
         points = frame.points[0][region], frame.points[1][region], frame.points[2][region]
         bumps, lumps, grain = frame.bumps[region], frame.lumps[region], frame.grain[region]
         distance = solid.distance(points) + rough * bumps + lobed * lumps

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from autosam_models.sizes import Size
+from autosam_platform.data.phantom.parts import REACH_MM, Part
+from autosam_platform.data.phantom.schemas import Schema
 from autosam_platform.data.phantom.shapes import Bounds, Field, Points, turn
 
-BOTTOM_MM, TOP_MM = -112.0, 122.0  # along z of the template: from below the kidneys to above the diaphragm
-MAX_VOXELS = 2_000_000
+REACH: Bounds = np.array([-380.0, -330.0, -480.0]), np.array([380.0, 330.0, 340.0])  # no body is larger, mm
 INTERPOLATED_DEVIATION = 0.68  # of cubic splines through unit normal values, in three dimensions
 
 Axes = tuple[Field, Field, Field]  # voxel centres along x, y and z in mm
@@ -22,7 +23,7 @@ class Frame:
 
     Attributes:
         spacing: (x, y, z) in mm.
-        axes: the voxel centres, around the middle of the body.
+        axes: the voxel centres, from the body's own origin: the same place in all parts of one body.
         points: template coordinates x, y, z in mm of every voxel, each of the grid's shape.
         to_template: (3, 4) affine from grid mm to template mm, without the deformation.
         slack: largest deformation in mm along each template axis.
@@ -47,7 +48,10 @@ class Frame:
     def region(self, bounds: Bounds, margin: float) -> tuple[slice, slice, slice]:
         """Slices of the grid that hold all of the template within ``bounds``, widened by ``margin`` mm."""
         rough = self._reach(bounds, margin)
-        inside = np.ones([part.stop - part.start for part in rough], np.bool_)
+        shape = [part.stop - part.start for part in rough]
+        if 0 in shape:
+            return rough
+        inside = np.ones(shape, np.bool_)
         for points, low, high in zip(self.points, bounds[0] - margin, bounds[1] + margin, strict=True):
             inside &= (points[rough] >= low) & (points[rough] <= high)
         x, y, z = (
@@ -68,27 +72,54 @@ class Frame:
         return x, y, z
 
 
-def make_frame(rng: np.random.Generator, body: Bounds) -> Frame:
-    """Draw spacing, field of view, pose, size and deformation for a body of the bounds ``body`` (mm)."""
-    scale = rng.normal(1.0, (0.055, 0.055, 0.06)).clip(0.88, 1.13)
+@dataclass(frozen=True)
+class Pose:
+    """A body in a scanner: its size, how it lies, and its deformation, the same whatever part of it is scanned."""
+
+    scale: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    seed: int
+
+    @property
+    def to_template(self) -> NDArray[np.float64]:
+        """(3, 4) affine from mm of the scanner to mm of the template: the inverse of shift, scale, turn."""
+        return np.c_[self.rotation.T / self.scale[:, None], self.shift]
+
+
+def draw_pose(rng: np.random.Generator, size: float) -> Pose:
+    """A random pose for a body of ``size`` relative to the template."""
+    scale = size * rng.normal(1.0, (0.055, 0.055, 0.06)).clip(0.88, 1.13)
     rotation = turn(rng.normal(0, (3.5, 2.5, 4.5)))
-    low, high = _field_of_view(rng, body, scale)
-    spacing = _spacing(rng, high - low)
+    return Pose(scale, rotation, rng.normal(0, (4, 4, 5)), int(rng.integers(2**32)))
+
+
+def make_frame(rng: np.random.Generator, pose: Pose, body: Bounds, part: Part, schema: Schema) -> Frame:
+    """Draw spacing and field of view for ``part`` of a body of the bounds ``body`` (mm of the template)."""
+    low, high = _field_of_view(rng, body, pose, part)
+    spacing = _spacing(rng, high - low, schema)
     x, y, z = (np.arange(a, b, s, dtype=np.float32) for a, b, s in zip(low, high, spacing, strict=True))
     axes = x, y, z
-    middle = (body[0] + body[1]) / 2 + rng.normal(0, (4, 4, 5))
-    to_template = np.c_[rotation.T / scale[:, None], middle]  # the inverse of: scale, then turn
-    bends = [_deformation(rng, axes) for _ in range(3)]
-    x, y, z = (_affine(axes, row) + bend for row, bend in zip(to_template, bends, strict=True))
+    of_body = np.random.default_rng(pose.seed)
+    bends = [_deformation(of_body, axes) for _ in range(3)]
+    x, y, z = (_affine(axes, row) + bend for row, bend in zip(pose.to_template, bends, strict=True))
     slack = np.array([float(np.abs(bend).max()) for bend in bends])
-    bumps, lumps, grain = (smooth_field(rng, axes, wavelength) for wavelength in (45.0, 18.0, 6.0))
-    return Frame(spacing, axes, (x, y, z), to_template, slack, bumps, lumps, grain)
+    bumps, lumps = (smooth_field(of_body, axes, wavelength, REACH) for wavelength in (45.0, 18.0))
+    grain = smooth_field(rng, axes, 6.0)
+    return Frame(spacing, axes, (x, y, z), pose.to_template, slack, bumps, lumps, grain)
 
 
-def smooth_field(rng: np.random.Generator, axes: Axes, wavelength: float) -> Field:
-    """Random field of about unit variance: normal values every half ``wavelength`` mm, cubic between."""
-    knots = [np.arange(axis[0] - wavelength, axis[-1] + wavelength, wavelength / 2) for axis in axes]
-    field = rng.standard_normal([len(k) for k in knots]).astype(np.float32)
+def smooth_field(rng: np.random.Generator, axes: Axes, wavelength: float, reach: Bounds | None = None) -> Field:
+    """Random field of about unit variance: normal values every half ``wavelength`` mm, cubic between.
+
+    Args:
+        reach: where the normal values lie, so that grids with other axes see the same field; around ``axes`` if not
+            given.
+    """
+    lows, highs = reach or ([axis[0] for axis in axes], [axis[-1] for axis in axes])
+    ends = zip(lows, highs, strict=True)
+    knots = [np.arange(low - wavelength, high + wavelength, wavelength / 2) for low, high in ends]
+    field = rng.standard_normal([len(k) for k in knots], np.float32)
     for axis, knot in zip(axes, knots, strict=True):
         basis = CubicSpline(knot, np.eye(len(knot)))(axis).astype(np.float32)
         field = np.tensordot(field, basis, axes=(0, 1))  # xyz → yzX → zXY → XYZ: the new axis goes last
@@ -97,8 +128,8 @@ def smooth_field(rng: np.random.Generator, axes: Axes, wavelength: float) -> Fie
 
 def _deformation(rng: np.random.Generator, axes: Axes) -> Field:
     """Displacement in mm: large soft bends and smaller ones, with slopes too small to fold."""
-    bend = np.float32(5.0) * smooth_field(rng, axes, 230.0)
-    return bend + np.float32(1.8) * smooth_field(rng, axes, 85.0)
+    bend = np.float32(5.5) * smooth_field(rng, axes, 230.0, REACH)
+    return bend + np.float32(2.0) * smooth_field(rng, axes, 85.0, REACH)
 
 
 def _affine(axes: Axes, row: NDArray[np.float64]) -> Field:
@@ -107,23 +138,26 @@ def _affine(axes: Axes, row: NDArray[np.float64]) -> Field:
 
 
 def _field_of_view(
-    rng: np.random.Generator, body: Bounds, scale: NDArray[np.float64]
+    rng: np.random.Generator, body: Bounds, pose: Pose, part: Part
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Grid extent in mm: the body with air around it in-plane, the trunk from about BOTTOM to TOP along z."""
-    half = (body[1] - body[0]) / 2 * scale
-    low, high = -half - rng.uniform(12, 34, 3), half + rng.uniform(12, 34, 3)
-    low[2] = -half[2] + rng.uniform(-36, 8)
-    high[2] = half[2] + rng.uniform(-8, 32)
+    """Grid extent in mm: the body with air around it in-plane, the part's reach along z."""
+    middle = pose.rotation @ (pose.scale * ((body[0] + body[1]) / 2 - pose.shift))
+    half = (body[1] - body[0]) / 2 * pose.scale
+    low, high = middle - half - rng.uniform(8, 34, 3), middle + half + rng.uniform(8, 34, 3)
+    (lowest, low_end), (high_start, highest) = REACH_MM[part]
+    low[2] = rng.uniform(lowest, low_end) * pose.scale[2]
+    high[2] = rng.uniform(high_start, highest) * pose.scale[2]
     return low, high
 
 
-def _spacing(rng: np.random.Generator, extent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """In-plane 1.6-2.4 mm, slices 2.5-5 mm, slices thick enough to stay within MAX_VOXELS."""
-    in_plane = rng.uniform(1.6, 2.4)
-    thinnest = extent.prod() / in_plane**2 / MAX_VOXELS
-    if thinnest > 4.8:
-        in_plane, thinnest = np.sqrt(extent.prod() / 4.8 / MAX_VOXELS), 4.8
-    return np.array([in_plane, in_plane, rng.uniform(max(2.5, thinnest), 5.0)])
+def _spacing(rng: np.random.Generator, extent: NDArray[np.float64], schema: Schema) -> NDArray[np.float64]:
+    """Voxels within the schema's limits, but larger where the scan would have too many of them."""
+    in_plane, thickness = rng.uniform(*schema.in_plane_mm), rng.uniform(*schema.slice_mm)
+    excess = extent.prod() / (in_plane**2 * thickness * schema.most_voxels)
+    if excess > 1:
+        thicker = min(excess, schema.slice_mm[1] / thickness)
+        thickness, in_plane = thickness * thicker, in_plane * np.sqrt(excess / thicker)
+    return np.array([in_plane, in_plane, thickness])
 
 
 def _span(hits: NDArray[np.intp], start: int) -> slice:

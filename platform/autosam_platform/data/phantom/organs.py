@@ -1,9 +1,16 @@
-"""The labelled organs that are no vessels, each as a solid with its tissue."""
+"""The upper abdomen's organs that are no vessels, each as a solid with its tissue.
+
+Their volumes are those of Geraghty et al., Abdominal Imaging 29 (2004) 482: means of women and men are 1411 and
+1710 ml for the liver, 180 and 238 for the spleen, 157 and 193 for a kidney, 64 and 87 for the pancreas, 4.4 and more for an
+adrenal gland. The tests hold the medians of phantoms against them.
+"""
 
 import numpy as np
 
+from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas
-from autosam_platform.data.phantom.patient import Organ, Patient, Vector, near, vec
+from autosam_platform.data.phantom.lesions import draw_lesions
+from autosam_platform.data.phantom.patient import HEPATIC_CYSTS, METASTASES, RENAL_CYSTS, Patient, Vector, near, vec
 from autosam_platform.data.phantom.shapes import (
     Solid,
     cut,
@@ -14,16 +21,14 @@ from autosam_platform.data.phantom.shapes import (
     union,
     without,
 )
-from autosam_platform.data.phantom.tissue import content
-
-WITHOUT_GALLBLADDER = 0.08  # share of patients who had it removed
+from autosam_platform.data.phantom.tissue import CYST, content, with_spots
 
 
 def paint_esophagus(canvas: Canvas, patient: Patient) -> None:
     """From behind the heart, in front of the aorta, through the diaphragm into the stomach's cardia."""
     rng, palette, cardia = patient.rng, patient.palette, patient.landmarks.cardia
-    upper = [near(rng, (0, 4, 190), (3, 2, 0)), near(rng, (-4, 20, 112), (3, 2, 2))]
-    radii = np.array([8, 8.5, 8, 9]) * rng.uniform(0.85, 1.2)
+    upper = [vec(-2, -14, 250), near(rng, (0, 2, 190), (3, 2, 0)), near(rng, (-4, 20, 112), (3, 2, 2))]
+    radii = np.array([8, 8, 8.5, 8, 9]) * rng.uniform(0.85, 1.2)
     gas = float(rng.normal(26, 4)) if rng.random() < 0.3 else None
     canvas.paint(
         tube([*upper, (-9, 26, 94), cardia + vec(2, 0, 4)], radii, flatness=1.25),
@@ -58,28 +63,27 @@ def _limb(rng: np.random.Generator, ridge: Vector, degrees: float) -> Solid:
 
 
 def paint_kidneys(canvas: Canvas, patient: Patient) -> None:
-    """Beans whose hilum opens inwards and forwards, with the fat and the pelvis of the sinus in it."""
+    """Beans whose hilum opens inwards and forwards, with the fat and the pelvis of the sinus in it, and cysts."""
     rng, at = patient.rng, patient.landmarks
+    urine, shared = patient.palette["urine_in_kidney"], rng.normal(1.0, 0.06)
     for label, centre, side in (
         (Organ.RIGHT_KIDNEY, at.right_kidney, 1),
         (Organ.LEFT_KIDNEY, at.left_kidney, -1),
     ):
-        size = rng.uniform(0.9, 1.14)
+        size = shared * rng.uniform(0.92, 1.1)
         tilt = vec(rng.normal(-9, 5), rng.normal(-11, 4) * side, rng.normal(0, 8))
         bean = ellipsoid(centre, np.array([29, 27, 54]) * size * rng.normal(1, 0.05, 3), tilt)
         inward, opening = vec(-side * np.cos(0.6), np.sin(0.6), 0), tilt + vec(0, 0, -34 * side)
         sinus = ellipsoid(centre + 18 * size * inward, np.array([14, 8, 18]) * size, opening)
         pelvis = ellipsoid(centre + (18 * size - 2) * inward, np.array([8, 3.5, 10]) * size, opening)
-        canvas.paint(pelvis, rng.uniform(2, 25), gap=0.0)
-        canvas.paint(
-            without(bean, sinus, blend=5),
-            patient.palette.kidney(),
-            label=label,
-            gap=1.5,
-            contact=1.0,
-            halo=2.5,
-            rough=0.8,
-        )
+        cysts = draw_lesions(rng, RENAL_CYSTS / 2, centre, (22, 20, 42), (4, 16), CYST)
+        bulges = [ellipsoid(middle, np.full(3, radius)) for middle, radius, _ in cysts]
+        solid = union(without(bean, sinus, blend=5), *bulges, blend=2)
+        if label in patient.missing:
+            continue
+        canvas.paint(pelvis, urine + rng.uniform(-4, 12), gap=0.0)
+        tissue = with_spots(patient.palette.kidney(), cysts)
+        canvas.paint(solid, tissue, label=label, gap=1.5, contact=1.0, halo=2.5, rough=0.8)
 
 
 def paint_pancreas(canvas: Canvas, patient: Patient) -> None:
@@ -103,12 +107,12 @@ def paint_pancreas(canvas: Canvas, patient: Patient) -> None:
 def paint_gallbladder(canvas: Canvas, patient: Patient) -> None:
     """A pear under the liver, if the patient still has it."""
     rng, palette, middle = patient.rng, patient.palette, patient.landmarks.gallbladder
-    if rng.random() < WITHOUT_GALLBLADDER:
-        return
     radii = np.array([14, 13, 6]) * rng.uniform(0.75, 1.2)
     pear = tube([middle + vec(3, 10, -12), middle, middle + vec(-9, -15, 20)], radii)
-    tissue = palette.hollow("muscle", 1.0, palette["gallbladder"])
-    canvas.paint(pear, tissue, label=Organ.GALLBLADDER, gap=1.0, halo=0.3, rough=0.5)
+    stones = draw_lesions(rng, 0.1, middle + vec(3, 8, -12), (5, 5, 4), (3, 7), float(rng.uniform(70, 320)))
+    tissue = with_spots(palette.hollow("muscle", 1.0, palette["gallbladder"]), stones)
+    if Organ.GALLBLADDER not in patient.missing:
+        canvas.paint(pear, tissue, label=Organ.GALLBLADDER, gap=1.0, halo=0.3, rough=0.5)
 
 
 def paint_spleen(canvas: Canvas, patient: Patient) -> None:
@@ -119,7 +123,8 @@ def paint_spleen(canvas: Canvas, patient: Patient) -> None:
     hollow = ellipsoid(centre + vec(41, 36, -4), rng.uniform(0.82, 1.02) * vec(34, 46, 56), degrees)
     solid = without(ellipsoid(centre, radii, degrees), hollow, blend=10)
     tissue = patient.palette.spleen()
-    canvas.paint(solid, tissue, label=Organ.SPLEEN, gap=1.5, contact=1.6, halo=0.5, rough=1.2)
+    if Organ.SPLEEN not in patient.missing:
+        canvas.paint(solid, tissue, label=Organ.SPLEEN, gap=1.5, contact=1.6, halo=0.5, rough=1.2)
 
 
 def paint_stomach(canvas: Canvas, patient: Patient) -> None:
@@ -155,5 +160,7 @@ def paint_liver(canvas: Canvas, patient: Patient) -> None:
     turned = (0, 0, rng.normal(-12, 6))
     fissure = plate(at.liver_hilum + vec(-18, 40, -6), (1.6, 30, 22), turned, rounding=1.5)
     solid = without(union(right, left, blend=18), fissure, blend=4)
-    tissue = patient.palette.solid("liver", 3.0)
+    cysts = draw_lesions(rng, HEPATIC_CYSTS, vec(62, 18, 26), (46, 46, 46), (3, 17), CYST)
+    tumours = draw_lesions(rng, METASTASES, vec(62, 18, 26), (46, 46, 46), (5, 22), patient.palette["metastasis"])
+    tissue = with_spots(patient.palette.solid("liver", 3.0), [*cysts, *tumours])
     canvas.paint(solid, tissue, label=Organ.LIVER, gap=0.4, contact=1.2, halo=0.5, rough=1.2)

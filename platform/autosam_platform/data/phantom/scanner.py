@@ -10,26 +10,34 @@ from autosam_platform.data.phantom.frame import Frame
 from autosam_platform.data.phantom.shapes import Field
 
 STORED = {"LAS": 0.35, "LPS": 0.25, "RAS": 0.2, "LPI": 0.1, "PLS": 0.1}  # share of cases by the file's axes
+NOISE_HU = (6.0, 26.0)  # standard deviation in tissue, from a high dose to a low one
+KERNEL_MM = (0.9, 1.6)  # standard deviation of the point spread, from a sharp kernel to a smooth one
 
 
 def add_table(rng: np.random.Generator, hu: Field, frame: Frame) -> None:
     """Lay the patient on a curved table top, as far as the field of view reaches, in three cases of four."""
-    if rng.random() < 0.25:
+    there, density = rng.random() >= 0.25, np.float32(rng.uniform(500, 900))
+    tissue = np.flatnonzero((hu > -500).any(axis=(0, 2)))
+    if not there or not tissue.size:
         return
-    tissue = (hu > -500).any(axis=(0, 2))
-    back = float(frame.axes[1][np.flatnonzero(tissue)[0]])
+    back = float(frame.axes[1][tissue[0]])
     x, y = frame.axes[0][:, None], frame.axes[1][None]
     sheet = np.abs(y - (back - 4 + (x / 64) ** 2)) - 1.2
     cover = np.clip(0.5 - sheet / float(frame.spacing[0]), 0, 1)
-    hu += cover[..., None] * (hu < -900) * np.float32(rng.uniform(500, 900))
+    hu += cover[..., None] * (hu < -900) * density
 
 
-def scan(rng: np.random.Generator, hu: Field) -> NDArray[np.int16]:
-    """Blur ``hu`` by the point spread and the slice profile, add correlated noise and round to int16."""
-    sharpness = rng.uniform(0.5, 0.75)
-    blurred = gaussian_filter(hu, (sharpness, sharpness, 0.35), mode="nearest", truncate=3)
-    noise = gaussian_filter(rng.standard_normal(hu.shape, np.float32), (0.6, 0.6, 0.25), truncate=3)
-    noise *= np.float32(rng.uniform(9, 17) / noise.std())
+def scan(rng: np.random.Generator, hu: Field, spacing: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Blur ``hu`` by kernel and slice profile, add noise and round to int16.
+
+    A sharp kernel blurs less and has more and finer noise; low doses are as frequent as high ones.
+    """
+    smoothness, dose = rng.uniform(0, 1), rng.uniform(0, 1)
+    blur = np.clip((KERNEL_MM[0] + (KERNEL_MM[1] - KERNEL_MM[0]) * smoothness) / spacing[0], 0.4, 1.2)
+    blurred = gaussian_filter(hu, (blur, blur, 0.35), mode="nearest", truncate=3)
+    noise = gaussian_filter(rng.standard_normal(hu.shape, np.float32), (0.8 * blur, 0.8 * blur, 0.25), truncate=3)
+    level = NOISE_HU[0] * (NOISE_HU[1] / NOISE_HU[0]) ** dose * (1.2 - 0.4 * smoothness)
+    noise *= np.float32(level / noise.std())
     return np.clip(np.rint(blurred + noise), -1024, 3071).astype(np.int16)
 
 

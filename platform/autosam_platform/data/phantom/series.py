@@ -13,80 +13,84 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_ui
 from autosam_inference.errors import UserError
 from autosam_inference.files import atomic_folder
 from autosam_platform.data.phantom.case import PHANTOM_VERSION, make_phantom
+from autosam_platform.data.phantom.parts import Part
 
 _NAME = "slice-{:04d}.dcm"
 _AIR_HU = -1024  # what a stored 0 stands for
+_EXAMINED = {each: each.value.replace("-", "").upper() for each in Part}  # DICOM PS3.16, Annex L: CHESTABDOMEN, …
 
 
 class SeriesPlaceError(UserError):
     """A folder that is not this phantom's."""
 
 
-def write_series(folder: Path, seed: int) -> int:
-    """Write the phantom of ``seed`` as a DICOM series in ``folder``, a file per slice; the number of slices.
+def write_series(folder: Path, seed: int, part: Part = Part.ABDOMEN) -> int:
+    """Write ``part`` of the phantom of ``seed`` as a DICOM series in ``folder``, a file per slice; their number.
 
-    The same seed gives the same UIDs. A folder that holds the series already is left as it is.
+    The same seed and part give the same UIDs. A folder that holds the series already is left as it is.
 
     Raises:
         SeriesPlaceError: the folder is there and holds something else.
     """
     if folder.exists():
-        return _slices_of(folder, seed)
-    slices = list(_slices(seed))
+        return _slices_of(folder, seed, part)
+    slices = list(_slices(seed, part))
     with atomic_folder(folder) as temporary:
         for each in slices:
             each.save_as(temporary / _NAME.format(each.InstanceNumber), enforce_file_format=True)
     return len(slices)
 
 
-def _slices_of(folder: Path, seed: int) -> int:
+def _slices_of(folder: Path, seed: int, part: Part) -> int:
     """How many files there are, if all are of the series: a folder appears whole, so none is missing."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    series = str(_uid(seed, "series")).encode()
+    series = str(_uid(seed, part, "series")).encode()
     expected = [_NAME.format(number) for number in range(1, len(files) + 1)]
     if not files or [file.name for file in files] != expected or any(series not in each.read_bytes() for each in files):
-        raise SeriesPlaceError(f"{folder} is there already, and is not the phantom of seed {seed}: name a new folder.")
+        raise SeriesPlaceError(
+            f"{folder} is there already, and is not the {part} of phantom {seed}: name a new folder."
+        )
     return len(files)
 
 
-def _slices(seed: int) -> Iterator[FileDataset]:
-    phantom = make_phantom(seed)
+def _slices(seed: int, part: Part) -> Iterator[FileDataset]:
+    phantom = make_phantom(seed, part=part)
     image = nib.Nifti1Image(phantom.image_xyz, phantom.affine)
     turn = ornt_transform(io_orientation(phantom.affine), axcodes2ornt("LPS"))  # rows go left, columns back
     turned = image.as_reoriented(turn)
     to_lps = np.diag([-1.0, -1.0, 1.0]) @ turned.affine[:3]
     for place, hu_XY in enumerate(np.moveaxis(np.asarray(turned.dataobj), 2, 0)):
-        yield _slice(seed, place, hu_XY.T, to_lps)
+        yield _slice(seed, part, place, hu_XY.T, to_lps)
 
 
-def _slice(seed: int, place: int, hu_YX: NDArray[np.int16], to_lps: NDArray[np.float64]) -> FileDataset:
+def _slice(seed: int, part: Part, place: int, hu_YX: NDArray[np.int16], to_lps: NDArray[np.float64]) -> FileDataset:
     """One slice, with all that DICOM's CT image asks for.
 
     Args:
         to_lps: 3 × 4, from column, row and slice to mm.
     """
-    uid = _uid(seed, f"slice {place}")
+    uid = _uid(seed, part, f"slice {place}")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     each = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     each.SOPClassUID, each.SOPInstanceUID = CTImageStorage, uid
-    _tell_of_whom(each, seed)
+    _tell_of_whom(each, seed, part)
     each.InstanceNumber, each.AcquisitionNumber = place + 1, 1
     _place(each, to_lps, place)
     _store(each, hu_YX)
     return each
 
 
-def _tell_of_whom(each: FileDataset, seed: int) -> None:
+def _tell_of_whom(each: FileDataset, seed: int, part: Part) -> None:
     each.PatientName, each.PatientID = f"Phantom^{seed}", f"PHANTOM-{seed}"
     each.PatientBirthDate, each.PatientSex = "", "O"
-    each.StudyInstanceUID, each.SeriesInstanceUID = _uid(seed, "study"), _uid(seed, "series")
-    each.FrameOfReferenceUID, each.PositionReferenceIndicator = _uid(seed, "frame"), ""
+    each.StudyInstanceUID, each.SeriesInstanceUID = _uid(seed, part, "study"), _uid(seed, part, "series")
+    each.FrameOfReferenceUID, each.PositionReferenceIndicator = _uid(seed, part, "frame"), ""
     each.StudyDate, each.StudyTime, each.StudyID, each.SeriesNumber = "20260101", "120000", str(seed), 1
     each.AccessionNumber, each.ReferringPhysicianName, each.PatientPosition = "", "", "HFS"
     each.Modality, each.Manufacturer, each.KVP = "CT", "AutoSAM phantom", "120"
-    each.SeriesDescription, each.BodyPartExamined = "Synthetic abdomen", "ABDOMEN"
+    each.SeriesDescription, each.BodyPartExamined = f"Synthetic {part}", _EXAMINED[part]
     each.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
 
 
@@ -107,8 +111,8 @@ def _store(each: FileDataset, hu_YX: NDArray[np.int16]) -> None:
     each["PixelData"].VR = "OW"
 
 
-def _uid(seed: int, what: str) -> UID:
-    return generate_uid(entropy_srcs=["autosam phantom", str(PHANTOM_VERSION), str(seed), what])
+def _uid(seed: int, part: Part, what: str) -> UID:
+    return generate_uid(entropy_srcs=["autosam phantom", str(PHANTOM_VERSION), str(seed), str(part), what])
 
 
 def _decimal(value: float) -> str:
