@@ -32,6 +32,7 @@ SLOW_FILES = {
     "test_mirrored_phantom.py",
     "test_pacs.py",
     "test_phantom.py",
+    "test_phantom_body.py",
     "test_phantom_series.py",
     "test_predict_bundle.py",
     "test_predict_command.py",

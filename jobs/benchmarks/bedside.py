@@ -29,7 +29,7 @@ from autosam_inference.scans.resampling import resample
 from autosam_inference.stopwatch import Stopwatch
 from autosam_models import find_model
 from autosam_models.sizes import Size, size_text
-from autosam_platform.data.phantom import make_phantom
+from autosam_platform.data.phantom import Part, make_phantom
 from autosam_platform.experiment import ConfigError
 from benchmarks.comparison import CLASSES, Row, best, compared
 from benchmarks.job import BenchmarkJob
@@ -168,7 +168,7 @@ def _card(patch: int, spacing_xyz: tuple[float, float, float]) -> ModelCard:
 
 def _write_torso(path: Path, size_DHW: Size) -> None:
     """The trunk in a wide field of air, with its table; above and below, its last slices go on."""
-    phantom = make_phantom(0)
+    phantom = make_phantom(0, part=Part.ABDOMEN)
     for name, array in (("image", phantom.image_xyz), ("label", phantom.label_xyz)):
         nib.save(nib.Nifti1Image(array, phantom.affine), path.with_name(f"{name}.nii"))
     image = read_scan(path.with_name("image.nii")).volume

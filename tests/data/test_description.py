@@ -75,7 +75,7 @@ def test_paired_organs_know_each_other() -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(DescriptionError, match=r"'btvc'.*amos, btcv, ct_org, one_scan, pelvic, phantom"):
+    with pytest.raises(DescriptionError, match=r"'btvc'.*amos, btcv, ct_org, one_scan, pelvic, phantom, phantom_amos"):
         load_description("btvc")
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from autosam_platform.data.phantom.canvas import Canvas
-from autosam_platform.data.phantom.frame import MAX_VOXELS, Frame, make_frame
+from autosam_platform.data.phantom.frame import Frame, draw_pose, make_frame
+from autosam_platform.data.phantom.parts import Part
+from autosam_platform.data.phantom.patient import draw_person
+from autosam_platform.data.phantom.schemas import SCHEMAS
 from autosam_platform.data.phantom.shapes import ellipsoid, half_space, plate, tube
 from autosam_platform.data.phantom.trunk import draw_trunk
 
@@ -61,8 +64,10 @@ def test_tissue_sees_its_depth(canvas: Canvas) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_region_holds_all_of_a_solid_in_a_deformed_body(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    frame = make_frame(rng, draw_trunk(rng).bounds)
-    assert np.prod(frame.shape) <= 1.05 * MAX_VOXELS
+    person, schema = draw_person(rng, 0.5), SCHEMAS["phantom"]
+    pose, trunk = draw_pose(rng, person.size), draw_trunk(rng, person)
+    frame = make_frame(rng, pose, trunk.bounds(Part.ABDOMEN), Part.ABDOMEN, schema)
+    assert np.prod(frame.shape) <= 1.05 * schema.most_voxels
     for solid in (
         ellipsoid((60, 0, 20), (30, 20, 50), (10, 20, 30)),
         tube([(-50, 0, -40), (0, 40, 60)], [9, 5]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autosam_inference import read_scan
-from autosam_platform.data.phantom import make_phantom
+from autosam_platform.data.phantom import Part, make_phantom
 from autosam_platform.data.phantom.series import SeriesPlaceError, write_series
 
 SEED = 3
@@ -18,12 +18,12 @@ SEED = 3
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "series"
-    assert write_series(folder, SEED) == len(list(folder.iterdir()))
+    assert write_series(folder, SEED, Part.PELVIS) == len(list(folder.iterdir()))
     return folder
 
 
 def test_the_series_is_the_phantom(series: Path) -> None:
-    phantom, scan = make_phantom(SEED), read_scan(series)
+    phantom, scan = make_phantom(SEED, part=Part.PELVIS), read_scan(series)
     expected = nib.as_closest_canonical(nib.Nifti1Image(phantom.image_xyz, phantom.affine))
     np.testing.assert_array_equal(scan.volume.array_DHW, np.asarray(expected.dataobj).transpose(2, 1, 0))
     np.testing.assert_allclose(scan.grid.canonical_affine, expected.affine, atol=1e-5)
@@ -32,7 +32,7 @@ def test_the_series_is_the_phantom(series: Path) -> None:
 
 def test_it_is_found_when_written_again(series: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in series.iterdir()}
-    write_series(series, SEED)
+    write_series(series, SEED, Part.PELVIS)
     assert {path: path.stat().st_mtime_ns for path in series.iterdir()} == before
 
 
@@ -40,8 +40,10 @@ def test_what_lies_there_is_left_alone(series: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SeriesPlaceError, match=f"{tmp_path} is there already"):
         write_series(tmp_path, SEED)
-    with pytest.raises(SeriesPlaceError, match="not the phantom of seed 4"):
-        write_series(series, 4)
+    with pytest.raises(SeriesPlaceError, match="not the pelvis of phantom 4"):
+        write_series(series, 4, Part.PELVIS)
+    with pytest.raises(SeriesPlaceError, match="not the abdomen of phantom 3"):
+        write_series(series, SEED)
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")

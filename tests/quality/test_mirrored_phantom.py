@@ -12,7 +12,7 @@ from autosam_inference.quality.judging import EXCHANGED, judge
 from autosam_inference.quality.measures import ScanMeasures, Sureness
 from autosam_inference.scans.grid import Volume
 from autosam_platform.data.description import load_description
-from autosam_platform.data.phantom import make_phantom
+from autosam_platform.data.phantom import Part, make_phantom
 from autosam_platform.export.references import reference
 
 CLASSES = load_description("btcv").classes
@@ -21,7 +21,7 @@ CARD = small_card(CLASSES, spacing_xyz=(2.0, 2.0, 4.0), hu_window=(-125, 275), s
 
 def phantom(seed: int, mirrored: bool = False) -> Anatomy:
     """What a network would see of it that makes no mistakes, on a grid near enough to the card's."""
-    made, (d, h, w) = make_phantom(seed), steps_to_look(CARD)
+    made, (d, h, w) = make_phantom(seed, part=Part.ABDOMEN), steps_to_look(CARD)
     arrays = [
         np.asarray(nib.as_closest_canonical(nib.Nifti1Image(each, made.affine)).dataobj).transpose(2, 1, 0)
         for each in (made.label_xyz, made.image_xyz)

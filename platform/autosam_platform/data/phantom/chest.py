@@ -21,7 +21,7 @@ from autosam_platform.data.phantom.shapes import (
     union,
 )
 from autosam_platform.data.phantom.tissue import AIR, LUNG
-from autosam_platform.data.phantom.trunk import Surfaces, Trunk
+from autosam_platform.data.phantom.trunk import RIBCAGE, Surfaces, Trunk
 
 LUNG_BOTTOM_MM = 8.0  # no recess of the pleura reaches lower
 
@@ -69,11 +69,8 @@ def paint_great_vessels(canvas: Canvas, patient: Patient) -> None:
 def paint_lungs(canvas: Canvas, patient: Patient, bounds: Surfaces) -> None:
     """The diaphragm as a thin shell over the abdomen, and all that the ribs hold above it; denser at the back."""
     diaphragm = cut(shell(bounds.abdomen, 3.0, offset=1.0), bounds.cavity)
-    above = Solid((np.array([-np.inf, -np.inf, LUNG_BOTTOM_MM - 12]), EVERYWHERE[1]), diaphragm.distance)
-    canvas.paint(above, patient.palette["muscle"], free=True)
-    lungs = Solid(
-        (np.array([-np.inf, -np.inf, LUNG_BOTTOM_MM]), EVERYWHERE[1]), _lung_distance(bounds.abdomen, bounds.cavity)
-    )
+    canvas.paint(Solid(RIBCAGE, diaphragm.distance), patient.palette["muscle"], free=True)
+    lungs = Solid(RIBCAGE, _lung_distance(bounds.abdomen, bounds.cavity))
     canvas.paint(lungs, _lung_tissue(patient), label=Organ.LUNGS, gap=1.0, free=True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas
-from autosam_platform.data.phantom.patient import Patient, vec
+from autosam_platform.data.phantom.patient import Patient, Vector, vec
 from autosam_platform.data.phantom.shapes import Solid, cut, ellipsoid, half_space, plate, tube, union, without
 from autosam_platform.data.phantom.trunk import Trunk
 
@@ -44,7 +44,7 @@ def _sacrum() -> Solid:
     return union(spine, *wings, crest, blend=12)
 
 
-def _wing(head: np.ndarray, side: int) -> Solid:
+def _wing(head: Vector, side: int) -> Solid:
     """The wing of the ilium: a leaf from the sacrum to the front spine, cut to the arch of its crest."""
     middle = vec(side * 87, -8, -165)
     leaf = plate(middle, (5.5, 70, 66), (0, 16 * side, -WING_DEGREES * side + 14 * side), rounding=4)
@@ -53,7 +53,7 @@ def _wing(head: np.ndarray, side: int) -> Solid:
     return union(cut(leaf, arch, blend=6), root, blend=8)
 
 
-def _socket(head: np.ndarray, side: int, size: float) -> Solid:
+def _socket(head: Vector, side: int, size: float) -> Solid:
     """The cup around the femur's head, open to the side, the front and below, and the seat bone."""
     cup = cut(
         ellipsoid(head + vec(-side * 4, -2, 2), np.full(3, 33.0) * size),
@@ -67,7 +67,7 @@ def _socket(head: np.ndarray, side: int, size: float) -> Solid:
     return union(cup, seat, blend=8)
 
 
-def _pubis(head: np.ndarray, side: int) -> Solid:
+def _pubis(head: Vector, side: int) -> Solid:
     """The two branches of the pubic bone, which meet beside the symphysis."""
     upper = tube([head + vec(-side * 24, 16, 2), (side * 40, 44, -262), (side * 13, 51, -275)], [12, 8, 9])
     body = ellipsoid((side * 12, 51, -281), (9, 11, 18))
@@ -75,7 +75,7 @@ def _pubis(head: np.ndarray, side: int) -> Solid:
     return union(upper, body, lower, blend=5)
 
 
-def _femur(head: np.ndarray, side: int, size: float) -> tuple[Solid, Solid]:
+def _femur(head: Vector, side: int, size: float) -> tuple[Solid, Solid]:
     """Head, neck and trochanter; and the shaft with its thick cortex."""
     trochanter = head + vec(side * 43, -16, -16)
     top = union(

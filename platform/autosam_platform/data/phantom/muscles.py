@@ -5,7 +5,7 @@ import numpy as np
 from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas
 from autosam_platform.data.phantom.hips import JOINT_YZ
-from autosam_platform.data.phantom.patient import Patient, vec
+from autosam_platform.data.phantom.patient import Patient, Vector, vec
 from autosam_platform.data.phantom.shapes import (
     EVERYWHERE,
     Solid,
@@ -49,7 +49,7 @@ def paint_hip_muscles(canvas: Canvas, patient: Patient, trunk: Trunk, bounds: Su
             canvas.paint(cut(solid, under_skin, blend=6), muscle, gap=0.3, contact=0.8, halo=1.0, free=True)
 
 
-def _psoas(head: np.ndarray, side: int, size: float) -> Solid:
+def _psoas(head: Vector, side: int, size: float) -> Solid:
     """Psoas beside the spine, joined by the iliacus on the inside of the ilium's wing."""
     path = [(23 * side, -16, 14), (31 * side, -13, -30), (38 * side, -8, -75), (45 * side, -2, -130)]
     path += [(56 * side, 16, -190), head + vec(-side * 12, 26, 18), head + vec(side * 14, 8, -44)]
@@ -58,7 +58,7 @@ def _psoas(head: np.ndarray, side: int, size: float) -> Solid:
     return union(psoas, iliacus, blend=10)
 
 
-def _glutei(head: np.ndarray, side: int, size: float) -> tuple[Solid, ...]:
+def _glutei(head: Vector, side: int, size: float) -> tuple[Solid, ...]:
     """Maximus behind, medius and minimus outside the wing."""
     broad = ellipsoid((side * 76, -84, -226), np.array([60, 24 * size, 62]), (-8, 0, 24 * side))
     insertion = tube([head + vec(side * 22, -62, -10), head + vec(side * 44, -34, -58)], np.array([24, 14]) * size)
@@ -70,7 +70,7 @@ def _glutei(head: np.ndarray, side: int, size: float) -> tuple[Solid, ...]:
     return maximus, medius, front
 
 
-def _deep(head: np.ndarray, side: int, size: float) -> tuple[Solid, ...]:
+def _deep(head: Vector, side: int, size: float) -> tuple[Solid, ...]:
     """Obturator internus inside the socket, levator below, piriformis behind it."""
     inner = ellipsoid(head + vec(-side * 39, -8, -16), np.array([8, 32, 32]) * size, (0, 0, -8 * side))
     levator = plate(vec(side * 22, -12, -304), (22, 34, 4), (0, 34 * side, 0), rounding=3)
@@ -78,7 +78,7 @@ def _deep(head: np.ndarray, side: int, size: float) -> tuple[Solid, ...]:
     return inner, levator, piriformis
 
 
-def _thigh(head: np.ndarray, side: int, size: float) -> tuple[Solid, ...]:
+def _thigh(head: Vector, side: int, size: float) -> tuple[Solid, ...]:
     """Extensors in front, adductors inside, flexors behind."""
     front = tube(
         [head + vec(side * 16, 32, 4), head + vec(side * 26, 34, -50), head + vec(side * 18, 38, -130)], [14, 33, 44]

@@ -1,8 +1,8 @@
 """The upper abdomen's organs that are no vessels, each as a solid with its tissue.
 
 Their volumes are those of Geraghty et al., Abdominal Imaging 29 (2004) 482: means of women and men are 1411 and
-1710 ml for the liver, 180 and 238 for the spleen, 157 and 193 for a kidney, 64 and 87 for the pancreas, 4.4 and more for an
-adrenal gland. The tests hold the medians of phantoms against them.
+1710 ml for the liver, 180 and 238 for the spleen, 157 and 193 for a kidney, 64 and 87 for the pancreas, 4.4 and more
+for an adrenal gland. The tests hold the medians of phantoms against them.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def paint_kidneys(canvas: Canvas, patient: Patient) -> None:
     ):
         size = shared * rng.uniform(0.92, 1.1)
         tilt = vec(rng.normal(-9, 5), rng.normal(-11, 4) * side, rng.normal(0, 8))
-        bean = ellipsoid(centre, np.array([29, 27, 54]) * size * rng.normal(1, 0.05, 3), tilt)
+        bean = ellipsoid(centre, np.array([30, 28, 55]) * size * rng.normal(1, 0.05, 3), tilt)
         inward, opening = vec(-side * np.cos(0.6), np.sin(0.6), 0), tilt + vec(0, 0, -34 * side)
         sinus = ellipsoid(centre + 18 * size * inward, np.array([14, 8, 18]) * size, opening)
         pelvis = ellipsoid(centre + (18 * size - 2) * inward, np.array([8, 3.5, 10]) * size, opening)
@@ -92,7 +92,7 @@ def paint_pancreas(canvas: Canvas, patient: Patient) -> None:
     head, body = near(rng, (34, 24, -12), (4, 4, 6)), near(rng, (-22, 38, 16), (4, 4, 6))
     tail = at.splenic_hilum + vec(12, 8, -4)
     neck, before_tail = at.confluence + vec(0, 11, 3), (body + tail) / 2 + vec(0, 2, 3)
-    radii = np.array([9, 15.5, 10.5, 11, 10.5, 9.5]) * rng.uniform(0.85, 1.15)
+    radii = np.array([10.5, 18, 12.5, 12.5, 12, 11]) * rng.uniform(0.88, 1.14)
     canvas.paint(
         tube([head + vec(-6, -6, -16), head, neck, body, before_tail, tail], radii),
         patient.palette.pancreas(fatty=float(rng.uniform(0, 0.55))),
@@ -155,7 +155,7 @@ def paint_liver(canvas: Canvas, patient: Patient) -> None:
     rng, at = patient.rng, patient.landmarks
     lower = half_space(at.visceral, vec(-0.62, -0.34, -0.70) + rng.normal(0, 0.05, 3))
     right = cut(ellipsoid((62, 14, 20), (110, 120, rng.uniform(92, 118))), lower, blend=16)
-    radii = np.array([34, 25, 12]) * rng.uniform(0.85, 1.15)
+    radii = np.array([36, 28, 15]) * rng.uniform(0.85, 1.15)
     left = tube([(40, 50, 56), (2, 64, 58), (rng.uniform(-64, -22), 60, 66)], radii)
     turned = (0, 0, rng.normal(-12, 6))
     fissure = plate(at.liver_hilum + vec(-18, 40, -6), (1.6, 30, 22), turned, rounding=1.5)

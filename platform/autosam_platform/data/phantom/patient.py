@@ -35,7 +35,7 @@ class Person:
         Women's livers and kidneys have 0.81 to 0.83 of men's volumes (Geraghty et al., Abdominal Imaging 29 (2004)
         482); the cube root of that is 0.935.
         """
-        return 0.965 if self.female else 1.025
+        return 0.975 if self.female else 1.03
 
 
 def draw_person(rng: np.random.Generator, female_share: float) -> Person:
@@ -63,9 +63,10 @@ class Landmarks:
         self.spleen = near(rng, (-90, -28, 44), (5, 8, 12)) + upper
         self.splenic_hilum = near(rng, self.spleen + vec(19, 18, -6), (3, 3, 5))
         self.gallbladder = near(rng, (55, 58, 2), (8, 8, 9)) + upper
-        self.visceral = near(rng, (28, 22, 30), (8, 6, 8)) + upper  # on the liver's lower surface
+        self.visceral = near(rng, (17, 15, 17), (8, 6, 8)) + upper  # on the liver's lower surface
         self.aorta_x = -9 + float(rng.normal(0, 3))
         self.bladder_neck = near(rng, (0, 20, -278), (2, 4, 4))
+        self.bladder_full = float(rng.random())  # 0 to 1
         self.sigmoid_end = near(rng, (-4, -34, -196), (6, 4, 6))
 
 

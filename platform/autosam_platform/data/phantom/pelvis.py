@@ -25,10 +25,10 @@ def paint_pelvic_organs(canvas: Canvas, patient: Patient) -> None:
     else:
         _paint_prostate(canvas, patient)
     _paint_rectum(canvas, patient)
-    _paint_bladder(canvas, patient)
     if patient.person.female:
         _paint_uterus(canvas, patient)
-    else:
+    _paint_bladder(canvas, patient)
+    if not patient.person.female:
         _paint_seminal_vesicles(canvas, patient)
 
 
@@ -66,9 +66,8 @@ def _paint_rectum(canvas: Canvas, patient: Patient) -> None:
 
 def _paint_bladder(canvas: Canvas, patient: Patient) -> None:
     """A flat tent when empty, nearly a ball when full, behind and above the symphysis."""
-    rng, neck = patient.rng, patient.landmarks.bladder_neck
-    volume = float(np.exp(rng.uniform(*np.log(BLADDER_ML))))
-    full = np.log(volume / BLADDER_ML[0]) / np.log(BLADDER_ML[1] / BLADDER_ML[0])
+    rng, neck, full = patient.rng, patient.landmarks.bladder_neck, patient.landmarks.bladder_full
+    volume = BLADDER_ML[0] * (BLADDER_ML[1] / BLADDER_ML[0]) ** full
     shape = np.array([1.28, 1.0, 0.72 + 0.28 * full])
     radii = shape / np.cbrt(shape.prod()) * _radius(volume)
     centre = neck + vec(rng.normal(0, 3), 3 + rng.normal(0, 3), 0.9 * radii[2])
@@ -94,12 +93,13 @@ def _urine(patient: Patient, level: float) -> Tissue:
 
 
 def _paint_uterus(canvas: Canvas, patient: Patient) -> None:
-    """A pear bent over the bladder, smaller after the menopause, with its cavity and neck."""
+    """A pear bent over the bladder, the less the fuller that is, and smaller after the menopause."""
     rng, palette = patient.rng, patient.palette
     volume = (80.0 if patient.person.age < 52 else 38.0) * float(np.exp(rng.normal(0, 0.25)))
     size = np.cbrt(volume / 80.0)
-    neck = patient.landmarks.bladder_neck + vec(rng.normal(0, 3), -20, 16)
-    tilt = rng.normal(38, 18)
+    at = patient.landmarks
+    neck = at.bladder_neck + vec(rng.normal(0, 3), -19, 18)
+    tilt = rng.normal(58 - 48 * at.bladder_full, 10)
     up = vec(np.sin(np.deg2rad(rng.normal(0, 8))), np.sin(np.deg2rad(tilt)), np.cos(np.deg2rad(tilt)))
     middle = neck + up * 42 * size
     womb = union(

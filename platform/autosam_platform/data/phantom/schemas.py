@@ -99,7 +99,7 @@ SCHEMAS: dict[str, Schema] = {
         female_share=0.5,
         in_plane_mm=(1.6, 2.4),
         slice_mm=(2.5, 5.0),
-        most_voxels=2_000_000,
+        most_voxels=1_700_000,
     ),
     "phantom_amos": Schema(
         classes=_AMOS,

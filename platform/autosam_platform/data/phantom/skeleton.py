@@ -6,7 +6,6 @@ from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas, Spot, Tissue
 from autosam_platform.data.phantom.patient import Patient
 from autosam_platform.data.phantom.shapes import (
-    EVERYWHERE,
     Field,
     Points,
     Solid,
@@ -18,7 +17,7 @@ from autosam_platform.data.phantom.shapes import (
     tube,
 )
 from autosam_platform.data.phantom.tissue import Palette
-from autosam_platform.data.phantom.trunk import Surfaces, Trunk
+from autosam_platform.data.phantom.trunk import RIBCAGE, Surfaces, Trunk, interpolated
 
 VERTEBRA_MM, CHEST_VERTEBRA_MM = 34.0, 26.0  # from one disc to the next below and above CHEST_MM
 CHEST_MM = 15.0
@@ -58,8 +57,9 @@ def paint_ribs(canvas: Canvas, patient: Patient, trunk: Trunk, bounds: Surfaces)
         margin = np.maximum(0.65 * (y - trunk.back) - 8 - z, 48 - np.abs(x) - 0.4 * y)
         return np.maximum(rib, margin)
 
-    ribs = Solid((np.array([-np.inf, -np.inf, -20]), EVERYWHERE[1]), distance)
-    canvas.paint(ribs, patient.palette.bone(cortex=360.0, thickness=1.8), label=Organ.RIBS, free=True)
+    canvas.paint(
+        Solid(RIBCAGE, distance), patient.palette.bone(cortex=360.0, thickness=1.8), label=Organ.RIBS, free=True
+    )
     front = trunk.front + 2
     sternum = tube([(0, front - 2, 112), (0, front - 8, 165), (0, front - 24, 240)], [9, 14, 16], flatness=2.2)
     canvas.paint(sternum, patient.palette.bone(cortex=300.0, thickness=1.6), label=Organ.STERNUM, free=True)
@@ -67,7 +67,7 @@ def paint_ribs(canvas: Canvas, patient: Patient, trunk: Trunk, bounds: Surfaces)
 
 def curve(z: Field) -> Field:
     """How far forwards the spine is at the height ``z``, mm."""
-    return np.interp(z, *_CURVE_MM).astype(np.float32)
+    return interpolated(z, *_CURVE_MM)
 
 
 def _spinal(solid: Solid, cut_at: float = -np.inf) -> Solid:

@@ -24,6 +24,7 @@ from autosam_platform.data.phantom.shapes import (
 
 PELVIC_FLOOR_MM = -306.0
 CROTCH_MM = -322.0
+RIBCAGE: Bounds = np.array([-np.inf, -np.inf, -20.0]), EVERYWHERE[1]  # one for all in it: see `remembered`
 HEIGHTS_MM = np.array([230.0, 120, 40, -60, -115, -165, -200, -235, -265, -295, -350])
 """Heights at which the profiles below are given; between them they are linear."""
 
@@ -178,7 +179,7 @@ def _tower(half_widths: Field, backs: Field, fronts: Field, power: float = 2.4) 
     profiles = [np.asarray(each)[::-1] for each in (half_widths, (fronts + backs) / 2, (fronts - backs) / 2)]
 
     def distance(points: Points) -> Field:
-        half_width, middle, half_depth = (_interpolated(points[2], rising, each) for each in profiles)
+        half_width, middle, half_depth = (interpolated(points[2], rising, each) for each in profiles)
         x, y = points[0], points[1] - middle
         level = _power(np.abs(x) / half_width, power) + _power(np.abs(y) / half_depth, power)
         ray = 1 - np.maximum(level, np.float32(1e-6)) ** np.float32(-1 / power)
@@ -192,7 +193,7 @@ def _power(values: Field, power: float) -> Field:
     return values ** np.float32(power)
 
 
-def _interpolated(heights: Field, knots: Sequence[float] | Field, values: Field) -> Field:
+def interpolated(heights: Field, knots: Sequence[float] | Field, values: Sequence[float] | Field) -> Field:
     """Piecewise linear, from a table of one entry per mm: faster than ``np.interp`` on every voxel."""
     low, high = float(knots[0]), float(knots[-1])
     table = np.interp(np.arange(low, high + 1), knots, values).astype(np.float32)
