@@ -51,6 +51,15 @@ def test_the_files_answer_as_torch_does(bundle: Bundle) -> None:
     assert parity["onnx"].format == "fp32"
 
 
+def test_a_slim_student_leaves_as_it_is(tmp_path: Path) -> None:
+    """Nothing is left out or padded wrongly where the network is another class's than the module's run."""
+    slim = small_student(tmp_path, "unet_nano")
+    assert export_bundle(Export(slim, LICENCE, parity_cases=1), tmp_path / "bundle")
+    parity = Bundle.load(tmp_path / "bundle").card.parity
+    assert set(parity) == {"openvino", "onnx"}
+    assert all(each.logits <= 1e-3 and each.labels is not None and each.labels >= 0.999 for each in parity.values())
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnx", "torch"])
 def test_every_runtime_of_the_bundle_answers_as_the_run_does(
     bundle: Bundle, run: RunFolder, name: str, capfd: pytest.CaptureFixture[str]
