@@ -13,7 +13,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import openvino
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from autosam_models import find_model
 from autosam_models.sizes import Size, size_text
 from autosam_platform.data.phantom import make_phantom
 from autosam_platform.experiment import ConfigError
+from autosam_platform.export.conversion import openvino_model
 from benchmarks.comparison import CLASSES, Row, best, compared
 from benchmarks.job import BenchmarkJob
 
@@ -52,8 +52,7 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
             return [_alone(f"{job.run}", TrainedModel.load(job.run), scan, device, job.repeats)]
         patch = job.patch or 96
         network = _Seeing(_published(job, (patch,) * 3)).eval()
-        program = torch.export.export(network, (torch.zeros(1, 1, patch, patch, patch),))
-        fast = OpenVinoRuntime(openvino.convert_model(program))
+        fast = OpenVinoRuntime(openvino_model(network, (patch,) * 3))
         models = [TrainedModel(_card(patch, spacing), fast, job.overlap) for spacing in _SPACINGS_XYZ]
         found = _compared_ways(models[0], network, scan, device, job.repeats)
         for model in models:
