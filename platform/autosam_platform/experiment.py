@@ -173,15 +173,27 @@ class DistillationSection(Section):
     """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
-    loss: Literal["mse", "kl"] = "mse"
-    """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
+    loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
+    """Distance to the teacher: mean squared error of probabilities (the paper's), KL divergence at a temperature (kl),
+    squared error where either says organ (focused), that at three scales (pooled), soft Dice (region), places of each
+    organ (channel), or soft Dice and KL divergence, as labels have them (soft_labels)."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
-    """Softens both distributions of the KL divergence; the mean squared error has none."""
+    """Softens both distributions of the KL divergences (kl, channel); the others have none."""
     teacher_overlap: Overlap | None = None
     """Share that neighbouring windows have in common when the teacher predicts the training cases; where not given, as
     when models are evaluated."""
     teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
     """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
+
+    @property
+    def softens(self) -> bool:
+        """Does the distance have a temperature?"""
+        return self.loss in ("kl", "channel")
+
+    @property
+    def distance(self) -> str:
+        """The distance in words."""
+        return f"{self.loss}, temperature {self.temperature:g}" if self.softens else self.loss
 
 
 class ComputeSection(Section):
@@ -309,7 +321,7 @@ class Experiment(Section):
         """What of the distillation makes no difference here."""
         section = self.distillation
         names = ["teacher"] if self.distils else list(type(section).model_fields)
-        if section.loss != "kl":
+        if not section.softens:
             names.append("temperature")
         return [f"distillation.{name}" for name in names]
 

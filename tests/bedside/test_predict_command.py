@@ -18,6 +18,11 @@ from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
 from PIL import Image
 from small_bundles import small_bundle
 
+from autosam_inference.bedside.attempt import attempt
+from autosam_inference.bedside.finding import Finder
+from autosam_inference.bedside.options import Options
+from autosam_inference.bedside.segmenting import Job
+from autosam_inference.model import TrainedModel
 from autosam_inference.scans.scan import read_scan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +96,50 @@ def test_a_series_has_a_segmentation_and_a_name_without_the_patient(
     files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".dcm"))
     shown = said + b"".join(str(each.relative_to(out)).encode() + each.read_bytes() for each in files)
     assert not [secret for secret in SECRETS if secret.encode() in shown]
+
+
+def _bare_series(folder: Path) -> Path:
+    """Of slices that nothing can refer to."""
+    slices = ct_slices()
+    for each in slices:
+        del each.FrameOfReferenceUID
+    return write_series(folder, slices, prefix="Geheim_")
+
+
+def test_a_missing_segmentation_is_a_status_of_its_own(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The label map is there as NIfTI; record, summary, screen and exit status say what is not."""
+    bare, out = _bare_series(tmp_path / "Geheim_Erika"), tmp_path / "out"
+    call = (model, bare, "--output", out, "--report")
+    assert run(*call) == 3
+    said = "".join(capfd.readouterr())
+    (folder,) = (each for each in out.iterdir() if each.is_dir())
+    assert f"{folder.name}: No DICOM SEG can be written, only the NIfTI. {folder.name}: the slices have no Fr" in said
+    assert (folder / f"{folder.name}.nii.gz").is_file() and not list(folder.glob("*.dcm"))
+    missing = json.loads((folder / f"{folder.name}.result.json").read_text())["missing"]
+    assert len(missing) == 2 and "No DICOM report either" in missing[1]
+    (row,) = rows(out / "summary.csv")
+    assert row["status"] == "done" and row["reason"] == " ".join(missing) and "Geheim" not in said + row["reason"]
+    assert run(*call) == 3 and "was segmented before\n  No DICOM SEG" in capfd.readouterr().out
+    assert run(model, bare, nifti(tmp_path / "a.nii.gz"), "--output", out) == 3
+    (tmp_path / "bad.nii").write_bytes(b"no scan")
+    assert run(model, bare, tmp_path / "bad.nii", "--output", out) == 1
+    capfd.readouterr()
+    assert run(model, bare, "--output", out, "--dicom-seg", "none") == 0
+    assert "DICOM SEG" not in capfd.readouterr().err
+    assert run(*call, "--dicom-seg", "none") == 2 and "leave out --dicom-seg none" in capfd.readouterr().err
+
+
+def test_a_missing_segmentation_is_said_before_the_windows(model: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    job = Job(TrainedModel.load(model, device="cpu"), tmp_path / "out", Options())
+    (found,) = Finder(tmp_path / "out").find([_bare_series(tmp_path / "in")]).scans
+    ending = attempt(
+        job, found, lambda name: lambda done, total: heard.append("window"), lambda name, words: heard.append(words)
+    )
+    assert ending.record is not None and ending.record.missing == (heard[0],) and "no FrameOfReferenceUID" in heard[0]
+    assert set(heard[1:]) == {"window"}
 
 
 def test_what_is_finished_is_found_and_what_changed_is_done_again(

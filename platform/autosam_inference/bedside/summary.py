@@ -30,7 +30,10 @@ def require_free_summary(output: Path) -> None:
 
 
 def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
-    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU."""
+    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU.
+
+    ``reason`` is why a scan failed, or what is missing of the results of one that did not.
+    """
     organs = dict.fromkeys(organ.name for each in endings if each.record for organ in each.record.organs)
     columns = [*_FIRST, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
     write_text(output / SUMMARY, as_csv(columns, [_row(each) for each in endings]))
@@ -38,8 +41,9 @@ def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
 
 
 def _row(ending: Ending) -> dict[str, object]:
-    row: dict[str, object] = {"scan": ending.scan, "status": ending.status, "reason": ending.reason}
     record = ending.record
+    reason = ending.reason if record is None else " ".join(record.missing)
+    row: dict[str, object] = {"scan": ending.scan, "status": ending.status, "reason": reason}
     if record is not None:
         row |= {"seconds": record.seconds["total"], "warnings": record.warnings}
         row |= {"check": "; ".join(record.flagged("check")), "do_not_use": "; ".join(record.flagged("do not use"))}

@@ -53,6 +53,6 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
         "teacher": card.run_id,
         "teacher_hash": trained.identity,
         "kd_lambda": f"{section.kd_lambda:g}",
-        "distillation_loss": section.loss if section.loss == "mse" else f"kl, temperature {section.temperature:g}",
+        "distillation_loss": section.distance,
     }
     return Supervision(functools.partial(build_objective, section), teacher, lineage)
