@@ -131,10 +131,18 @@ class TrainingSection(Section):
     """Learning rate after the warm-up."""
     final_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
     """The rate at the end, as a fraction of the learning rate."""
-    decay: Literal["exponential", "linear"] = "exponential"
-    """How the rate gets there after the warm-up: exponential is the paper's, linear pays in short runs."""
+    decay: Literal["exponential", "linear", "cosine", "poly"] = "exponential"
+    """How the rate gets there after the warm-up: exponential is the paper's, linear pays in short runs, poly is
+    nnU-Net's (to the power of 0.9)."""
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    """AdamW is the paper's; SGD with Nesterov's momentum nnU-Net's; Muon takes kernels, and AdamW what is no matrix."""
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Of SGD; the others have their own."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
-    """AdamW's decoupled weight decay."""
+    """Weight decay: decoupled with AdamW and Muon, a part of the gradient with SGD."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share that a running mean of the weights keeps at each step, such as 0.99: that mean is then what is validated
+    and saved; 0 is no mean."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     batch: Positive = 1
@@ -307,6 +315,8 @@ class Experiment(Section):
         sections = {name for name, value in self if isinstance(value, Section)} - {"dataset", "compute"}
         changed = self.model_dump(mode="json", include=sections, exclude_defaults=True)
         names = {f"{part}.{name}": value for part, values in changed.items() for name, value in values.items()}
+        if self.training.optimizer != "sgd":
+            names.pop("training.momentum", None)
         for name in ("model.checkpoint", "training.loader_workers", *self._without_influence()):
             names.pop(name, None)
         built_in = find_model(self.model.name).defaults
