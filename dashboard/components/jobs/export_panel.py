@@ -33,7 +33,7 @@ def export_panel(run: RunFolder) -> None:
             with st.expander("What this bundle says of itself"):
                 show_card(place)
             return
-        st.caption("One zip with all that a scan needs: autosam-predict and MONAI's tools read it, without torch.")
+        st.caption("One zip with all that a scan needs, made in some minutes: autosam-predict needs no torch for it.")
         try:
             _started(ray_jobs.cluster(), run.name, arguments)
         except NoClusterError as error:
@@ -42,11 +42,10 @@ def export_panel(run: RunFolder) -> None:
 
 
 def _started(address: str, run_id: str, arguments: list[str]) -> None:
-    job_id = st.session_state.get(f"export-{run_id}")
-    job = ray_jobs.find_job(address, job_id) if job_id else None
+    job = ray_jobs.last_of(ray_jobs.submitted(address), _EXPORT, run_id)
     if job:
         follow(address, job.job_id)
     if not (job and job.active) and st.button("Export", key=f"export-button-{run_id}"):
         checked_settings(KINDS[_EXPORT], arguments)
-        st.session_state[f"export-{run_id}"] = ray_jobs.submit(address, _EXPORT, arguments)
+        ray_jobs.submit(address, _EXPORT, arguments)
         st.rerun()
