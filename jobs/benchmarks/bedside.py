@@ -43,7 +43,7 @@ _SPACINGS_XYZ = ((2.0, 2.0, 2.0), (1.0, 1.0, 1.5))
 
 
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
-    """Both spacings; SwinUNETR-Tiny at the first against MONAI's way and torch. With ``--run BUNDLE`` that bundle alone."""
+    """Both spacings, SwinUNETR-Tiny also against MONAI's way and torch. With ``--run BUNDLE`` that bundle alone."""
     size_DHW = job.size_DHW or (300, 512, 512)
     if job.run is not None and not is_bundle(job.run):
         raise ConfigError(f"{job.run} is no bundle: name with --run what jobs/export.py wrote, or nothing")
