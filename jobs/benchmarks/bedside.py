@@ -43,7 +43,7 @@ _SPACINGS_XYZ = ((2.0, 2.0, 2.0), (1.0, 1.0, 1.5))
 
 
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
-    """Both spacings; against MONAI's way and torch at the first. With ``--run BUNDLE`` that bundle alone."""
+    """Both spacings, SwinUNETR-Tiny also against MONAI's way and torch. With ``--run BUNDLE`` that bundle alone."""
     size_DHW = job.size_DHW or (300, 512, 512)
     if job.run is not None and not is_bundle(job.run):
         raise ConfigError(f"{job.run} is no bundle: name with --run what jobs/export.py wrote, or nothing")
@@ -56,7 +56,8 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
         network = _Seeing(_published(job, (patch,) * 3)).eval()
         fast = OpenVinoRuntime(openvino_model(network, (patch,) * 3))
         models = [TrainedModel(_card(patch, spacing), fast, job.overlap) for spacing in _SPACINGS_XYZ]
-        found = _compared_ways(models[0], network, scan, device, job.repeats) if _has_room(size_DHW) else []
+        compares = _network_name(job) == "swin_unetr_tiny" and _has_room(size_DHW)
+        found = _compared_ways(models[0], network, scan, device, job.repeats) if compares else []
         for model in models:
             x, y, z = model.card.spacing_xyz
             name = f"{size_text(size_DHW)} at {x:g} × {y:g} × {z:g} mm"
@@ -153,11 +154,15 @@ class _Seeing(nn.Module):
 
 def _published(job: BenchmarkJob, patch: Size) -> nn.Module:
     """The model as its authors' class has it, with random weights."""
-    name = job.model if job.model.startswith("swin_unetr") else "swin_unetr_tiny"
     torch.manual_seed(0)
-    published = find_model(name).published(in_channels=1, num_classes=CLASSES, patch=patch)
+    published = find_model(_network_name(job)).published(in_channels=1, num_classes=CLASSES, patch=patch)
     assert published is not None
     return published.build()
+
+
+def _network_name(job: BenchmarkJob) -> str:
+    """The student that is named; other suites have a teacher as the default."""
+    return job.model if find_model(job.model).role == "student" else "swin_unetr_tiny"
 
 
 def _card(patch: int, spacing_xyz: tuple[float, float, float]) -> ModelCard:

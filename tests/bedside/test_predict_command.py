@@ -1,6 +1,7 @@
 """autosam-predict from files to files: what it writes, finds again, refuses, and what it never tells."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -18,10 +19,11 @@ from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
 from PIL import Image
 from small_bundles import small_bundle
 
-from autosam_inference.bedside.attempt import attempt
+from autosam_inference.bedside.attempt import Ending, NoRoomError, attempt
 from autosam_inference.bedside.finding import Finder
 from autosam_inference.bedside.options import Options
 from autosam_inference.bedside.segmenting import Job
+from autosam_inference.bedside.summary import write_summary
 from autosam_inference.model import TrainedModel
 from autosam_inference.scans.scan import read_scan
 
@@ -140,6 +142,36 @@ def test_a_missing_segmentation_is_said_before_the_windows(model: Path, tmp_path
     )
     assert ending.record is not None and ending.record.missing == (heard[0],) and "no FrameOfReferenceUID" in heard[0]
     assert set(heard[1:]) == {"window"}
+
+
+def test_names_and_screens_in_other_letters_stop_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose name is Latin-1 where names are UTF-8, and a pipe that knows the letters of one language."""
+    odd = os.fsdecode(b"M\xfcller.nii.gz")
+    try:
+        os.rename(nifti(tmp_path / "a.nii.gz"), tmp_path / odd)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (tmp_path / os.fsdecode(b"b\xe4d.nii")).write_bytes(b"no scan")
+    bytes_out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_out, "cp437"))
+    assert run(model, nifti(tmp_path / "肝臓.nii.gz"), *tmp_path.glob("[Mb]*"), "--output", tmp_path / "out") == 1
+    sys.stdout.flush()
+    assert {each["scan"]: each["status"] for each in rows(tmp_path / "out" / "summary.csv")} == {
+        "M_ller": "done",
+        "b_d": "failed",
+        "肝臓": "done",
+    }
+    assert b"\\u809d" in bytes_out.getvalue()
+
+
+def test_a_summary_that_is_held_open_is_said(tmp_path: Path) -> None:
+    """As a spreadsheet on Windows does it; a folder in its place cannot be replaced either."""
+    (tmp_path / "summary.csv" / "x").mkdir(parents=True)
+    with pytest.raises(NoRoomError, match=r"summary\.csv cannot be written .* close it where it is open"):
+        write_summary(tmp_path, [Ending("scan", "failed", reason="no scan")])
+    assert [each.name for each in tmp_path.iterdir()] == ["summary.csv"]
 
 
 def test_what_is_finished_is_found_and_what_changed_is_done_again(

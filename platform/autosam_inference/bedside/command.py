@@ -1,6 +1,7 @@
 """The command line ``autosam-predict``."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -138,6 +139,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # Windows gives a pipe the letters of one language, and names have others
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     asked = _asked(arguments)
     try:
         return _run(asked) if asked.watch is None else _watch(asked)
