@@ -193,6 +193,17 @@ class DistillationSection(Section):
     teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
     """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
 
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Voxels where the teacher's largest probability is less have no say in the distance; 0 leaves out none."""
+    unlabelled: Annotated[str | None, tyro.conf.arg(aliases=("--unlabelled",))] = None
+    """Scans without labels that the teacher tells of: a folder with them, or a source of the dataset with
+    `labels: false`."""
+    unlabelled_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the patches that are of scans without labels; an epoch has as many patches as without them."""
+    unlabelled_sureness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Scans without labels are left out where the teacher's probability of the organs that it finds is less in the
+    mean, and where it finds none."""
+
     @property
     def softens(self) -> bool:
         """Does the distance have a temperature?"""
@@ -264,6 +275,16 @@ class Experiment(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _scans_without_labels_have_a_teacher(self) -> Self:
+        section = self.distillation
+        if section.unlabelled is not None and (section.teacher is None or section.teacher_mode == "online"):
+            raise ValueError(
+                "scans without labels are learnt from a teacher's stored answers: name it with --teacher, without "
+                "--teacher-mode online, or leave --unlabelled out"
+            )
+        return self
+
     def model_options(self) -> dict[str, Any]:
         """What the model is built with for training, beside SAM's checkpoint."""
         chosen = {CHECKPOINTING: True} if self.compute.activation_checkpointing else {}
@@ -325,12 +346,16 @@ class Experiment(Section):
         names["training.batch"] = self.training.batch * self.compute.workers
         if self.distils:
             names["distillation.teacher_overlap"] = self.teacher_overlap
+            if self.distillation.unlabelled is not None:  # of a manifest its name tells all that decides
+                names["distillation.unlabelled"] = Path(self.distillation.unlabelled).stem
         return names
 
     def _without_influence(self) -> list[str]:
         """What of the distillation makes no difference here."""
         section = self.distillation
         names = ["teacher"] if self.distils else list(type(section).model_fields)
+        if section.unlabelled is None:
+            names += ["unlabelled_share", "unlabelled_sureness"]
         if not section.softens:
             names.append("temperature")
         return [f"distillation.{name}" for name in names]

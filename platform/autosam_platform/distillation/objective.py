@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from autosam_platform.data.probabilities import WHOLE
@@ -17,26 +18,38 @@ class DistillationObjective(nn.Module):
     Args:
         kd_lambda: λ of Eq. 2, from 0 (the teacher alone) to 1 (the labels alone).
         distance: between student and teacher; see ``distances``.
+        confidence: where the teacher's largest probability is less, it has no say.
 
     Raises:
         ValueError: λ is not in [0, 1].
     """
 
-    def __init__(self, kd_lambda: float, distance: Distance) -> None:
+    def __init__(self, kd_lambda: float, distance: Distance, confidence: float = 0.0) -> None:
         super().__init__()
         if not 0 <= kd_lambda <= 1:
             raise ValueError(f"a kd_lambda of {kd_lambda} is not possible: give a weight from 0 to 1")
-        self._lambda, self._distance = kd_lambda, distance
+        self._lambda, self._distance, self._confidence = kd_lambda, distance, confidence
         self._segmentation = SegmentationObjective()
 
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, in 255ths)."""
         losses = self._segmentation(logits_BKDHW, batch)
-        distance_B = self._distance(logits_BKDHW.float(), batch["probabilities"].float() / WHOLE)
+        teacher_BKDHW = batch["probabilities"].float() / WHOLE
+        distance_B = self._distance(self._heard(logits_BKDHW.float(), teacher_BKDHW), teacher_BKDHW)
         loss_B = self._lambda * losses["loss"] + (1 - self._lambda) * distance_B
         return {**losses, "loss": loss_B, "segmentation_loss": losses["loss"], "distillation_loss": distance_B}
+
+    def _heard(self, logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
+        """The student's logits, but the teacher's own answer where it is not sure: there both agree, at no distance."""
+        if not self._confidence:
+            return logits_BKDHW
+        sure_B1DHW = teacher_BKDHW.amax(1, keepdim=True) >= self._confidence
+        return torch.where(sure_B1DHW, logits_BKDHW, teacher_BKDHW.clamp(min=_NEVER).log())
+
+
+_NEVER = 1e-30  # a probability whose logarithm is finite in fp32
 
 
 def build_objective(section: DistillationSection) -> Objective:
     """The objective that the section describes."""
-    return DistillationObjective(section.kd_lambda, distance_of(section))
+    return DistillationObjective(section.kd_lambda, distance_of(section), section.confidence)

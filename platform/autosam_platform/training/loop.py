@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from autosam_models import build_model, find_model, trained_parameters
 from autosam_models.numerics import autocast, format_of
-from autosam_platform.data.patches import PatchDataset, Teacher
+from autosam_platform.data.patches import PatchDataset, Teacher, Unlabelled
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.training import checkpoints
@@ -48,6 +48,7 @@ class FitTask:
     teacher: Teacher | None = None
     continue_from: Path | None = None
     quiet: bool = False
+    unlabelled: Unlabelled | None = None
 
 
 class Fit:
@@ -80,6 +81,7 @@ class Fit:
             self.settings.patches_per_case,
             self.settings.seed,
             task.teacher,
+            task.unlabelled,
         )
         self.sampler = EpochSampler(len(self.patches), self.settings.batch, self.workers.rank, self.workers.world)
         self.curve: list[dict[str, float]] = []
