@@ -7,7 +7,7 @@ Examples:
     python jobs/benchmark.py loader               training patches, against MONAI's transforms on arrays in memory
     python jobs/benchmark.py distillation --run N a student's step with a stored teacher, an online one, and none
     python jobs/benchmark.py overlap --run NAME   a run's test cases with overlaps from 0 to the paper's 0.75
-    python jobs/benchmark.py sources --repeats 2  organs annotated by two sources, against all labels; trains 4 models
+    python jobs/benchmark.py sources --repeats 2  organs annotated by two sources, against all labels; trains 6 models
     python jobs/benchmark.py bedside              a scan from file to file with OpenVINO, torch and MONAI's inferer
     python jobs/benchmark.py quality --run NAME   whether the expected Dice is true, on scans made bad on purpose too
 

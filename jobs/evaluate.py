@@ -3,9 +3,11 @@
 Examples:
     python jobs/evaluate.py                                       the newest run, its test cases; else the demo
     python jobs/evaluate.py --run btcv-1a2b3c4d --split val
+    python jobs/evaluate.py --dataset our_scans.yaml --root /data/ours    a dataset that the run never saw
 """
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 from _roots import RECIPES
@@ -23,6 +25,11 @@ class EvaluateJob(CommandLine):
     """Name or folder of a finished run; the newest where none is given."""
     split: Literal["train", "val", "test"] = "test"
     """Cases to evaluate on."""
+    dataset: str | None = None
+    """Another dataset of the same classes: a description that comes with the project, or a YAML file. The run's own
+    where none is given."""
+    root: Path | None = None
+    """Folder of that dataset's raw scans, where its description's sources name none."""
     overlap: Overlap | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""
 
@@ -34,13 +41,19 @@ def main() -> None:
 
 
 def _evaluate(job: EvaluateJob) -> Outcome:
-    from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, train_and_evaluate
+    from autosam_platform.experiment import ConfigError
+    from autosam_platform.pipeline.steps import dataset_to_evaluate, evaluated, finished_run, train_and_evaluate
+
+    if job.root is not None and job.dataset is None:
+        raise ConfigError(f"--root {job.root} is the folder of another dataset: name its description with --dataset")
 
     if len(sys.argv) == 1 and not workspace().finished_runs:
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)
-    summary = evaluated(run, prepared_dataset(run.experiment.dataset), job.split, job.overlap)
-    return Outcome(run.folder, {"run": run.name, "split": job.split} | summary.as_json())
+    dataset, where = dataset_to_evaluate(run, job.dataset, job.root)
+    summary = evaluated(run, dataset, job.split, job.overlap, where)
+    told = {"run": run.name, "split": job.split} | ({"dataset": dataset.name} if job.dataset else {})
+    return Outcome(run.folder, told | summary.as_json())
 
 
 if __name__ == "__main__":

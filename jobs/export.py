@@ -1,7 +1,7 @@
 """Export a finished student as a bundle: one folder, or one zip, that holds all a scan needs, without torch.
 
 Examples:
-    python jobs/export.py                                         the newest finished run; after a distillation its twin
+    python jobs/export.py                                         the only distilled student; several are listed
     python jobs/export.py --run distill-1a2b3c4d --output liver-student.zip
 """
 
@@ -30,7 +30,8 @@ class ExportJob(CommandLine):
     """Which run is exported, to where."""
 
     run: str | None = None
-    """Name or folder of a finished run; the newest where none is given."""
+    """Name or folder of a finished run. Where none is given, the only distilled student, or the only student where none
+    was distilled; of several, one has to be named."""
     output: Path | None = None
     """Folder, or file that ends in .zip; in the workspace's bundles/ where none is given. A bundle that lies there is
     replaced, anything else is not."""
@@ -53,11 +54,12 @@ def main() -> None:
 
 def _export(job: ExportJob) -> Outcome:
     from autosam_platform.export.bundling import Export, export_bundle
+    from autosam_platform.export.choosing import student_to_export
     from autosam_platform.pipeline.steps import finished_run
 
     if not job.licence.is_file():
         raise ConfigError(f"{job.licence} is no file: --licence names the text of a licence")
-    run = finished_run(job.run)
+    run = student_to_export(workspace()) if job.run is None else finished_run(job.run)
     place = (job.output or workspace().bundle(run.name)).expanduser().absolute()
     export = Export(
         run,
@@ -71,7 +73,11 @@ def _export(job: ExportJob) -> Outcome:
     print(f"{run.name} {state}: {len(card.classes)} organs.")
     for name, each in card.parity.items():
         print(f"{name}: logits within {each.logits:.1e} of torch's{_labels(each)}")
-    return Outcome(place, {"run": run.name, "parity": {name: each.model_dump() for name, each in card.parity.items()}})
+    warnings = () if card.quality is None else card.quality.warnings
+    for each in warnings:
+        print(f"WARNING: the calibration was {each}.")
+    parity = {name: each.model_dump() for name, each in card.parity.items()}
+    return Outcome(place, {"run": run.name, "parity": parity, "warnings": list(warnings)})
 
 
 def _calibrated(run: "RunFolder", model: "TrainedModel") -> "Calibration":

@@ -10,7 +10,7 @@ Examples:
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from _roots import RECIPES
 
@@ -21,10 +21,6 @@ from autosam_platform.command_line import CommandLine, parse, parse_job
 from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import NamedModel, PredictionFolder, workspace
-
-if TYPE_CHECKING:
-    from autosam_inference.card import ModelCard
-    from autosam_inference.scans.scan import Scan
 
 
 class PredictJob(CommandLine):
@@ -66,7 +62,7 @@ def main() -> None:
 
 def _predict(job: PredictJob) -> Outcome:
     from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
-    from autosam_inference.bedside.writing import write_segmentation
+    from autosam_inference.bedside.writing import no_segmentation, write_segmentation
     from autosam_inference.picture import save_picture
     from autosam_inference.progress import WindowProgress
     from autosam_inference.scans.label_files import require_place
@@ -89,7 +85,9 @@ def _predict(job: PredictJob) -> Outcome:
     for note in scan.notes:
         print(note)
     require_writable(scan, files.label)  # said before the work, as all that is wrong with the scan
-    no_seg = _no_seg(scan, chosen.card, job)
+    no_seg = no_segmentation(scan, chosen.card) if job.dicom_seg != "none" else None
+    if no_seg:
+        print(no_seg, file=sys.stderr, flush=True)
     model = TrainedModel.load(
         chosen.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch
     )
@@ -116,21 +114,6 @@ def _predict(job: PredictJob) -> Outcome:
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
     numbers = {"run": chosen.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
     return Outcome(files.label, numbers, whole=no_seg is None)
-
-
-def _no_seg(scan: "Scan", card: "ModelCard", job: PredictJob) -> str | None:
-    """Why the DICOM SEG of a DICOM scan cannot be written, which is said at once."""
-    if scan.series is None or job.dicom_seg == "none":
-        return None
-    from autosam_inference.scans.dicom_seg import check_dicom_seg
-    from autosam_inference.scans.nifti import ScanError
-
-    try:
-        check_dicom_seg(scan, card)
-    except ScanError as error:
-        print(f"No DICOM SEG can be written, only the NIfTI. {error}", file=sys.stderr, flush=True)
-        return str(error)
-    return None
 
 
 def _demo() -> tuple[Path, NamedModel]:

@@ -23,7 +23,8 @@ class BaselineJob(Job):
     """An experiment whose network is chosen by its name."""
 
     network: Annotated[str, tyro.conf.arg(name="model"), Field(examples=_MODELS)] = "swin_unetr_tiny"
-    """A student or baseline of `python -m autosam_models`; it takes the place of the recipe's model and its options."""
+    """A student or baseline of `python -m autosam_models`; it takes the place of the recipe's model and its options.
+    Where none is named, it is the recipe's, if that is no teacher."""
 
 
 def main() -> None:

@@ -39,6 +39,26 @@ def test_metrics_of_a_small_case_are_the_plain_ones() -> None:
     assert row.as_json()["ratio"] == row.reference_s / row.ours_s
 
 
+def test_shares_of_gradients_are_norms_over_all_weights_and_patches() -> None:
+    """A model that is its bias: the mean squared error's gradient by hand, at logits of 0 and two classes.
+
+    Probabilities ½, a teacher of 1 and 0: loss ¼ each; by the logits −¼ and ¼ in sum over voxels: norm ¼·√2.
+    """
+    gradients = importlib.import_module("benchmarks.gradients")
+    model = torch.nn.Conv3d(1, 2, 1)
+    torch.nn.init.zeros_(model.bias)
+    patch = {
+        "image": torch.zeros(1, 2, 2, 2),
+        "label": torch.zeros(1, 2, 2, 2, dtype=torch.uint8),
+        "annotated": torch.ones(2, dtype=torch.bool),
+        "probabilities": torch.tensor([255, 0], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 2, 2, 2),
+    }
+    norms = gradients.gradient_norms(model, [patch, patch], 2, torch.device("cpu"))
+    assert norms["mse"] == pytest.approx(0.25 * 2**0.5) and norms["region"] == 0
+    assert norms["labels"] == pytest.approx(0.5 * 2**0.5)  # cross entropy alone: there is no organ
+    assert "mse 33 %" in gradients.shares(norms)
+
+
 def test_a_row_without_a_plain_way_is_shown_with_dashes() -> None:
     comparison = importlib.import_module("benchmarks.comparison")
     table = comparison.table("loader", [comparison.Row("waits", 0.0123, None, None, 2.0, None)])

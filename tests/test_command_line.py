@@ -117,6 +117,13 @@ def test_another_model_takes_the_place_of_the_recipes_and_of_its_options() -> No
     assert _network_job("--model", "autosam_demo").experiment() == _job().experiment()  # the recipe's own
 
 
+def test_a_recipes_own_student_is_trained_where_none_is_named() -> None:
+    job = _network_job("--recipe", "distill", "--kd-lambda", "1")
+    assert (job.name, job.network, job.model.name) == ("distill", "unet_nano", "unet_nano")
+    other = _network_job("--recipe", "distill", "--model", "swin_unetr_tiny", "--kd-lambda", "1")
+    assert (other.name, other.model.name) == ("distill-swin_unetr_tiny", "swin_unetr_tiny")
+
+
 def test_a_network_and_the_section_of_its_settings_go_together() -> None:
     job = _network_job("--model=nnunet", "--model.patch-DHW", "64", "32", "32")
     assert (job.network, job.model.name, job.model.patch_DHW) == ("nnunet", "nnunet", (64, 32, 32))

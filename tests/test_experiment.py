@@ -72,8 +72,17 @@ def test_a_teacher_counts_by_its_files_and_only_what_is_used_of_it(tmp_path: Pat
     assert run_id(one, *softened) != run_id(one, "--distillation.loss", "kl")
 
 
+def test_a_momentum_that_nothing_has_makes_no_other_run() -> None:
+    def run_id(*flags: str) -> str:
+        return _job(*flags).experiment().run_id("data")
+
+    momentum, sgd = ("--training.momentum", "0.9"), ("--training.optimizer", "sgd")
+    assert run_id(*momentum) == run_id()
+    assert len({run_id(), run_id(*sgd), run_id(*sgd, *momentum)}) == 3
+
+
 class _MoreOfTraining(TrainingSection):
-    momentum: float = 0.9
+    dampening: float = 0.9
 
 
 class _MoreOfModels(ModelSection):
@@ -93,9 +102,9 @@ def test_a_new_setting_renames_no_run_and_decides_once_it_is_changed() -> None:
         now, later = Experiment.model_validate(changed), _More.model_validate(changed)
         assert later.run_id("data") == now.run_id("data")
     name = _More().run_id("data")
-    for other in ({"training": {"momentum": 0.5}}, {"model": {"dropout": (0, 0)}}, {"extra": {"epochs": 7}}):
+    for other in ({"training": {"dampening": 0.5}}, {"model": {"dropout": (0, 0)}}, {"extra": {"epochs": 7}}):
         assert _More.model_validate(other).run_id("data") != name
-    assert _More.model_validate({"training": {"momentum": 0.9}}).run_id("data") == name
+    assert _More.model_validate({"training": {"dampening": 0.9}}).run_id("data") == name
 
 
 def test_what_is_said_and_is_the_default_all_the_same_is_the_same_run() -> None:

@@ -151,6 +151,26 @@ def test_evaluate_takes_another_split(job: Run, trained: dict[str, object]) -> N
     assert (Path(str(trained["place"])) / "evaluation-val" / "metrics.csv").exists()
 
 
+def test_evaluate_takes_a_dataset_that_the_run_never_saw(
+    job_here: Run, trained: dict[str, object], scans: Path, tmp_path: Path
+) -> None:
+    """Beside the run's own scores, which stay; at the run's spacing, whatever the other dataset would choose."""
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        "extends: btcv\nname: other\nspacing_xyz: [5.0, 5.0, 5.0]\nsplit: {rule: every_case, splits: [test]}\n"
+    )
+    own = (Path(str(trained["place"])) / "evaluation" / "metrics.csv").read_bytes()
+    done = job_here("evaluate", "--run", trained["run"], "--dataset", other, "--root", scans, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["dataset"], result["n_cases"]) == ("other", 4)
+    (place,) = Path(str(trained["place"])).glob("evaluation-other-*-test")
+    assert len(list((place / "predictions").glob("*.nii.gz"))) == 4
+    assert (Path(str(trained["place"])) / "evaluation" / "metrics.csv").read_bytes() == own
+    run = Path(str(trained["place"]))
+    assert f"{place.name}/mean_dice" in read_curves(Workspace(run.parents[1]), run.name)
+
+
 def test_predict_answers_on_the_scans_grid(job: Run, scans: Path, trained: dict[str, object], tmp_path: Path) -> None:
     scan, target = scans / "imagesTr" / "img0001.nii.gz", tmp_path / "labels.nii.gz"
     done = job("predict", "--input", scan, "--output", target)
@@ -219,6 +239,8 @@ def test_a_teacher_is_no_baseline(job_here: Run) -> None:
         ("train_baseline", ["--recipe", "distill"], "start jobs/distill_student.py, or add --kd-lambda 1"),
         ("train_baseline", ["--model.patch-DHW", "32", "32", "32"], "take 64 × 32 × 32 or more"),
         ("evaluate", ["--run", "no-such-run"], "'no-such-run' is no finished run"),
+        ("evaluate", ["--root", "/data"], "name its description with --dataset"),
+        ("evaluate", ["--dataset", "amos", "--root", "/nowhere"], "/nowhere"),
         ("predict", ["--input", "missing.nii.gz"], "missing.nii.gz"),
         ("predict", ["--output", "labels.png"], "labels.png must end in .nii.gz"),
     ],

@@ -1,4 +1,4 @@
-"""What a teacher costs a training step: none, read from the store, or asked anew for every patch."""
+"""What a teacher costs a training step: none, read from the store, or asked for every patch; and what say it has."""
 
 import tempfile
 import time
@@ -8,12 +8,14 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from autosam_models import build_model, trained_parameters
 from autosam_models.numerics import autocast
 from autosam_models.sizes import Size, size_text
+from autosam_models.weights import load_weights
 from autosam_platform.cluster import connect
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset, Teacher
@@ -28,8 +30,11 @@ from autosam_platform.training.objectives import SegmentationObjective
 from autosam_platform.training.size import count_parameters
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from benchmarks.comparison import Row
+from benchmarks.gradients import gradient_norms, shares
 from benchmarks.job import BenchmarkJob
 from benchmarks.synthetic import scans_in_btcvs_layout
+
+_GRADIENTS = 6  # patches
 
 
 def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
@@ -47,7 +52,7 @@ def _of_run(name: str, device: torch.device, repeats: int) -> list[Row]:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
     teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
-    return _rows(experiment, prepared, teacher, workspace(), device, repeats)
+    return _rows(experiment, prepared, teacher, workspace(), device, repeats, run.weights)
 
 
 def _of_model(name: str, patch: int, device: torch.device, repeats: int) -> list[Row]:
@@ -75,10 +80,12 @@ def _rows(
     place: Workspace,
     device: torch.device,
     repeats: int,
+    trained: Path | None = None,
 ) -> list[Row]:
     started = time.perf_counter()
     stored = stored_teacher(teacher, prepared, place)
     print(f"{len(stored.records)} cases stored or found in {time.perf_counter() - started:.1f} s", flush=True)
+    _say_shares(experiment, prepared, stored, device, trained)
     kinds: dict[str, Teacher | None] = {"plain": None, "stored": stored, "online": OnlineTeacher(teacher)}
     steps = {name: _step(experiment, prepared, each, device) for name, each in kinds.items()}
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
@@ -95,14 +102,30 @@ def _rows(
     ]
 
 
+def _say_shares(
+    experiment: Experiment, prepared: PreparedDataset, stored: StoredTeacher, device: torch.device, trained: Path | None
+) -> None:
+    """What share of the gradient each distance has, at the start of a student's training and at its end."""
+    model = _student(experiment, prepared, device)
+    patches = PatchDataset(prepared, experiment.model.patch_DHW, patches_per_case=100, teacher=stored)
+    print(f"At the start: {shares(gradient_norms(model, patches, _GRADIENTS, device))}", flush=True)
+    if trained is not None:
+        load_weights(model, load_file(trained, device=str(device)))
+        print(f"At the end: {shares(gradient_norms(model, patches, _GRADIENTS, device))}", flush=True)
+
+
+def _student(experiment: Experiment, prepared: PreparedDataset, device: torch.device) -> nn.Module:
+    torch.manual_seed(0)
+    section = experiment.model
+    model = build_model(section.name, in_channels=1, num_classes=prepared.num_classes, **experiment.model_options())
+    return model.to(device).train()
+
+
 def _step(
     experiment: Experiment, prepared: PreparedDataset, teacher: Teacher | None, device: torch.device
 ) -> Callable[[int], Tensor]:
     """A step of the student, from reading the patch to the changed weights."""
-    torch.manual_seed(0)
-    section = experiment.model
-    model = build_model(section.name, in_channels=1, num_classes=prepared.num_classes, **experiment.model_options())
-    model.to(device).train()
+    section, model = experiment.model, _student(experiment, prepared, device)
     optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-4)
     objective: Any = SegmentationObjective() if teacher is None else build_objective(experiment.distillation)
     patches = PatchDataset(prepared, section.patch_DHW, patches_per_case=100, teacher=teacher)

@@ -112,7 +112,7 @@ def _other(
     options: tuple[str, ...] = (),
     *,
     published: str,
-    **sizes: int,
+    **sizes: int | tuple[int, ...],
 ) -> None:
     """Another network, of which everything is trained.
 
@@ -144,6 +144,17 @@ for _name, _width, _count in (("tiny", 12, 4_078_220), ("small", 24, 15_703_304)
         ("activation_checkpointing",),
         published="swin_unetr",
         feature_size=_width,
+    )
+
+for _name, _widths, _count in (("nano", (32, 48, 64, 48), 461_342), ("micro", (32, 64, 128, 256), 1_962_158)):
+    _other(
+        f"unet_{_name}",
+        "student",
+        f"MONAI's UNet, {len(_widths)} floors of {', '.join(map(str, _widths))} channels",
+        "autosam_models.students:slim_unet",
+        _count,
+        published="slim_unet",
+        widths=_widths,
     )
 
 _other(

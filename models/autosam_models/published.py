@@ -4,7 +4,7 @@ Ours are the same networks whose modules' classes were changed for speed (``swin
 fit both, and what is exported is the published code. A configuration is what MONAI's ConfigParser makes a network of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,26 @@ def swin_unetr(*, in_channels: int, num_classes: int, patch: Size, feature_size:
         "feature_size": feature_size,
     }
     return Published(config, up_to_multiple(patch, 32))
+
+
+def slim_unet(*, in_channels: int, num_classes: int, patch: Size, widths: Sequence[int]) -> Published:
+    """MONAI's ``UNet`` with one convolution a floor on each way, instance norm and leaky ReLU.
+
+    Args:
+        widths: channels of its maps from the finest, at half the image's resolution, downwards; the last two have one
+            grid, every other one half that of the one before.
+    """
+    config = {
+        "_target_": "monai.networks.nets.UNet",
+        "spatial_dims": 3,
+        "in_channels": in_channels,
+        "out_channels": num_classes,
+        "channels": list(widths),
+        "strides": [2] * (len(widths) - 1),
+        "act": ["leakyrelu", {"inplace": True}],
+        "norm": ["instance", {"affine": True}],
+    }
+    return Published(config, up_to_multiple(patch, 2 ** (len(widths) - 1)))
 
 
 def unetr(*, in_channels: int, num_classes: int, patch: Size) -> Published:

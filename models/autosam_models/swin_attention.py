@@ -6,6 +6,7 @@ step (docs/benchmarks.md). Here each window's are made, used and forgotten; the 
 of padding are left out, since what they give is cropped; its keys stay, because MONAI lets real tokens see them.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,9 @@ from autosam_models.windows import Windows
 
 FOREIGN = -100.0
 """What MONAI adds to the logit of two tokens that rolling has brought into one window."""
+
+SIDES = 8
+"""Parts that rolling can cut a window into: two along each axis."""
 
 PART = 2**20
 """Logits that a CPU works on at a time; a GPU takes all at once."""
@@ -48,6 +52,14 @@ def kinds_of_windows(windows: Windows) -> tuple[Kind, ...]:
     for number, kind in enumerate(product(*axes)):
         numbers.setdefault(kind, []).append(number)
     return tuple(_kind(tuple(found), kind) for kind, found in numbers.items())
+
+
+def sides_of_tokens(windows: Windows) -> Tensor:
+    """For each token of each window of one image the part of the window that it sees, 0 up to ``SIDES``: ``(W, N)``."""
+    side_WN = torch.empty(math.prod(windows.count), windows.tokens, dtype=torch.long)
+    for kind in kinds_of_windows(windows):
+        side_WN[list(kind.numbers)] = torch.tensor(kind.side)
+    return side_WN
 
 
 def _axis(n: int, size: int, shift: int, count: int, padded: int) -> list[tuple[tuple[bool, int], ...]]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TIMES = 2
 """The spacing of the look at the body, in spacings of the model."""
 
-_OVERLAP = 0.125  # of the windows of that look: what lies at their borders is seen once, and roughly is enough
+_OVERLAP = 0.0  # of the windows of that look: what lies at their borders is seen once, and roughly is enough
 _MARGIN_MM = 20.0  # around what the look finds
 _EDGE_MM = 5.0  # an organ so near to a face of a box is cut by it, or nearly
 _WORTH = 6  # windows that the look must be able to spare for each of its own

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and names that say what made them."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # of folders of shares, whose server keeps the names
 _LONGEST = 200  # characters of a name: the temporary one is longer, and no file system takes more than 255
 
 
@@ -66,9 +68,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically; the same bytes on every system."""
+    """Write ``text`` as UTF-8, atomically; the same bytes on every system.
+
+    What is no character (a file's name in another encoding has such) is written as its code.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -149,5 +154,8 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows syncs what it may write
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NO_SYNC):
+            raise
     finally:
         os.close(descriptor)

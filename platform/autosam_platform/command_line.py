@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from autosam_inference.errors import reasons
+from autosam_models import find_model, model_names
 from autosam_platform.experiment import ConfigError, Experiment, Section
 from autosam_platform.workspace import settings_at
 
@@ -48,7 +49,8 @@ class Job(Experiment, CommandLine):
     """An experiment as a command line: a recipe first, settings after it."""
 
     recipe: str = "demo"
-    """A recipe in jobs/recipes by its name (demo, distill, one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
+    """A recipe in jobs/recipes by its name (demo, distill, distill_swin, one_scan, btcv, amos, ct_org, pelvic),
+    or a YAML file."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
@@ -100,14 +102,15 @@ def parse_kind_of_job(
     Args:
         recipe: the one that is taken where the command line names none; the job's own where none is given.
         network: the flag of the job's setting ``network``, where it has one: the name of a model that takes the place
-            of the recipe's, whose options and checkpoint go with it.
+            of the recipe's, whose options and checkpoint go with it. Told nothing, it is the recipe's own model where
+            that is no teacher, else the setting's default.
     """
     speak_plainly()
     name = told_first(arguments, "--recipe", recipe or kind.model_fields["recipe"].default)
     try:
         values = load_recipe(name, recipes) | {"recipe": name}
         if network is not None:
-            own = values.get("network", kind.model_fields["network"].default)
+            own = values.get("network") or _own_student(values) or kind.model_fields["network"].default
             values = _with_network(values, told_first(arguments, network, own))
         job = parse(kind, arguments, description=description, defaults=values)
         job.require_files()
@@ -153,6 +156,13 @@ def told_first(arguments: Sequence[str], flag: str, otherwise: str) -> str:
         return str(first.parse_known_args(arguments)[0].told)
     except argparse.ArgumentError:  # it has no value, which is refused when all the settings are read
         return otherwise
+
+
+def _own_student(recipe: dict[str, Any]) -> str | None:
+    """The recipe's model, if it is one that a job may train in place of a teacher."""
+    section = recipe.get("model")
+    name = section.get("name") if isinstance(section, dict) else None
+    return name if name in model_names() and find_model(name).role != "teacher" else None
 
 
 def _with_network(recipe: dict[str, Any], name: str) -> dict[str, Any]:

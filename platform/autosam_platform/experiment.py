@@ -135,10 +135,18 @@ class TrainingSection(Section):
     """Learning rate after the warm-up."""
     final_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
     """The rate at the end, as a fraction of the learning rate."""
-    decay: Literal["exponential", "linear"] = "exponential"
-    """How the rate gets there after the warm-up: exponential is the paper's, linear pays in short runs."""
+    decay: Literal["exponential", "linear", "cosine", "poly"] = "exponential"
+    """How the rate gets there after the warm-up: exponential is the paper's, linear pays in short runs, poly is
+    nnU-Net's (to the power of 0.9)."""
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    """AdamW is the paper's; SGD with Nesterov's momentum nnU-Net's; Muon takes kernels, and AdamW what is no matrix."""
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Of SGD; the others have their own."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
-    """AdamW's decoupled weight decay."""
+    """Weight decay: decoupled with AdamW and Muon, a part of the gradient with SGD."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share that a running mean of the weights keeps at each step, such as 0.99: that mean is then what is validated
+    and saved; 0 is no mean."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     batch: Positive = 1
@@ -177,15 +185,38 @@ class DistillationSection(Section):
     """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
-    loss: Literal["mse", "kl"] = "mse"
-    """Distance to the teacher: mean squared error of probabilities (the paper's), or KL divergence at a temperature."""
+    loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
+    """Distance to the teacher: mean squared error of probabilities (the paper's), KL divergence at a temperature (kl),
+    squared error where either says organ (focused), that at three scales (pooled), soft Dice (region), places of each
+    organ (channel), or soft Dice and KL divergence, as labels have them (soft_labels)."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
-    """Softens both distributions of the KL divergence; the mean squared error has none."""
+    """Softens both distributions of the KL divergences (kl, channel); the others have none."""
     teacher_overlap: Overlap | None = None
     """Share that neighbouring windows have in common when the teacher predicts the training cases; where not given, as
     when models are evaluated."""
     teacher_mode: Annotated[Literal["cached", "online"], tyro.conf.arg(aliases=("--teacher-mode",))] = "cached"
     """Teacher's probabilities computed once and stored, or computed anew for every patch (to compare)."""
+
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Voxels where the teacher's largest probability is less have no say in the distance; 0 leaves out none."""
+    unlabelled: Annotated[str | None, tyro.conf.arg(aliases=("--unlabelled",))] = None
+    """Scans without labels that the teacher tells of: a folder with them, or a source of the dataset with
+    `labels: false`."""
+    unlabelled_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the patches that are of scans without labels; an epoch has as many patches as without them."""
+    unlabelled_sureness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Scans without labels are left out where the teacher's probability of the organs that it finds is less in the
+    mean, and where it finds none."""
+
+    @property
+    def softens(self) -> bool:
+        """Does the distance have a temperature?"""
+        return self.loss in ("kl", "channel")
+
+    @property
+    def distance(self) -> str:
+        """The distance in words."""
+        return f"{self.loss}, temperature {self.temperature:g}" if self.softens else self.loss
 
 
 class ComputeSection(Section):
@@ -248,6 +279,16 @@ class Experiment(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _scans_without_labels_have_a_teacher(self) -> Self:
+        section = self.distillation
+        if section.unlabelled is not None and (section.teacher is None or section.teacher_mode == "online"):
+            raise ValueError(
+                "scans without labels are learnt from a teacher's stored answers: name it with --teacher, without "
+                "--teacher-mode online, or leave --unlabelled out"
+            )
+        return self
+
     def model_options(self) -> dict[str, Any]:
         """What the model is built with for training, beside SAM's checkpoint."""
         chosen = {CHECKPOINTING: True} if self.compute.activation_checkpointing else {}
@@ -299,6 +340,8 @@ class Experiment(Section):
         sections = {name for name, value in self if isinstance(value, Section)} - {"dataset", "compute"}
         changed = self.model_dump(mode="json", include=sections, exclude_defaults=True)
         names = {f"{part}.{name}": value for part, values in changed.items() for name, value in values.items()}
+        if self.training.optimizer != "sgd":
+            names.pop("training.momentum", None)
         for name in ("model.checkpoint", "training.loader_workers", *self._without_influence()):
             names.pop(name, None)
         built_in = find_model(self.model.name).defaults
@@ -307,13 +350,17 @@ class Experiment(Section):
         names["training.batch"] = self.training.batch * self.compute.workers
         if self.distils:
             names["distillation.teacher_overlap"] = self.teacher_overlap
+            if self.distillation.unlabelled is not None:  # of a manifest its name tells all that decides
+                names["distillation.unlabelled"] = Path(self.distillation.unlabelled).stem
         return names
 
     def _without_influence(self) -> list[str]:
         """What of the distillation makes no difference here."""
         section = self.distillation
         names = ["teacher"] if self.distils else list(type(section).model_fields)
-        if section.loss != "kl":
+        if section.unlabelled is None:
+            names += ["unlabelled_share", "unlabelled_sureness"]
+        if not section.softens:
             names.append("temperature")
         return [f"distillation.{name}" for name in names]
 

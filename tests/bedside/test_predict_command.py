@@ -1,6 +1,7 @@
 """autosam-predict from files to files: what it writes, finds again, refuses, and what it never tells."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -18,6 +19,12 @@ from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
 from PIL import Image
 from small_bundles import small_bundle
 
+from autosam_inference.bedside.attempt import Ending, NoRoomError, attempt
+from autosam_inference.bedside.finding import Finder
+from autosam_inference.bedside.options import Options
+from autosam_inference.bedside.segmenting import Job
+from autosam_inference.bedside.summary import write_summary
+from autosam_inference.model import TrainedModel
 from autosam_inference.scans.scan import read_scan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +98,80 @@ def test_a_series_has_a_segmentation_and_a_name_without_the_patient(
     files = (each for each in out.rglob("*") if each.is_file() and not each.name.endswith(".dcm"))
     shown = said + b"".join(str(each.relative_to(out)).encode() + each.read_bytes() for each in files)
     assert not [secret for secret in SECRETS if secret.encode() in shown]
+
+
+def _bare_series(folder: Path) -> Path:
+    """Of slices that nothing can refer to."""
+    slices = ct_slices()
+    for each in slices:
+        del each.FrameOfReferenceUID
+    return write_series(folder, slices, prefix="Geheim_")
+
+
+def test_a_missing_segmentation_is_a_status_of_its_own(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The label map is there as NIfTI; record, summary, screen and exit status say what is not."""
+    bare, out = _bare_series(tmp_path / "Geheim_Erika"), tmp_path / "out"
+    call = (model, bare, "--output", out, "--report")
+    assert run(*call) == 3
+    said = "".join(capfd.readouterr())
+    (folder,) = (each for each in out.iterdir() if each.is_dir())
+    assert f"{folder.name}: No DICOM SEG can be written, only the NIfTI. {folder.name}: the slices have no Fr" in said
+    assert (folder / f"{folder.name}.nii.gz").is_file() and not list(folder.glob("*.dcm"))
+    missing = json.loads((folder / f"{folder.name}.result.json").read_text())["missing"]
+    assert len(missing) == 2 and "No DICOM report either" in missing[1]
+    (row,) = rows(out / "summary.csv")
+    assert row["status"] == "done" and row["reason"] == " ".join(missing) and "Geheim" not in said + row["reason"]
+    assert run(*call) == 3 and "was segmented before\n  No DICOM SEG" in capfd.readouterr().out
+    assert run(model, bare, nifti(tmp_path / "a.nii.gz"), "--output", out) == 3
+    (tmp_path / "bad.nii").write_bytes(b"no scan")
+    assert run(model, bare, tmp_path / "bad.nii", "--output", out) == 1
+    capfd.readouterr()
+    assert run(model, bare, "--output", out, "--dicom-seg", "none") == 0
+    assert "DICOM SEG" not in capfd.readouterr().err
+    assert run(*call, "--dicom-seg", "none") == 2 and "leave out --dicom-seg none" in capfd.readouterr().err
+
+
+def test_a_missing_segmentation_is_said_before_the_windows(model: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    job = Job(TrainedModel.load(model, device="cpu"), tmp_path / "out", Options())
+    (found,) = Finder(tmp_path / "out").find([_bare_series(tmp_path / "in")]).scans
+    ending = attempt(
+        job, found, lambda name: lambda done, total: heard.append("window"), lambda name, words: heard.append(words)
+    )
+    assert ending.record is not None and ending.record.missing == (heard[0],) and "no FrameOfReferenceUID" in heard[0]
+    assert set(heard[1:]) == {"window"}
+
+
+def test_names_and_screens_in_other_letters_stop_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose name is Latin-1 where names are UTF-8, and a pipe that knows the letters of one language."""
+    odd = os.fsdecode(b"M\xfcller.nii.gz")
+    try:
+        os.rename(nifti(tmp_path / "a.nii.gz"), tmp_path / odd)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (tmp_path / os.fsdecode(b"b\xe4d.nii")).write_bytes(b"no scan")
+    bytes_out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_out, "cp437"))
+    assert run(model, nifti(tmp_path / "肝臓.nii.gz"), *tmp_path.glob("[Mb]*"), "--output", tmp_path / "out") == 1
+    sys.stdout.flush()
+    assert {each["scan"]: each["status"] for each in rows(tmp_path / "out" / "summary.csv")} == {
+        "M_ller": "done",
+        "b_d": "failed",
+        "肝臓": "done",
+    }
+    assert b"\\u809d" in bytes_out.getvalue()
+
+
+def test_a_summary_that_is_held_open_is_said(tmp_path: Path) -> None:
+    """As a spreadsheet on Windows does it; a folder in its place cannot be replaced either."""
+    (tmp_path / "summary.csv" / "x").mkdir(parents=True)
+    with pytest.raises(NoRoomError, match=r"summary\.csv cannot be written .* close it where it is open"):
+        write_summary(tmp_path, [Ending("scan", "failed", reason="no scan")])
+    assert [each.name for each in tmp_path.iterdir()] == ["summary.csv"]
 
 
 def test_what_is_finished_is_found_and_what_changed_is_done_again(

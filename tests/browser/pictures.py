@@ -1,8 +1,8 @@
 """Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE``.
 
-The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py`` and
-``jobs/sweep.py`` have left. For the page of the cluster start one before: ``ray start --head``. Look at the
-pictures before they are committed.
+The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py``,
+``jobs/sweep.py`` and Export on a run's page have left. For the page of the cluster start one before: ``ray start
+--head``. Look at the pictures before they are committed.
 """
 
 import sys
@@ -20,6 +20,7 @@ from autosam_platform.workspace import Workspace  # noqa: E402
 
 PLACE = ROOT / "docs" / "dashboard"
 WIDTH, LONGEST = 1280, 1600
+_PATIENCE = 180_000  # milliseconds: a machine may be busy
 
 
 def main() -> None:
@@ -33,6 +34,8 @@ def main() -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1)
         for name, address in _addresses(app, teacher, students, case):
             _take(page, name, address)
+        for place in Workspace(workspace).bundles[:1]:
+            _take_bundle(page, app("run", run=place.stem))
 
 
 def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) -> list[tuple[str, str]]:
@@ -51,15 +54,34 @@ def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) ->
 
 def _take(page: Page, name: str, address: str) -> None:
     """The whole page, if it is not too long."""
-    page.set_viewport_size({"width": WIDTH, "height": 900})
-    page.goto(address)
-    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]")).wait_for(timeout=60_000)
-    page.wait_for_timeout(3000)  # charts and canvases draw after the script
+    _open(page, address)
     height = page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
     page.set_viewport_size({"width": WIDTH, "height": min(height, LONGEST)})
     page.wait_for_timeout(1500)
     page.screenshot(path=PLACE / f"{name}.png")
     print(PLACE / f"{name}.png", flush=True)
+
+
+def _take_bundle(page: Page, address: str) -> None:
+    """What a run's page says of its bundle: one part of a long page."""
+    _open(page, address)
+    page.get_by_text("What this bundle says of itself").click()
+    page.wait_for_timeout(1500)
+    page.set_viewport_size({"width": WIDTH, "height": 6000})
+    page.wait_for_timeout(1500)
+    top, bottom = (page.get_by_role("heading", name=each).bounding_box() for each in ("Bundle", "Lineage"))
+    assert top is not None and bottom is not None
+    clip = {"x": 0, "y": top["y"] - 20, "width": WIDTH, "height": bottom["y"] - top["y"]}
+    page.screenshot(path=PLACE / "bundle.png", clip=clip)
+    print(PLACE / "bundle.png", flush=True)
+
+
+def _open(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": WIDTH, "height": 900})
+    page.goto(address)
+    idle = page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state=notRunning]"))
+    idle.wait_for(timeout=_PATIENCE)
+    page.wait_for_timeout(3000)  # charts and canvases draw after the script
 
 
 if __name__ == "__main__":

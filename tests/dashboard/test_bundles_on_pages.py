@@ -18,6 +18,7 @@ from autosam_inference.quality.verdict import OrganQuality
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.workspace import NamedModel, Workspace
 from dashboard.components.jobs import predicting
+from dashboard.components.jobs.ray_jobs import Submitted, last_of
 
 Page = Callable[..., AppTest]
 STUDENT = "distill-0000000a"
@@ -33,7 +34,7 @@ SCORES = {
 PARITY = {"format": "fp32", "logits": 1e-5, "largest_logit": 9.0, "labels": 0.9995, "dice": 0.01, "scans": 2}
 TOLD = {
     "scores": SCORES,
-    "known_failures": ["organ 3 was never found."],
+    "known_failures": ["organ 3 was never found.", "Its scores are of 6 cases."],
     "parity": {
         "onnx": {"format": "fp32", "logits": 1e-5, "largest_logit": 9.0, "labels": 0.9995, "dice": 0.01, "scans": 2}
     },
@@ -76,7 +77,8 @@ def test_the_card_is_shown(page: Page, bundle: Path) -> None:
     said = _tables(app)
     for piece in ("organ 2", "0.625", "Phantoms", "96 train", "as you like", "teacher demo-01234567", "99.95"):
         assert piece in said, piece
-    assert "no: it was not calibrated" in said and "organ 3 was never found" in texts(app.warning)
+    assert "no: it was not calibrated" in said
+    assert texts(app.warning) == "Known failures\n\n- organ 3 was never found.\n- Its scores are of 6 cases."
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,24 @@ def _student(workspace: Path) -> None:
     open_run(Workspace(workspace), STUDENT, tags={"role": "student", "name": "distill"}, params={}).finish()
     write_card(Workspace(workspace).run(STUDENT))
     (workspace / "runs" / STUDENT / "config.yaml").write_text("name: distill\n")
+
+
+def test_the_export_of_a_run_is_found_by_its_command() -> None:
+    """Whoever sent it: after a reload, on another screen, from a terminal."""
+
+    def job(job_id: str, kind: str, command: str) -> Submitted:
+        return Submitted(job_id, "", kind, "RUNNING", command, None, None, "")
+
+    jobs = [
+        job("a", "evaluate", "python jobs/evaluate.py --run distill-1"),
+        job("b", "export", "python jobs/export.py --run distill-12"),
+        job("c", "export", "python 'jobs/export.py --run distill-1"),
+        job("d", "export", "python jobs/export.py --run distill-1 --output '/a b/x.zip'"),
+        job("e", "export", "python jobs/export.py --run distill-1"),
+    ]
+    found = last_of(jobs, "export", "distill-1")
+    assert found is not None and found.job_id == "d"
+    assert last_of(jobs, "export", "distill-2") is None
 
 
 def test_a_finished_student_can_be_exported_and_downloaded(page: Page, empty: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_setting_has_the_type_bounds_choices_and_words_of_the_jobs_own(known: 
     epochs, overlap, decay = (known[name] for name in ("training.epochs", "inference.overlap", "training.decay"))
     assert (epochs.kind, epochs.bounds, epochs.value, epochs.optional) == ("integer", (1, None), 6, False)
     assert (overlap.kind, overlap.bounds, overlap.value) == ("number", (0, 0.9), 0.5)
-    assert (decay.choices, decay.value) == (("exponential", "linear"), "linear")
+    assert (decay.choices, decay.value) == (("exponential", "linear", "cosine", "poly"), "linear")
     assert epochs.section == "training" and known["name"].section == ""
     assert known["training.learning_rate"].label == "Learning rate"
     assert known["training.clip_norm"].about == "Largest norm of the gradient."

@@ -6,12 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from autosam_platform.distillation.objective import (
-    DistillationObjective,
-    build_objective,
-    softened_divergence,
-    squared_error,
-)
+from autosam_platform.distillation.distances import softened_divergence, squared_error
+from autosam_platform.distillation.objective import DistillationObjective, build_objective
 from autosam_platform.experiment import DistillationSection
 from autosam_platform.training.objectives import SegmentationObjective
 

@@ -21,7 +21,8 @@ from autosam_platform.data.patches import PatchDataset
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.prepared import DatasetDescription
 from autosam_platform.data.store import StoredCase
-from autosam_platform.distillation.objective import DistillationObjective, squared_error
+from autosam_platform.distillation.distances import squared_error
+from autosam_platform.distillation.objective import DistillationObjective
 from autosam_platform.distillation.teacher import (
     MismatchError,
     OnlineTeacher,

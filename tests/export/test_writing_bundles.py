@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def test_a_bundle_replaces_a_bundle_and_leaves_nothing_else(tmp_path: Path, name
     bundle = Bundle.load(place)
     assert bundle.read("docs/README.md") == b"two"
     assert bundle.card.files["docs/README.md"].sha256 == hashlib.sha256(b"two").hexdigest()
-    assert {each.name for each in place.parent.iterdir()} == {name, f".{name}.lock"}
+    assert {each.name for each in place.parent.iterdir()} == {name}
     assert zipfile.is_zipfile(place) == (place.suffix == ".ZIP")
 
 
@@ -42,12 +44,30 @@ def test_a_killed_export_leaves_the_old_bundle_and_its_rest_is_cleared(tmp_path:
     with pytest.raises(KeyboardInterrupt):
         write_bundle(place, _interrupted)
     assert Bundle.load(place).read("docs/README.md") == b"one"
-    assert {each.name for each in tmp_path.iterdir()} == {"bundle", ".bundle.lock", ".0123abcd.tmp-bundle.zip"}
+    assert {each.name for each in tmp_path.iterdir()} == {"bundle", ".0123abcd.tmp-bundle.zip"}
 
 
 def _interrupted(folder: Path) -> dict[str, Any]:
     filled(folder)
     raise KeyboardInterrupt
+
+
+def test_one_export_at_a_time_writes_to_a_place(tmp_path: Path) -> None:
+    """Although each takes its lock away when it is done."""
+    inside: list[int] = []
+    most: list[int] = []
+
+    def fill(folder: Path) -> dict[str, Any]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return filled(folder)
+
+    with ThreadPoolExecutor(6) as threads:
+        for each in [threads.submit(write_bundle, tmp_path / "bundle", fill) for _ in range(6)]:
+            each.result()
+    assert most == [1] * 6 and [each.name for each in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_damaged_bundle_may_be_replaced_and_an_empty_folder_taken(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autosam_inference.files import atomic_folder, atomic_write, content_hash, write_json
+from autosam_inference.files import atomic_folder, atomic_write, content_hash, sync, write_json
 from autosam_platform.workspace import workspace
 from autosam_platform.workspace.root import WorkspaceError
 
@@ -34,6 +34,14 @@ def test_json_with_nan_is_refused_and_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"dice": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder here that cannot be synced")
+def test_a_folder_that_cannot_be_synced_is_no_error() -> None:
+    """As folders of some network shares; a file that cannot be is one."""
+    sync(Path("/proc"))
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync(Path("/proc/version"))
 
 
 def test_hash_follows_values_and_bytes_not_names(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_weights_of_numpy_are_those_of_torch(patch: tuple[int, int, int]) -> Non
 def test_the_axis_to_sweep_along_leaves_the_least_to_hold() -> None:
     assert sweep_order((300, 512, 512), (128, 128, 128)) == (1, 0, 2)  # 128 × 300 × 512 in place of 128 × 512 × 512
     assert sweep_order((300, 512, 512), (32, 128, 128)) == (0, 1, 2)  # 32 × 512 × 512 is less than 128 × 300 × 512
-    assert sweep_order((50, 60, 70), (64, 64, 64)) == (2, 0, 1)  # padded to 64 × 64 × 70
+    assert sweep_order((50, 60, 90), (64, 64, 64)) == (2, 0, 1)  # padded to 64 × 64 × 90
+    assert sweep_order((50, 60, 70), (64, 64, 64)) == (0, 1, 2)  # 64 × 64 × 64 would spare a tenth of 64 × 64 × 70
 
 
 def test_boxes_that_only_meet_do_not_touch() -> None:

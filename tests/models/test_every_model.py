@@ -109,10 +109,11 @@ def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32() -> None:
         assert (gradient(bf16=True) - expected).norm() < 0.05 * expected.norm()
 
 
-def test_a_student_starts_from_background() -> None:
+@pytest.mark.parametrize("name", ["swin_unetr_tiny", "unet_nano"])
+def test_a_student_starts_from_background(name: str) -> None:
     """The organs' logits start low, so that an untrained student says background nearly everywhere."""
     torch.manual_seed(0)
-    model = build_model("swin_unetr_tiny", in_channels=1, num_classes=K, patch=(64, 32, 32)).eval()
+    model = build_model(name, in_channels=1, num_classes=K, patch=(64, 32, 32)).eval()
     with torch.no_grad():
         background_DHW = model(torch.rand(1, 1, 64, 32, 32))[0].softmax(0)[0]
     assert background_DHW.mean() > 0.8

@@ -6,7 +6,7 @@ import torch
 from autosam_models import build_model, find_model, model_cards
 from autosam_platform.export.network import FixedPatch
 
-NAMES = ("swin_unetr_tiny", "unetr", "nnunet")
+NAMES = ("swin_unetr_tiny", "unet_nano", "unetr", "nnunet")
 """A network of each class; the students and baselines of one differ by a number."""
 
 

@@ -28,6 +28,13 @@ def test_the_largest_fits_the_papers_about_600_million():
     assert CARDS["autosam_vit_b"].parameters < CARDS["autosam_vit_l"].parameters < CARDS["autosam_vit_h"].parameters
 
 
+def test_the_slim_students_are_small():
+    """A fifth of the demo's teacher, so that distilling into one makes something smaller."""
+    nano, micro = CARDS["unet_nano"], CARDS["unet_micro"]
+    assert nano.role == micro.role == "student"
+    assert 4 * nano.parameters < CARDS["autosam_demo"].parameters and nano.parameters < 0.5e6 < micro.parameters < 2e6
+
+
 def test_demo_is_small_and_trained_whole():
     card = CARDS["autosam_demo"]
     assert card.parameters == card.trained_parameters < 3e6

@@ -1,5 +1,7 @@
 """Our SwinUNETR is MONAI's: attention, logits and gradients; the slow side is MONAI's own code."""
 
+import copy
+
 import pytest
 import torch
 from monai.networks.nets.swin_unetr import SwinUNETR, compute_mask
@@ -7,7 +9,8 @@ from torch import Tensor, nn
 
 from autosam_models import build_model, swin_attention
 from autosam_models.convolution import with_our_layers
-from autosam_models.swin_attention import Kind, kinds_of_windows, windows_attention
+from autosam_models.swin_attention import Kind, kinds_of_windows, sides_of_tokens, windows_attention
+from autosam_models.swin_blocks import FusableAttention, with_our_attention
 from autosam_models.windows import Windows
 
 
@@ -92,3 +95,20 @@ def test_without_gradients_it_answers_the_same():
     image_BCDHW = torch.randn(1, 1, 64, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours(image_BCDHW), theirs(image_BCDHW), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 32, 32), (96, 64, 64)])
+def test_the_form_for_other_runtimes_is_the_same_network(size):
+    """Grids of 48, 24, 12 and 6 tokens, or 32 to 2, in windows of 7: cut, padded, and smaller than a window."""
+    _, theirs = networks((64, 32, 32))
+    theirs.eval()
+    fusable = with_our_attention(copy.deepcopy(theirs), fusable=True)
+    assert sum(isinstance(module, FusableAttention) for module in fusable.modules()) == 8
+    image_BCDHW = torch.randn(1, 1, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(fusable(image_BCDHW), theirs(image_BCDHW), atol=1e-4, rtol=1e-4)
+
+
+def test_sides_of_tokens_by_hand():
+    # Five tokens in windows of four, padded to eight and rolled by two: 2 3 4 - | - - 0 1; the first axis counts four.
+    assert sides_of_tokens(Windows.cut((5, 1, 1), 4, shifted=True)).tolist() == [[0, 0, 0, 0], [0, 0, 4, 4]]

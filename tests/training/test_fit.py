@@ -23,6 +23,7 @@ from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.experiment import Experiment
 from autosam_platform.tracking.writing import list_runs, read_curves
+from autosam_platform.training import checkpoints
 from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
 from autosam_platform.training.in_process import InProcess
 from autosam_platform.training.objectives import SegmentationObjective
@@ -280,6 +281,36 @@ def _wait_until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+class _Stopped(SegmentationObjective):
+    """Ctrl-C in the middle of the second epoch."""
+
+    seen = 0
+
+    def forward(self, logits_BKDHW: torch.Tensor, batch: dict[str, object]) -> dict[str, torch.Tensor]:
+        type(self).seen += 1
+        if type(self).seen == 22:
+            raise KeyboardInterrupt
+        return super().forward(logits_BKDHW, batch)
+
+
+def test_a_mean_of_weights_that_muon_steps_goes_on_elsewhere_with_the_same_bits(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    """Stopped here, ended by a worker of Ray; what is validated and saved is the mean."""
+    experiment = _experiment(scans, optimizer="muon", ema=0.9, decay="cosine", checkpoint_steps=5, epochs=2)
+    whole, broken = (Workspace(tmp_path / name) for name in ("whole", "broken"))
+    expected = fit(experiment, prepared, whole, runner=InProcess()).run.folder
+    with pytest.raises(KeyboardInterrupt):
+        fit(experiment, prepared, broken, Supervision(_Stopped), InProcess())
+    found = fit(experiment, prepared, broken, runner=OnRay()).run.folder
+    assert _same_bits(found, expected)
+    newest = checkpoints.newest(found / "ray")
+    assert newest is not None
+    mean, trained = (safetensors.numpy.load_file(newest / f"{name}.safetensors") for name in ("weights", "trained"))
+    assert not any(np.array_equal(mean[name], trained[name]) for name in mean if "conv" in name)
+    assert all(np.array_equal(values, mean[name]) for name, values in _weights(found).items())
 
 
 class _NotANumber(SegmentationObjective):

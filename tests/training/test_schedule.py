@@ -36,6 +36,17 @@ def test_no_warm_up_starts_at_the_peak() -> None:
     assert learning_rate(0, **PAPER | {"peak": 1.0, "warmup_epochs": 0}) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [("cosine", [1.0, 0.2 + 0.8 * (1 + 0.5**0.5) / 2, 0.6, 0.2]), ("poly", [1.0, 0.2 + 0.8 * 0.75**0.9, None, 0.2])],
+)
+def test_half_a_wave_and_a_power(decay: str, expected: list[float | None]) -> None:
+    """From 1 to 0.2 over 4 steps: at the start, after a quarter, in the middle, at the end."""
+    short = {"peak": 1.0, "final": 0.2, "decay": decay, "steps_per_epoch": 1, "epochs": 4, "warmup_epochs": 0}
+    for step, rate in zip((0, 1, 2, 4), expected, strict=True):
+        assert rate is None or learning_rate(step, **short) == pytest.approx(rate)
+
+
 def test_linear_decay_is_half_way_in_the_middle() -> None:
     """From 1 to 0.2 over the 4 steps after the warm-up of one: 0.6 after two of them."""
     short = {"peak": 1.0, "final": 0.2, "decay": "linear", "steps_per_epoch": 1, "epochs": 5, "warmup_epochs": 1}

@@ -77,7 +77,7 @@ def test_a_point_changes_what_it_names_and_nothing_else(base: Experiment) -> Non
         ("model__options__adapter_rato", RATE, "did you mean model.options.adapter_ratio"),
         ("training__learning_rate", RATE | {"high": 2.0}, "learning_rate cannot be 2.0: .*less than 1"),
         ("training__epochs", {"type": "int", "low": 0, "high": 3}, "training.epochs cannot be 0"),
-        ("training__decay", {"type": "choice", "choices": ["linear", "cosine"]}, "cannot be 'cosine'"),
+        ("training__decay", {"type": "choice", "choices": ["linear", "stairs"]}, "cannot be 'stairs'"),
         ("distillation__kd_lambda", {"type": "float", "low": 0, "high": 1}, "no difference without a teacher"),
         ("dataset__phantom_seed", {"type": "int", "low": 1, "high": 3}, "cannot be swept: .* same data"),
         ("compute__workers", {"type": "int", "low": 1, "high": 3}, "`compute` changes no result"),

@@ -70,7 +70,7 @@ def _head(address: str, job: Submitted) -> None:
         st.error(plain(job.message or "The job failed; its log says why."))
     if job.active and job.kind:  # somebody else's job is not ours to stop
         with button.popover("Stop", width="stretch"):
-            st.write("What is done so far is kept, and the same command continues from the last checkpoint.")
+            st.write("What is done so far is kept: the same command continues, or begins anew what keeps nothing.")
             if st.button("Stop this job", type="primary", key=f"stop-{job.job_id}"):
                 ray_jobs.stop(address, job.job_id)
                 st.rerun()

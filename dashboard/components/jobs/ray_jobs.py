@@ -198,6 +198,15 @@ def find_job(address: str, job_id: str) -> Submitted | None:
     return next((job for job in submitted(address) if job.job_id == job_id), None)
 
 
+def last_of(jobs: Sequence[Submitted], kind: str, run_id: str) -> Submitted | None:
+    """The newest job of a kind whose command names a run, whoever sent it, and from where.
+
+    Args:
+        jobs: newest first.
+    """
+    return next((job for job in jobs if job.kind == kind and run_id in _words(job.command)), None)
+
+
 def _job(told: "JobDetails") -> Submitted:
     started, ended = (
         datetime.fromtimestamp(each / 1000, UTC) if each else None for each in (told.start_time, told.end_time)
@@ -217,12 +226,16 @@ def _job(told: "JobDetails") -> Submitted:
 
 def _kind(entrypoint: str) -> str:
     """Our job's name, where somebody sent it from a terminal: `python jobs/train_teacher.py …`."""
-    try:
-        scripts = [PurePath(word) for word in shlex.split(entrypoint)]
-    except ValueError:  # no closing quotation
-        return ""
+    scripts = [PurePath(word) for word in _words(entrypoint)]
     known = (*KINDS, _PREDICT)
     return next((path.stem for path in scripts if path.parent.name == "jobs" and path.stem in known), "")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # no closing quotation
+        return []
 
 
 @st.cache_data(ttl=2, max_entries=8, show_spinner=False)

@@ -10,7 +10,7 @@ from autosam_inference.bundle import Bundle
 from dashboard.components.base.text import plain, score
 
 _COLUMNS = {
-    "organ": st.column_config.TextColumn("Organ", pinned=True),
+    "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
     "code": st.column_config.TextColumn("SNOMED CT"),
     "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
     "lowest_dice": st.column_config.NumberColumn("Lowest Dice", format="%.3f"),
@@ -48,9 +48,8 @@ def show_card(place: Path) -> None:
         BundleError: it cannot be used.
     """
     told = _told(place)
-    st.dataframe(
-        pd.DataFrame(_organs(told), columns=list(_COLUMNS)), hide_index=True, column_config=_COLUMNS, placeholder="–"
-    )
+    organs = pd.DataFrame(_organs(told), columns=list(_COLUMNS))
+    st.dataframe(organs, hide_index=True, height="content", column_config=_COLUMNS, placeholder="–")
     data = told.get("training_data") or {}
     spacing = " × ".join(f"{value:g}" for value in told["spacing_xyz"])
     cases = ", ".join(f"{count} {split}" for split, count in (data.get("cases") or {}).items())
@@ -60,17 +59,23 @@ def show_card(place: Path) -> None:
         "Grid": f"{spacing} mm, windows of {' × '.join(map(str, told['patch']))}, HU {told['hu_window'][0]} to "
         f"{told['hu_window'][1]}",
         "Comes from": ", ".join(f"{name} {value}" for name, value in (told.get("lineage") or {}).items()) or "labels",
-        "Tells where not to trust it": "yes" if told.get("quality") else "no: it was not calibrated",
+        "Tells where not to trust it": _calibrated(told.get("quality")),
         "Written": f"{told.get('written_on') or 'some day'}, by version {told['written_by']}",
     }
     st.table({name: [plain(value)] for name, value in facts.items()}, border="horizontal")
-    for failure in told.get("known_failures") or ():
-        st.warning(plain(failure))
+    if failures := told.get("known_failures"):  # often a dozen: a list, and not a box each
+        st.warning("Known failures\n" + "".join(f"\n- {plain(each)}" for each in failures))
     parity = [{"runtime": name, **each} for name, each in (told.get("parity") or {}).items()]
     if parity:
         st.caption("How the exported networks differ from torch in fp32, on whole scans.")
         frame = pd.DataFrame(parity).assign(labels=lambda rows: 100 * rows["labels"].astype(float))
         st.dataframe(frame[list(_PARITY)], hide_index=True, column_config=_PARITY, placeholder="–")
+
+
+def _calibrated(quality: dict[str, Any] | None) -> str:
+    if not quality:
+        return "no: it was not calibrated"
+    return "; ".join([f"yes, learnt from {quality['scans']} scans", *(quality.get("warnings") or ())])
 
 
 def _told(place: Path) -> dict[str, Any]:

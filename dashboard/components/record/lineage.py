@@ -57,12 +57,13 @@ def report_means(run: RunFolder) -> pd.DataFrame | None:
 
 def _taught(tags: Mapping[str, str]) -> dict[str, str]:
     """What the record says of a teacher, in the words of a model's card."""
-    names = ("teacher", "teacher_hash", "kd_lambda", "distillation_loss")
+    names = ("teacher", "teacher_hash", "kd_lambda", "distillation_loss", "unlabelled")
     return {name: tags[f"autosam.{name}"] for name in names if f"autosam.{name}" in tags}
 
 
 def _manner(taught: Mapping[str, str]) -> str:
     known = {"λ": taught.get("kd_lambda"), "loss": taught.get("distillation_loss")}
+    known["without labels:"] = taught.get("unlabelled")
     told = [f"{name} {value}" for name, value in known.items() if value]
     return ", ".join([*told, f"teacher's files {taught['teacher_hash']}"] if "teacher_hash" in taught else told)
 

@@ -1,6 +1,7 @@
 """One scan, whatever happens to it: done, or failed for a reason that anybody may read."""
 
 import errno
+import functools
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,11 +40,17 @@ class Ending:
     reason: str = ""
 
 
-def attempt(job: Job, found: FoundScan, progress: Callable[[str], Progress] | None = None) -> Ending:
+def attempt(
+    job: Job,
+    found: FoundScan,
+    progress: Callable[[str], Progress] | None = None,
+    tell: Callable[[str, str], None] | None = None,
+) -> Ending:
     """Segment a scan and write its results, or find them.
 
     Args:
         progress: of a scan by its public name.
+        tell: hears a scan's public name, and before its windows what cannot be written of its results.
 
     Raises:
         NoRoomError: the disk of the results is full or read-only.
@@ -54,7 +61,8 @@ def attempt(job: Job, found: FoundScan, progress: Callable[[str], Progress] | No
         name = public_name(found, content, job.options.names)
         folder = folder_for(job.output, name, content, series=found.series is not None)
         name = folder.name
-        record, before = segment(job, found, content, folder, state, progress and progress(name))
+        said = None if tell is None else functools.partial(tell, name)
+        record, before = segment(job, found, content, folder, state, progress and progress(name), said)
         return Ending(name, "found" if before else "done", record)
     except UserError as error:
         reason = str(error)

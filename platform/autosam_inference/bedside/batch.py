@@ -43,7 +43,7 @@ def _endings(job: Job, findings: Findings) -> Iterator[Ending]:
         where = f"scan {number} of {len(findings.scans)}"
         if full is None:
             try:
-                ending = attempt(job, found, functools.partial(_progress, where))
+                ending = attempt(job, found, functools.partial(_progress, where), functools.partial(_warn, where))
             except NoRoomError as error:
                 full = error
         if full is not None:
@@ -53,6 +53,10 @@ def _endings(job: Job, findings: Findings) -> Iterator[Ending]:
 
 def _progress(where: str, name: str) -> WindowProgress:
     return WindowProgress(f"{where}, {name}")
+
+
+def _warn(where: str, name: str, words: str) -> None:
+    print(f"{where}, {name}: {words}", file=sys.stderr, flush=True)
 
 
 def _told(ending: Ending, path: Path, where: str) -> Ending:
@@ -65,6 +69,8 @@ def _told(ending: Ending, path: Path, where: str) -> Ending:
         print(f"{head}: was segmented before", flush=True)
     else:
         print(f"{head}: {ending.record.seconds['total']:.1f} s", flush=True)
-        for note in ending.record.notes:
+    if ending.record is not None:
+        new = ending.record.notes if ending.status == "done" else ()
+        for note in (*new, *ending.record.missing):
             print(f"  {note}", flush=True)
     return ending

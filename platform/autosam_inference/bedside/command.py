@@ -1,6 +1,7 @@
 """The command line ``autosam-predict``."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -21,8 +22,9 @@ from autosam_inference.errors import UserError
 from autosam_inference.model import TrainedModel
 from autosam_inference.runtimes.chosen import RuntimeName
 
-ALL, SOME, NONE, INTERRUPTED = 0, 1, 2, 130
-"""Exit status: all scans were segmented, some were not, none was (or the command was wrong), it was stopped."""
+ALL, SOME, NONE, LACKING, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit status: all scans were segmented, some were not, none was (or the command was wrong), all were and a DICOM SEG
+or report is missing, it was stopped."""
 
 _DESCRIPTION = """\
 Segment CT scans with a trained model: NIfTI or DICOM in, and of each scan a folder with its label map on the scan's own
@@ -42,8 +44,10 @@ tells who the patient is, but the DICOM objects, which a PACS files under the pa
 A watched folder's scans are done once each, when they are whole. One that fails is tried again when it changes, five
 times at most; results/watch.log says what happened. SIGTERM or Ctrl-C ends it; killed, it goes on where it was.
 
+Where a series lacks what a DICOM SEG needs, that is said before the work, and the label map is written as NIfTI.
+
 exit status: 0 all scans were segmented (or a watch was stopped), 1 some were not, 2 none was or the command is wrong,
-130 it was interrupted
+3 all were, and a DICOM SEG or report of one cannot be written, 130 it was interrupted
 """
 
 
@@ -91,9 +95,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--dicom-seg",
-        choices=("labelmap", "binary"),
+        choices=("labelmap", "binary", "none"),
         default="labelmap",
-        help="kind of DICOM SEG; binary is for older viewers (default: %(default)s)",
+        help="kind of DICOM SEG; binary is for older viewers, none writes none (default: %(default)s)",
     )
     made.add_argument(
         "--report",
@@ -135,6 +139,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # Windows gives a pipe the letters of one language, and names have others
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     asked = _asked(arguments)
     try:
         return _run(asked) if asked.watch is None else _watch(asked)
@@ -153,6 +160,8 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
         made.error("name the scans, or a folder to --watch")
     if asked.watch is not None and (asked.scans or asked.series or asked.json):
         made.error("--watch takes a folder of its own, and neither scans, --series nor --json")
+    if asked.report and asked.dicom_seg == "none":
+        made.error("--report refers to the DICOM SEG: leave out --dicom-seg none")
     return asked
 
 
@@ -194,7 +203,9 @@ def _run(asked: argparse.Namespace) -> int:
     print(f"Results: {asked.output} ({len(endings) - failed} of {len(endings)} scans; all of them in {SUMMARY})")
     if asked.json:
         print(json.dumps(_told(endings, asked.output)))
-    return ALL if not failed else SOME if failed < len(endings) else NONE
+    if failed:
+        return SOME if failed < len(endings) else NONE
+    return LACKING if any(each.record and each.record.missing for each in endings) else ALL
 
 
 def _loaded(asked: argparse.Namespace) -> TrainedModel:

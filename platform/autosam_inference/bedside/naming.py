@@ -14,7 +14,7 @@ from autosam_inference.scans.names import short_name, stem, suffix
 
 Names = Literal["file", "hash"]
 _DIGITS = 12
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by Windows, and / by all
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\ud800-\udfff]')  # by Windows, / by all, the last by macOS
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # by Windows, whatever follows
 
 
@@ -45,8 +45,8 @@ def _digest(text: str) -> str:
 def safe_name(name: str) -> str:
     """A name that every system takes for a folder's, and no spreadsheet for a formula.
 
-    >>> safe_name("a:b"), safe_name("=1+1"), safe_name("aux"), safe_name("..")
-    ('a_b', '_1+1', '_aux', '_')
+    >>> safe_name("a:b"), safe_name("=1+1"), safe_name("aux"), safe_name(".."), safe_name("M\\udcfcller")
+    ('a_b', '_1+1', '_aux', '_', 'M_ller')
     """
     name = re.sub(r"^[=+@.-]+", "_", _FORBIDDEN.sub("_", name)).rstrip(". ") or "_"
     return short_name(f"_{name}" if _RESERVED.fullmatch(name) else name)

@@ -18,7 +18,7 @@ class Options:
         organs: names of the only ones that are wanted; all where there is none.
         coarse: look for the organs roughly first, and compute only the windows around them (``coarse``).
         straighten: resample tilted, shifted or unevenly spaced DICOM slices, instead of refusing them.
-        dicom_seg: kind of the DICOM SEG of a DICOM scan.
+        dicom_seg: kind of the DICOM SEG of a DICOM scan; ``none`` asks for none.
         report: write a DICOM structured report of a DICOM scan.
         runtime: that was asked for; the model's own where none was.
         names: what the folder of a NIfTI file is called by.
@@ -28,7 +28,7 @@ class Options:
     organs: tuple[str, ...] = ()
     coarse: bool = True
     straighten: bool = False
-    dicom_seg: Literal["labelmap", "binary"] = "labelmap"
+    dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
     report: bool = False
     runtime: RuntimeName | None = None
     names: Names = "file"

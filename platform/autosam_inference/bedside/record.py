@@ -80,6 +80,7 @@ class ScanRecord(Frozen):
         series: SeriesInstanceUID of a DICOM scan, by which it is found in a PACS.
         files: names of all other files in the folder that are this record's, with hashes of their bytes.
         notes: what was put right in the scan, and what looks odd.
+        missing: files that were asked for and could not be written, and why: a DICOM SEG, a report.
         seconds: that each phase took, and their total.
         searched: the part of the scan that the network was asked about, its windows, and those of the whole scan.
     """
@@ -93,6 +94,7 @@ class ScanRecord(Frozen):
     spacing_xyz: tuple[float, float, float]
     organs: tuple[OrganRecord, ...]
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     seconds: dict[str, float]
     model: dict[str, Any]
     options: dict[str, Any]

@@ -2,6 +2,7 @@
 
 import functools
 import platform
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from autosam_inference.bedside.folder import publish
 from autosam_inference.bedside.naming import disguise
 from autosam_inference.bedside.options import Options, wanted
 from autosam_inference.bedside.record import OrganRecord, ScanRecord, is_whole, read_record
-from autosam_inference.bedside.writing import write_results
+from autosam_inference.bedside.writing import no_segmentation, write_results
 from autosam_inference.files import content_hash
 from autosam_inference.model import TrainedModel
 from autosam_inference.prediction import Prediction, predict
@@ -49,13 +50,20 @@ class Job:
 
 
 def segment(
-    job: Job, found: FoundScan, content: str, folder: Path, state: FileState, progress: Progress | None = None
+    job: Job,
+    found: FoundScan,
+    content: str,
+    folder: Path,
+    state: FileState,
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[ScanRecord, bool]:
     """Segment a scan and write its results into ``folder``, or find them there.
 
     Args:
         content: hash of the scan's bytes.
         state: of its files before that was made of them.
+        tell: hears before the windows what cannot be written of the results.
 
     Returns:
         What is recorded of it, and whether it was there before.
@@ -71,12 +79,16 @@ def segment(
     scan, watch = _read(job, found, folder)
     if found.state() != state:
         raise ScanError(f"{found.path} was changed while it was read: segment it when it is whole.")
+    public = disguise(found, folder.name)
+    no_seg = _no_seg(job, scan, watch)
+    if no_seg is not None and tell is not None:
+        tell(public(no_seg))
     prediction = _predicted(job, scan, watch, progress)
 
     def write(place: Path) -> ScanRecord:
-        organs, notes = write_results(prediction, place, job.options, watch)
-        public = tuple(disguise(found, folder.name)(each) for each in notes)
-        return _record(job, prediction, organs, watch, scan=folder.name, content=content, made_of=made_of, notes=public)
+        organs, missing = write_results(prediction, place, job.options, watch, no_seg)
+        said = {"notes": tuple(map(public, prediction.scan.notes)), "missing": tuple(map(public, missing))}
+        return _record(job, prediction, organs, watch, scan=folder.name, content=content, made_of=made_of, **said)
 
     return publish(folder, write), False
 
@@ -87,6 +99,13 @@ def _read(job: Job, found: FoundScan, folder: Path) -> tuple[Scan, Stopwatch]:
         scan = checked_ct(found.read(straighten=job.options.straighten), lower=job.model.card.hu_window[0])
     require_writable(scan, job.output / f"{folder.name}.nii.gz")  # said before the work
     return scan, watch
+
+
+def _no_seg(job: Job, scan: Scan, watch: Stopwatch) -> str | None:
+    if job.options.dicom_seg == "none":
+        return None
+    with watch.phase("read"):
+        return no_segmentation(scan, job.model.card)
 
 
 def _predicted(job: Job, scan: Scan, watch: Stopwatch, progress: Progress | None) -> Prediction:

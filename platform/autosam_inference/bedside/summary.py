@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autosam_inference.bedside.attempt import Ending
+from autosam_inference.bedside.attempt import Ending, NoRoomError
 from autosam_inference.bedside.record import ScanRecord, as_csv
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_text
@@ -30,16 +30,30 @@ def require_free_summary(output: Path) -> None:
 
 
 def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
-    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU."""
+    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU.
+
+    ``reason`` is why a scan failed, or what is missing of the results of one that did not.
+
+    Raises:
+        NoRoomError: it cannot be written; on Windows, while a spreadsheet has it open.
+    """
     organs = dict.fromkeys(organ.name for each in endings if each.record for organ in each.record.organs)
     columns = [*_FIRST, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
-    write_text(output / SUMMARY, as_csv(columns, [_row(each) for each in endings]))
-    return output / SUMMARY
+    path = output / SUMMARY
+    try:
+        write_text(path, as_csv(columns, [_row(each) for each in endings]))
+    except OSError as error:
+        raise NoRoomError(
+            f"{path} cannot be written ({error.strerror}): close it where it is open, or make room. The results of the "
+            "scans are in their own folders; the same command writes the table."
+        ) from error
+    return path
 
 
 def _row(ending: Ending) -> dict[str, object]:
-    row: dict[str, object] = {"scan": ending.scan, "status": ending.status, "reason": ending.reason}
     record = ending.record
+    reason = ending.reason if record is None else " ".join(record.missing)
+    row: dict[str, object] = {"scan": ending.scan, "status": ending.status, "reason": reason}
     if record is not None:
         row |= {"seconds": record.seconds["total"], "warnings": record.warnings}
         row |= {"check": "; ".join(record.flagged("check")), "do_not_use": "; ".join(record.flagged("do not use"))}

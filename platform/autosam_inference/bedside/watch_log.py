@@ -18,7 +18,7 @@ def watch_log(output: Path) -> Iterator[logging.Logger]:
     log.setLevel(logging.INFO)
     log.propagate = False
     handlers: list[logging.Handler] = [
-        RotatingFileHandler(output / LOG, maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8"),
+        RotatingFileHandler(output / LOG, "a", _BYTES, _FILES, encoding="utf-8", errors="backslashreplace"),
         logging.StreamHandler(sys.stdout),
     ]
     for handler in handlers:

@@ -119,7 +119,7 @@ class Watch:
                 ending = Ending(name, "failed", reason=disguise(arrival.found, name)(arrival.fault))
             else:
                 self._log.info("%s: begun", name)
-                ending = attempt(self._job, arrival.found)
+                ending = attempt(self._job, arrival.found, tell=self._warn)
         except BaseException:  # no fault of the scan
             self._ledger.put(arrival.key, before.model_copy(update={"state": "waiting"}))
             raise
@@ -141,6 +141,11 @@ class Watch:
         self._log.info("%s: done, %s", ending.scan, words)
         for note in ending.record.notes:
             self._log.info("%s: %s", ending.scan, note)
+        for each in ending.record.missing:
+            self._warn(ending.scan, each)
+
+    def _warn(self, scan: str, words: str) -> None:
+        self._log.warning("%s: %s", scan, words)
 
 
 _GONE = (logging.ERROR, "The folder is not there; it is waited for.")

@@ -11,6 +11,9 @@ from autosam_inference.arrays import Array, to_numpy
 from autosam_inference.bundle.card import ONNX, BundleError
 from autosam_inference.bundle.opened import Bundle
 
+_ERRORS = 3
+"""Severity of what is logged. Warnings tell of nodes that constant folding leaves as they are, some in each session."""
+
 
 @dataclass
 class OnnxRuntime:
@@ -58,6 +61,7 @@ class OnnxRuntime:
     def _opened(self) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
+        options.log_severity_level = _ERRORS  # of this session alone
         try:
             return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # it has no one error

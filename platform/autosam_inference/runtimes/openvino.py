@@ -1,6 +1,7 @@
 """OpenVINO as the runtime: on CPUs, in bf16 where the processor computes in it."""
 
 import functools
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -29,11 +30,11 @@ class OpenVinoRuntime:
     precision: Precision = "auto"
     threads: int = 0
     device: str = "cpu"
-    _compiled: Any = field(default=None, repr=False)
+    _compiled: Future[Any] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision = "auto") -> Self:
-        """The network of a bundle.
+        """The network of a bundle; it is compiled in the background, while a scan is read.
 
         Raises:
             BundleError: this OpenVINO cannot read it.
@@ -42,14 +43,16 @@ class OpenVinoRuntime:
             model = _core().read_model(bundle.read(IR), bundle.read(IR_WEIGHTS))
         except RuntimeError as error:
             raise BundleError(f"{bundle.place}: OpenVINO {openvino.__version__} cannot read {IR} ({error}).") from error
-        return cls(model, precision)
+        runtime = cls(model, precision)
+        runtime._compile()
+        return runtime
 
     def logits(self, patches_BCDHW: Array) -> NDArray[np.float32]:
         """See ``runtimes.Runtime``."""
-        if self._compiled is None:
-            self._compiled = _core().compile_model(self.model, "CPU", self._settings()).create_infer_request()
+        request = (self._compiled or self._compile()).result()
         images = np.ascontiguousarray(to_numpy(patches_BCDHW), np.float32)
-        return np.concatenate([self._compiled.infer([image[None]])[0] for image in images])
+        answers = [request.infer([image[None]])[0] for image in images]  # copies
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def synchronize(self) -> None:
         """OpenVINO is done when it returns."""
@@ -57,12 +60,20 @@ class OpenVinoRuntime:
     def use_threads(self, count: int) -> None:
         """See ``runtimes.Runtime``."""
         if count != self.threads:
-            self.threads, self._compiled = count, None
+            self.threads = count
+            self._compile()
 
     @property
     def format(self) -> Literal["bf16", "fp32"]:
         """What it computes in: ``bf16`` or ``fp32``."""
         return "bf16" if self.precision == "auto" and has_bf16() else "fp32"
+
+    def _compile(self) -> Future[Any]:
+        settings = self._settings()
+        self._compiled = _compiler.submit(
+            lambda: _core().compile_model(self.model, "CPU", settings).create_infer_request()
+        )
+        return self._compiled
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -75,6 +86,9 @@ class OpenVinoRuntime:
 def has_bf16() -> bool:
     """Does this processor compute in bf16?"""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+_compiler = ThreadPoolExecutor(1, "compile")
 
 
 @functools.cache

@@ -95,6 +95,11 @@ class DatasetDescription(Frozen):
         return len(self.classes) + 1
 
     @property
+    def _is_unlabelled(self) -> bool:
+        """Are all cases test cases, which alone may come without a label?"""
+        return self.split.rule == "every_case" and self.split.splits == ("test",)
+
+    @property
     def mirrored_ids(self) -> dict[int, int]:
         """Label id → id of the partner on the other side, for organs that have one."""
         ids = {each.name: each.id for each in self.classes}
@@ -213,7 +218,8 @@ class DatasetDescription(Frozen):
             raise ValueError(f"patient_pattern needs a group in parentheses, not {self.patient_pattern!r}")
         if self.files is not None and self.layout not in ("pairs", "dicom"):
             raise ValueError("'files' goes with 'layout: pairs' or 'layout: dicom' only")
-        if self.files is not None and self.files.label is None and not isinstance(self, _OfSource):
+        needs_labels = not isinstance(self, _OfSource) and not self._is_unlabelled
+        if self.files is not None and self.files.label is None and needs_labels:
             raise ValueError("files needs the pattern of a label")
         if self.split.rule == "by_list" and "decathlon" not in (self.layout, *(each.layout for each in self.sources)):
             raise ValueError("the split rule 'by_list' needs 'layout: decathlon'")

@@ -1,5 +1,7 @@
 """Training patches: which case, where, and how it is changed, all decided by seed, epoch and place alone."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
@@ -13,7 +15,7 @@ from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.prepared import PreparedDataset
 from autosam_platform.data.store import StoredCase
 
-_ORDER, _PATCH, _SOURCES = 0, 1, 2  # streams of random numbers of an epoch
+_ORDER, _PATCH, _SOURCES, _UNLABELLED = 0, 1, 2, 3  # streams of random numbers of an epoch
 
 
 class Patch(TypedDict):
@@ -41,6 +43,33 @@ class Teacher(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """Scans without labels, which a teacher alone tells of.
+
+    Attributes:
+        cases: prepared.
+        points: of each, flat indices of voxels to centre patches on, by the class that the teacher sees there.
+        teacher: of these cases.
+        share: of all patches, from 0 to 1, that are of these scans.
+    """
+
+    cases: tuple[StoredCase, ...]
+    points: tuple[dict[int, list[int]], ...]
+    teacher: Teacher
+    share: float
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A case to take a patch from."""
+
+    case: StoredCase
+    points: Mapping[int, Sequence[int] | np.ndarray]
+    teacher: Teacher | None
+    labelled: bool
+
+
 class PatchDataset(Dataset[Patch]):
     """Patches of the training cases; ``patches_per_case`` of each in an epoch, on average where there are sources.
 
@@ -57,6 +86,8 @@ class PatchDataset(Dataset[Patch]):
         patches_per_case: per epoch.
         seed: of the cases' order, the places and the augmentation.
         teacher: gives its probabilities to each patch.
+        unlabelled: takes the place of labelled cases in its share of the patches, so that an epoch is no longer for
+            it; such a patch annotates no class, and its label is background.
 
     Raises:
         ValueError: the dataset has no training case.
@@ -69,8 +100,9 @@ class PatchDataset(Dataset[Patch]):
         patches_per_case: int = 1,
         seed: int = 0,
         teacher: Teacher | None = None,
+        unlabelled: Unlabelled | None = None,
     ) -> None:
-        self._teacher = teacher
+        self._teacher, self._unlabelled = teacher, unlabelled
         self._cases = prepared.cases("train")
         if not self._cases:
             raise ValueError(f"{prepared.folder} has no training case")
@@ -94,28 +126,39 @@ class PatchDataset(Dataset[Patch]):
     def __getitem__(self, index: int) -> Patch:
         if not 0 <= index < len(self):
             raise IndexError(f"place {index} of {len(self)}")
-        number = self._case_at(index)
+        drawn = self._draw(index)
         rng = np.random.default_rng([self._seed, self._epoch, _PATCH, index])
-        case, description = self._cases[number], self._description
+        case, description = drawn.case, self._description
         transform = SpatialTransform.draw(rng, description.augmentation)
         size = transform.margin(self._patch_DHW, case.spacing_DHW)
-        centre = _draw_centre(rng, self._points[number], case.shape_DHW, description.foreground_fraction)
+        centre = _draw_centre(rng, drawn.points, case.shape_DHW, description.foreground_fraction)
         corner = _corner(centre, self._patch_DHW, case.shape_DHW, size)
         arrays: list[tuple[Tensor, PatchKind]] = [
             (torch.from_numpy(case.image_patch(corner, size))[None], "image"),
-            (torch.from_numpy(case.label_patch(corner, size))[None], "label"),
+            (torch.from_numpy(_label_patch(drawn, corner, size))[None], "label"),
         ]
-        if self._teacher is not None:
-            arrays.append((torch.from_numpy(self._teacher.probabilities(case, corner, size)), "probabilities"))
+        if drawn.teacher is not None:
+            arrays.append((torch.from_numpy(drawn.teacher.probabilities(case, corner, size)), "probabilities"))
         image, label, *further = transform.apply(arrays, self._patch_DHW, case.spacing_DHW, description.mirrored_ids)
         image = augment_intensity(image, rng, description.augmentation)
         annotated = torch.zeros(description.num_classes, dtype=torch.bool)
-        annotated[[0, *description.annotated_ids(case.case_id)]] = True
+        annotated[[0, *(description.annotated_ids(case.case_id) if drawn.labelled else ())]] = True
         annotated = transform.of_classes(annotated, description.mirrored_ids)
         patch: Patch = {"image": image, "label": label, "annotated": annotated, "case_id": case.case_id}
         if further:
             patch["probabilities"] = further[0]
         return patch
+
+    def _draw(self, index: int) -> _Drawn:
+        """The case of a place: its labelled one, or in some places a scan without labels, each as likely as others."""
+        if self._unlabelled is not None:
+            rng = np.random.default_rng([self._seed, self._epoch, _UNLABELLED, index])
+            if rng.random() < self._unlabelled.share:
+                number = int(rng.integers(len(self._unlabelled.cases)))
+                case, points = self._unlabelled.cases[number], self._unlabelled.points[number]
+                return _Drawn(case, points, self._unlabelled.teacher, labelled=False)
+        number = self._case_at(index)
+        return _Drawn(self._cases[number], self._points[number], self._teacher, labelled=True)
 
     def _case_at(self, index: int) -> int:
         """Each round through the sources, and each through the cases of one, is a permutation of its own."""
@@ -139,6 +182,12 @@ def _by_source(cases: list[StoredCase], description: DatasetDescription) -> list
     return [numbers for numbers in groups if numbers]
 
 
+def _label_patch(drawn: _Drawn, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
+    if drawn.labelled:
+        return drawn.case.label_patch(corner_DHW, size_DHW)
+    return np.zeros(size_DHW, np.uint8)
+
+
 def _points(case: StoredCase) -> dict[int, np.ndarray]:
     """Sampled voxels per class id that the case holds, as flat indices."""
     if case.record.contents is None:
@@ -148,7 +197,7 @@ def _points(case: StoredCase) -> dict[int, np.ndarray]:
 
 def _draw_centre(
     rng: np.random.Generator,
-    points: dict[int, np.ndarray],
+    points: Mapping[int, Sequence[int] | np.ndarray],
     shape_DHW: Size,
     foreground_fraction: float,
 ) -> tuple[int, ...]:
@@ -156,7 +205,11 @@ def _draw_centre(
     wants_organ = rng.random() < foreground_fraction
     value = organs[int(rng.integers(len(organs)))] if organs and (wants_organ or 0 not in points) else 0
     candidates = points.get(value)
-    flat = rng.integers(np.prod(shape_DHW)) if candidates is None else candidates[rng.integers(len(candidates))]
+    flat = (
+        rng.integers(np.prod(shape_DHW))
+        if candidates is None or not len(candidates)
+        else candidates[rng.integers(len(candidates))]
+    )
     return tuple(int(place) for place in np.unravel_index(int(flat), shape_DHW))
 
 

@@ -29,6 +29,10 @@ class ProbabilityRecord(BaseModel):
         corner_DHW: first voxel of the box; None where all is background and nothing else is stored.
         stored_bytes: of the box on disk.
         hash: of the file with the box, compared when a process first reads it; None where there is none.
+        points: of a case without labels: flat indices of voxels drawn from each class that the probabilities say, as
+            ``store.LabelContents`` has them of a label.
+        sureness: of such a case: mean of the largest probability over the voxels where that is an organ's; None where
+            there is no such voxel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +43,8 @@ class ProbabilityRecord(BaseModel):
     corner_DHW: Size | None
     stored_bytes: int
     hash: str | None
+    points: dict[int, list[int]] = {}
+    sureness: float | None = None
 
 
 def quantised(probabilities_K: Tensor) -> Tensor:
@@ -46,7 +52,14 @@ def quantised(probabilities_K: Tensor) -> Tensor:
     return probabilities_K.mul(WHOLE).round_().to(torch.uint8)
 
 
-def write_probabilities(folder: Path, case_id: str, content: str, quantised_KDHW: np.ndarray) -> ProbabilityRecord:
+def write_probabilities(
+    folder: Path,
+    case_id: str,
+    content: str,
+    quantised_KDHW: np.ndarray,
+    points: dict[int, list[int]] | None = None,
+    sureness: float | None = None,
+) -> ProbabilityRecord:
     """Write the array (K, D, H, W, uint8 in 255ths, background first), cut to its box, and then the record."""
     _record_path(folder, case_id).unlink(missing_ok=True)  # never an old record beside new numbers
     known_DHW = quantised_KDHW[0] != WHOLE
@@ -67,6 +80,8 @@ def write_probabilities(folder: Path, case_id: str, content: str, quantised_KDHW
         corner_DHW=corner,
         stored_bytes=size,
         hash=content_hash(_array_path(folder, case_id)) if corner else None,
+        points=points or {},
+        sureness=sureness,
     )
     write_sealed(_record_path(folder, case_id), record.model_dump(mode="json"))
     return record

@@ -8,6 +8,7 @@ from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, require_match, stored_teacher
+from autosam_platform.distillation.unlabelled import answered
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
 from autosam_platform.workspace import Workspace
@@ -49,10 +50,13 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
     teacher: Teacher = OnlineTeacher(trained)
     if section.teacher_mode == "cached":
         teacher = stored_teacher(trained, prepared, workspace)
+    unlabelled = answered(section, trained, prepared, workspace) if section.unlabelled is not None else None
     lineage = {
         "teacher": card.run_id,
         "teacher_hash": trained.identity,
         "kd_lambda": f"{section.kd_lambda:g}",
-        "distillation_loss": section.loss if section.loss == "mse" else f"kl, temperature {section.temperature:g}",
+        "distillation_loss": section.distance,
     }
-    return Supervision(functools.partial(build_objective, section), teacher, lineage)
+    if unlabelled is not None:
+        lineage["unlabelled"] = f"{len(unlabelled.cases)} scans, {section.unlabelled_share:.0%} of the patches"
+    return Supervision(functools.partial(build_objective, section), teacher, lineage, unlabelled)

@@ -26,7 +26,7 @@ from autosam_platform.data.probabilities import (
     read_probability_record,
     write_probabilities,
 )
-from autosam_platform.data.store import StoredCase
+from autosam_platform.data.store import StoredCase, describe_label
 from autosam_platform.locks import LOCK, locked
 from autosam_platform.workspace import Workspace
 
@@ -115,22 +115,37 @@ class StoredTeacher:
         return read_probabilities(self.folder, case.case_id, self.records[case.case_id], corner_DHW, size_DHW)
 
 
+@dataclass(frozen=True)
+class StoredAnswers:
+    """A stored teacher, and the records of the cases it was asked for, in their order."""
+
+    teacher: StoredTeacher
+    answers: list[tuple[StoredCase, ProbabilityRecord]]
+
+
 def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace: Workspace) -> StoredTeacher:
-    """The teacher's probabilities for all training cases, computed where that is not done yet, one Ray task a case.
+    """The teacher's probabilities for all training cases; see ``stored_answers``."""
+    return stored_answers(teacher, prepared, prepared.cases("train"), workspace).teacher
+
+
+def stored_answers(
+    teacher: TrainedTeacher, prepared: PreparedDataset, cases: Sequence[StoredCase], workspace: Workspace
+) -> StoredAnswers:
+    """The teacher's probabilities for some cases, computed where that is not done yet, one Ray task a case.
 
     They lie in ``teachers/<dataset>-<hash>/``, where the hash is of the teacher's files, the data's fingerprint, and
     the windows' overlap; a case that is there is kept, so that the same call continues an interrupted one.
     """
     made_of = content_hash(VERSION, teacher.identity, prepared.fingerprint, teacher.overlap)
     folder = workspace.teacher(f"{prepared.name}-{made_of[:8]}")
-    cases = prepared.cases("train")
     with locked(folder / LOCK):  # of several fits with this teacher, one computes, and the others wait
         remove_leftovers(folder)
         known = {case.case_id: _known(folder, case, made_of) for case in cases}
         missing = [case for case in cases if known[case.case_id] is None]
         made = _computed(teacher, missing, folder, made_of)
     known |= dict(zip([case.case_id for case in missing], made, strict=True))
-    return StoredTeacher(folder, {case_id: record for case_id, record in known.items() if record is not None})
+    records = {case_id: record for case_id, record in known.items() if record is not None}
+    return StoredAnswers(StoredTeacher(folder, records), [(case, records[case.case_id]) for case in cases])
 
 
 def require_match(card: ModelCard, prepared: PreparedDataset) -> None:
@@ -191,7 +206,18 @@ def _compute(teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, 
         case_KDHW[:, *part] = quantised(probabilities_KDHW).numpy()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU
-    return write_probabilities(folder, case.case_id, content_hash(made_of, case.record.content), case_KDHW)
+    content = content_hash(made_of, case.record.content)
+    if case.record.contents is not None:
+        return write_probabilities(folder, case.case_id, content, case_KDHW)
+    said_DHW = case_KDHW.argmax(0).astype(np.uint8)
+    points = describe_label(said_DHW, case.hu() > case.description.hu_window[0]).points
+    return write_probabilities(folder, case.case_id, content, case_KDHW, points, _sureness(case_KDHW, said_DHW))
+
+
+def _sureness(quantised_KDHW: np.ndarray, said_DHW: np.ndarray) -> float | None:
+    """Mean of the largest probability where that is an organ's."""
+    organs_DHW = said_DHW > 0
+    return float(quantised_KDHW.max(0)[organs_DHW].mean() / WHOLE) if organs_DHW.any() else None
 
 
 def _memory(card: ModelCard, weights: int, case: StoredCase) -> int:

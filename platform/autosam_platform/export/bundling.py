@@ -27,7 +27,7 @@ from autosam_platform.export.telling import known_failures, scores, training_dat
 from autosam_platform.export.writing import require_replaceable, seal, write_bundle
 from autosam_platform.workspace import RunFolder
 
-VERSION = 1  # raise it whenever the same run would give another bundle
+VERSION = 2  # raise it whenever the same run would give another bundle
 
 Calibrate = Callable[[TrainedModel], Calibration]
 

@@ -82,11 +82,12 @@ def _data(card: BundleCard) -> Iterator[str]:
 
 
 def _use(card: BundleCard) -> Iterator[str]:
-    yield "With `pip install autosam-adapter-platform`, which needs no torch, and this folder or its zip as BUNDLE:"
+    yield "With the wheel `autosam_adapter_platform` of whoever made this (it is not on PyPI, and needs no torch), and"
+    yield "this folder or its zip as BUNDLE:"
     yield ""
     yield "    autosam-predict BUNDLE SCAN.nii.gz --output FOLDER"
     yield ""
-    yield "With MONAI, in this folder:"
+    yield "With MONAI (`pip install monai nibabel safetensors einops fire`), in this folder:"
     yield ""
     yield "    python -m monai.bundle run --config_file configs/inference.json --image SCAN.nii.gz --output_dir FOLDER"
     yield ""

@@ -1,8 +1,8 @@
 """``configs/metadata.json``: what MONAI's tools read of a bundle, by MONAI's own schema.
 
 Source: MONAI bundle specification, https://docs.monai.io/en/latest/mb_specification.html. The schema itself lies where
-``schema`` leads; ``python -m monai.bundle verify_metadata`` fetches and compares it, ``verify_net_in_out`` asks the
-network for what ``network_data_format`` says.
+``schema`` leads, and asks for ``authors`` where the specification has ``authorship``; ``python -m monai.bundle
+verify_metadata`` fetches and compares it, ``verify_net_in_out`` asks the network for what ``network_data_format`` says.
 """
 
 import importlib.metadata
@@ -39,7 +39,7 @@ def metadata(card: BundleCard) -> dict[str, Any]:
         "name": card.run_id,
         "task": "Segmentation of organs in CT",
         "description": f"{card.model.name} for {organs}; voxels of {size_text(card.spacing_xyz)} mm (x, y, z).",
-        "authorship": "whoever trained it: see docs/README.md",
+        "authors": "whoever trained it: see docs/README.md",
         "copyright": "see LICENSE",
         "data_source": "unknown" if data is None else data.title,
         "data_type": "nifti",

@@ -6,7 +6,8 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,24 @@ def write_bundle(place: Path, fill: Callable[[Path], dict[str, Any]]) -> None:
     """
     require_replaceable(place)
     _require_writable(place.parent)
-    with locked(place.with_name(f".{place.name}.lock")):
+    with _only_export_to(place):
         _remove_leftovers(place)
         if place.suffix.lower() == ".zip":
             _write_zip(place, fill)
         else:
             _write_folder(place, fill)
+
+
+@contextmanager
+def _only_export_to(place: Path) -> Iterator[None]:
+    """Hold a lock beside ``place``, which is gone afterwards."""
+    lock = place.with_name(f".{place.name}.lock")
+    with locked(lock):
+        try:
+            yield
+        finally:  # while it is held: who waited for it looks whether it is still there, and takes a new one
+            with suppress(PermissionError):  # Windows, where the lock's release removes it
+                lock.unlink(missing_ok=True)
 
 
 def _require_writable(folder: Path) -> None:

@@ -17,13 +17,14 @@ from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.compared import Compared
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
+from autosam_platform.distillation.unlabelled import prepare_unlabelled
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.table import Summary, read_rows
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
-from autosam_platform.pipeline.steps import evaluated, finished_run, split_cases, trained
+from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, split_cases, trained
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.training.fitting import FitResult
 from autosam_platform.workspace import EvaluationFolder, RunFolder, workspace
@@ -40,7 +41,7 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
     started = time.monotonic()
     if experiment.distillation.teacher is None:
         raise ConfigError("no teacher is named: add --teacher RUN (a finished run, its folder, or a recipe)")
-    experiment = with_teacher(experiment, recipes)
+    experiment = with_unlabelled(with_teacher(experiment, recipes))
     dataset, student = trained(experiment)
     alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
     _, twin = trained(experiment.model_copy(update={"distillation": alone}))
@@ -77,6 +78,29 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
     else:
         model = finished_run(name).model
     section = experiment.distillation.model_copy(update={"teacher": str(model)})
+    return experiment.model_copy(update={"distillation": section})
+
+
+def with_unlabelled(experiment: Experiment) -> Experiment:
+    """The experiment with the manifest of its prepared scans without labels in place of their folder.
+
+    Raises:
+        ConfigError: there is neither a folder nor a source of that name.
+        DatasetError, UnlabelledError: the folder's scans cannot be used.
+    """
+    name = experiment.distillation.unlabelled
+    if name is None or experiment.distillation.teacher is None:
+        return experiment
+    dataset = prepared_dataset(experiment.dataset)
+    sources = [each.name for each in dataset.description.sources if not each.labels]
+    place = workspace().resolve(name)
+    if name in sources or (place.is_file() and place.suffix == ".json"):
+        return experiment
+    if not place.expanduser().is_dir():
+        known = f"; its sources without labels are {', '.join(sources)}" if sources else ""
+        raise ConfigError(f"--unlabelled {name} is neither a folder nor a source of {dataset.name}{known}")
+    found = prepare_unlabelled(dataset, place.expanduser().absolute(), workspace())
+    section = experiment.distillation.model_copy(update={"unlabelled": str(found.manifest)})
     return experiment.model_copy(update={"distillation": section})
 
 

@@ -67,12 +67,38 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     return dataset, result
 
 
-def evaluated(run: RunFolder, dataset: PreparedDataset, split: Split, overlap: float | None = None) -> Summary:
-    """Evaluate a finished run on a split: files in the run's folder, numbers in its record, a table on the screen."""
-    folder = run.evaluation(split)
+def dataset_to_evaluate(
+    run: RunFolder, other: str | None = None, root: Path | None = None
+) -> tuple[PreparedDataset, str | None]:
+    """The run's own dataset, or another one, at the run's spacing.
+
+    Args:
+        other: name or file of the description of another dataset.
+        root: folder of its raw scans.
+
+    Returns:
+        The dataset; and, of another one, what its results are told apart by in the run's folder.
+    """
+    own = run.experiment.dataset
+    if other is None:
+        return prepared_dataset(own), None
+    spacing_xyz = own.spacing_xyz or load_description(own.name).spacing_xyz
+    dataset = prepared_dataset(DatasetSection(name=other, root=root, spacing_xyz=spacing_xyz))
+    return dataset, f"{dataset.name}-{dataset.fingerprint[:8]}"
+
+
+def evaluated(
+    run: RunFolder, dataset: PreparedDataset, split: Split, overlap: float | None = None, other: str | None = None
+) -> Summary:
+    """Evaluate a finished run on a split: files in the run's folder, numbers in its record, a table on the screen.
+
+    Args:
+        other: of a dataset that is not the run's own, see ``dataset_to_evaluate``.
+    """
+    folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
     summary = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
-    _record(run, folder, split, summary)
+    _record(run, folder, f"{other}-{split}" if other else split, summary)
     rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
     if summary.per_source:
         rich.print(sources_table(summary))
@@ -161,7 +187,7 @@ def _phantom(folder: Path, schema: str, seed: int, number: int) -> None:
     write_phantom(folder, number, seed * 10_000 + number, schema)
 
 
-def _record(folder: RunFolder, evaluation: EvaluationFolder, split: Split, summary: Summary) -> None:
+def _record(folder: RunFolder, evaluation: EvaluationFolder, split: str, summary: Summary) -> None:
     """Put the evaluation into the run's record, unless it is there."""
     run = open_run(workspace(), folder.name, tags={}, params={})
     made_of = content_hash(evaluation.metrics, evaluation.seconds)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_platform.experiment import Experiment
-from autosam_platform.pipeline.distilling import with_teacher
+from autosam_platform.pipeline.distilling import with_teacher, with_unlabelled
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, prepared_dataset
 from autosam_platform.tuning.report import write_report
@@ -45,7 +45,7 @@ def sweep(
         base = space.experiment(base, {_TEACHER: space.parameters[_TEACHER].examples()[0]})
     dataset = prepared_dataset(base.dataset)
     dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
-    teachers = _teachers(base, space, recipes)
+    base, teachers = with_unlabelled(base), _teachers(base, space, recipes)
     plan = Sweep(title, space, base, dataset, workspace(), trials, grid, seed, teachers)
     ledger = run_sweep(plan, concurrent=concurrent, disk_gb=disk_gb)
     best = write_report(plan, ledger)

@@ -1,7 +1,9 @@
 """What a run needs to continue with the same bits, and which of its checkpoints are whole.
 
 A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch,
-step, score and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``; Ray merges them.
+step, score and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``; Ray merges them. Where
+a running mean of the weights is kept, ``weights.safetensors`` is that mean, since it is what the run is for, and
+``trained.safetensors`` what the next step starts from.
 """
 
 import json
@@ -19,6 +21,7 @@ import torch
 from torch import nn
 
 from autosam_inference.files import write_json
+from autosam_platform.training.optimizers import Optimizer
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 log = logging.getLogger(__name__)
@@ -44,28 +47,35 @@ def save(
     rank: int,
     position: Position,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     curve: Sequence[dict[str, float]] = (),
+    average: nn.Module | None = None,
 ) -> None:
     """Write this rank's part of a checkpoint into ``folder``; rank 0 writes what all have in common.
 
     Args:
         curve: points that are reported together with this checkpoint, and lost if the run is killed before.
+        average: the model with the running mean of the weights, where one is kept.
     """
     torch.save(_random_states(), folder / f"random-{rank}.pt")
     if rank != 0:
         return
-    safetensors.torch.save_model(model, str(folder / "weights.safetensors"))
+    safetensors.torch.save_model(model if average is None else average, str(folder / "weights.safetensors"))
+    if average is not None:
+        safetensors.torch.save_model(model, str(folder / "trained.safetensors"))
     torch.save(optimizer.state_dict(), folder / "optimizer.pt")
     write_json(folder / "curve.json", list(curve))
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     write_json(folder / "position.json", asdict(position) | {"files": sizes})
 
 
-def load(folder: Path, rank: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Put a checkpoint back into ``model``, ``optimizer`` and the random streams of this rank."""
+def load(folder: Path, rank: int, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Position:
+    """Put a checkpoint back into ``model``, ``optimizer``, ``average`` and the random streams of this rank."""
     position = read_position(folder)
-    safetensors.torch.load_model(model, str(folder / "weights.safetensors"))
+    kept, trained = str(folder / "weights.safetensors"), str(folder / "trained.safetensors")
+    safetensors.torch.load_model(model, kept if average is None else trained)
+    if average is not None:
+        safetensors.torch.load_model(average, kept)
     optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu"))
     states = folder / f"random-{rank}.pt"
     if states.exists():  # a run continued on more workers than it had: the new ones keep their seeded streams

@@ -13,7 +13,7 @@ import autosam_platform
 from autosam_inference.errors import UserError
 from autosam_models import find_model
 from autosam_platform.cluster import submission_id
-from autosam_platform.data.patches import Teacher
+from autosam_platform.data.patches import Teacher, Unlabelled
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOOK_SECONDS
@@ -51,11 +51,13 @@ class Supervision:
         objective: makes what it minimises, in each worker.
         teacher: of the patches, beside their labels.
         tags: what its record is to say of that.
+        unlabelled: scans that the teacher alone tells of.
     """
 
     objective: Callable[[], Objective] = SegmentationObjective
     teacher: Teacher | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    unlabelled: Unlabelled | None = None
 
 
 class Runner(Protocol):
@@ -136,7 +138,16 @@ def _fit(
     settings = run.write_experiment(experiment)
     record = _open_record(experiment, prepared, workspace, run, settings, supervision.tags)
     lost = checkpoints.tidy(run.checkpoints)
-    task = FitTask(experiment, prepared.manifest, run, supervision.objective, supervision.teacher, lost, quiet)
+    task = FitTask(
+        experiment,
+        prepared.manifest,
+        run,
+        supervision.objective,
+        supervision.teacher,
+        lost,
+        quiet,
+        supervision.unlabelled,
+    )
     state = "FAILED"
     try:
         _train(task, workspace, runner)

@@ -13,12 +13,14 @@ from torch.utils.data import DataLoader
 
 from autosam_models import build_model, find_model, trained_parameters
 from autosam_models.numerics import autocast, format_of
-from autosam_platform.data.patches import PatchDataset, Teacher
+from autosam_platform.data.patches import PatchDataset, Teacher, Unlabelled
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.training import checkpoints
+from autosam_platform.training.averaging import WeightAverage
 from autosam_platform.training.checkpoints import Position
 from autosam_platform.training.objectives import Objective
+from autosam_platform.training.optimizers import build_optimizer
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 from autosam_platform.training.progress import Progress, ProgressFile, TimeLeft
 from autosam_platform.training.reporter import Reporter
@@ -46,6 +48,7 @@ class FitTask:
     teacher: Teacher | None = None
     continue_from: Path | None = None
     quiet: bool = False
+    unlabelled: Unlabelled | None = None
 
 
 class Fit:
@@ -68,7 +71,8 @@ class Fit:
         self.prepared = PreparedDataset.load(task.dataset)
         self._check_memory()
         self.model = _build(self.experiment, self.prepared.num_classes).to(self.device)
-        self.optimizer = _optimizer(self.model, self.settings.learning_rate, self.settings.weight_decay)
+        self.average = WeightAverage.of(self.model, self.settings.ema)
+        self.optimizer = build_optimizer(self.model, self.settings)
         self.objective = task.objective()
         self.autocast = autocast(self.settings.precision, self.device)
         self.patches = PatchDataset(
@@ -77,6 +81,7 @@ class Fit:
             self.settings.patches_per_case,
             self.settings.seed,
             task.teacher,
+            task.unlabelled,
         )
         self.sampler = EpochSampler(len(self.patches), self.settings.batch, self.workers.rank, self.workers.world)
         self.curve: list[dict[str, float]] = []
@@ -151,6 +156,8 @@ class Fit:
         if not math.isfinite(norm):  # workers share their gradients, so all find it
             self.workers.stop(f"the gradient is not finite (norm {norm})", cases, place, guilty=True)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.follow(self.model, self._steps_done() + 1)
         return values | {"learning_rate": rate, "gradient_norm": norm}
 
     def _losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -184,9 +191,8 @@ class Fit:
 
     def _validate(self, epoch: int) -> float:
         overlap = self.experiment.inference.validation_overlap
-        dice = validate(
-            self.model, self.prepared, self.experiment.model.patch_DHW, overlap, self.autocast, self.workers
-        )
+        model = self.model if self.average is None else self.average.model
+        dice = validate(model, self.prepared, self.experiment.model.patch_DHW, overlap, self.autocast, self.workers)
         count = len(self.prepared.cases("val"))
         self._say(f"epoch {epoch + 1}: mean Dice {dice['mean']:.4f} on {count} validation case(s)")
         self._add({f"val/dice/{name}": value for name, value in dice.items()})
@@ -207,10 +213,10 @@ class Fit:
         """Report, with a checkpoint."""
         position = replace(position, seconds=self._seconds())
         self._add({"train/seconds": position.seconds})
-        curve = self.curve
+        curve, average = self.curve, self._averaged()
 
         def save(folder: Path) -> None:
-            checkpoints.save(folder, self.workers.rank, position, self.model, self.optimizer, curve)
+            checkpoints.save(folder, self.workers.rank, position, self.model, self.optimizer, curve, average)
 
         self.reporter.keep(curve, position, save)
         self._reported()
@@ -237,8 +243,12 @@ class Fit:
         return Position(0, 0, self.workers.world)
 
     def _load(self, folder: Path) -> Position:
-        position = checkpoints.load(folder, self.workers.rank, self.model, self.optimizer)
+        position = checkpoints.load(folder, self.workers.rank, self.model, self.optimizer, self._averaged())
         return replace(position, world=self.workers.world)
+
+    def _averaged(self) -> nn.Module | None:
+        """The model with the running mean of the weights, where one is kept."""
+        return None if self.average is None else self.average.model
 
     def _announce(self) -> None:
         total = sum(parameter.numel() for parameter in self.model.parameters())
@@ -286,11 +296,6 @@ def _build(experiment: Experiment, num_classes: int) -> nn.Module:
     if section.checkpoint is not None:
         options["checkpoint"] = str(section.checkpoint)
     return build_model(section.name, in_channels=1, num_classes=num_classes, **options)
-
-
-def _optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over what is trained; a frozen parameter costs no state."""
-    return torch.optim.AdamW(trained_parameters(model), lr=rate, weight_decay=weight_decay)
 
 
 def _configure_torch(deterministic: bool, cpus: int | None) -> None:

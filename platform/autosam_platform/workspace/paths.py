@@ -8,7 +8,10 @@ from typing import Any
 
 from autosam_platform.experiment import Experiment
 
-_PATHS = (("dataset", "name"), ("dataset", "root"), ("model", "checkpoint"), ("distillation", "teacher"))
+_PATHS = (
+    *(("dataset", "name"), ("dataset", "root"), ("model", "checkpoint")),
+    *(("distillation", "teacher"), ("distillation", "unlabelled")),
+)
 """Settings of an experiment that may be paths; a name is none, since nothing of that name lies in the workspace."""
 
 

@@ -183,9 +183,14 @@ class RunFolder:
         """Has it a model?"""
         return self.model_card.is_file()
 
-    def evaluation(self, split: str = "test") -> EvaluationFolder:
-        """Where the run's own evaluation on a split lies."""
-        return EvaluationFolder(self.folder / ("evaluation" if split == "test" else f"evaluation-{split}"), self.paths)
+    def evaluation(self, split: str = "test", other: str | None = None) -> EvaluationFolder:
+        """Where the run's own evaluation on a split lies.
+
+        Args:
+            other: name of a dataset that is not the run's own.
+        """
+        name = f"evaluation-{other}-{split}" if other else "evaluation" if split == "test" else f"evaluation-{split}"
+        return EvaluationFolder(self.folder / name, self.paths)
 
     def evaluation_of(self, label: str) -> EvaluationFolder:
         """Where another model was evaluated for this run's report."""
