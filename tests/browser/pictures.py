@@ -1,8 +1,8 @@
 """Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE [NAME…]``, such as ``run``.
 
 The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py``,
-``jobs/sweep.py``, Export on a run's page and a prediction by that bundle have left. For the page of the cluster start one before: ``ray start
---head``. Look at the pictures before they are committed.
+``jobs/sweep.py``, Export on a run's page and a prediction by that bundle have left. For the page of the cluster start
+one before: ``ray start --head``. Look at the pictures before they are committed.
 """
 
 import sys
