@@ -1,6 +1,8 @@
 """Which scans are found in files, folders and zips, and that nothing is found twice or lost without a word."""
 
+import gc
 import os
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -146,3 +148,23 @@ def test_content_is_the_bytes_whatever_files_are_called(tmp_path: Path) -> None:
 def test_a_scan_that_is_gone_is_a_scan_error(tmp_path: Path) -> None:
     with pytest.raises(ScanError, match="cannot be read"):
         FoundScan(tmp_path / "gone.nii.gz").content()
+
+
+def test_little_is_remembered_of_a_slice_and_nothing_of_one_that_is_gone(tmp_path: Path) -> None:
+    """A watched folder may hold a million slices; pydicom's elements of one take 19 kB."""
+    folder = write_series(tmp_path / "in", ct_slices())
+    names = [each.name for each in folder.iterdir()]
+    Finder(tmp_path).among(folder, names)  # what is loaded once is no memory of a file
+    finder = Finder(tmp_path)
+    tracemalloc.start()
+    try:
+        assert len(finder.among(folder, names).scans) == 1
+        gc.collect()
+        remembered, _ = tracemalloc.get_traced_memory()
+        finder.forget_all_but(folder, names[:1])
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < remembered < 3000 * len(names)
+    assert remembered - left > (remembered - 2000) / 2  # all but one of nine

@@ -28,7 +28,7 @@ def test_the_distilled_student_is_exported_and_not_its_newer_twin(tmp_path: Path
     _finish(ours, "demo-1", "autosam_demo")
     with pytest.raises(ExportError, match="there is no finished student"):
         student_to_export(ours)
-    _finish(ours, "distill-2", "swin_unetr_tiny", teacher="0123", **{"lambda": "0.5"})
+    _finish(ours, "distill-2", "swin_unetr_tiny", teacher="0123", kd_lambda="0.5")
     _finish(ours, "distill-3", "swin_unetr_tiny")
     assert ours.finished_runs[0].name == "distill-3"
     assert student_to_export(ours).name == "distill-2"
@@ -41,8 +41,8 @@ def test_of_several_students_none_is_guessed(tmp_path: Path) -> None:
     _finish(ours, "base-2", "nnunet")
     with pytest.raises(ExportError, match=r"2 finished students .*name one of them:\n(.|\n)*--run alone-1 +swin_unetr"):
         student_to_export(ours)
-    _finish(ours, "distill-3", "swin_unetr_tiny", teacher="0123", **{"lambda": "0.5"})
-    _finish(ours, "distill-4", "swin_unetr_small", teacher="0123", **{"lambda": "0.2"})
+    _finish(ours, "distill-3", "swin_unetr_tiny", teacher="0123", kd_lambda="0.5")
+    _finish(ours, "distill-4", "swin_unetr_small", teacher="0123", kd_lambda="0.2")
     with pytest.raises(ExportError) as refused:
         student_to_export(ours)
     assert "alone-1" not in str(refused.value)  # who distils wants what was distilled

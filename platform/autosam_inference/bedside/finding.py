@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
@@ -120,17 +121,33 @@ class Findings:
         return replace(self, scans=kept, faults=())
 
 
+class _Told(NamedTuple):
+    """What is remembered of a DICOM file: see ``Header``, whose elements are fifty times as large."""
+
+    name: str
+    series: str
+    frames: int
+    number: int | None
+    images: int
+    unfit: str | None
+
+
+def _told(header: Header) -> _Told:
+    series = sys.intern(header.series)  # one text for all slices
+    return _Told(header.name, series, header.frames, header.number, header.images, header.unfit)
+
+
 @dataclass(frozen=True)
 class _Look:
     """What a file is by its first bytes and, of DICOM, by its headers."""
 
     kind: str
-    headers: tuple[Header, ...] = ()
+    headers: tuple[_Told, ...] = ()
     reason: str = ""
 
 
 class Finder:
-    """Finds scans; what it has read of a file's headers it remembers until the file changes.
+    """Finds scans; what it has read of a file's headers it remembers until the file changes or is forgotten.
 
     Args:
         results: folder of results, which is not searched.
@@ -174,6 +191,11 @@ class Finder:
                 if look.reason:
                     faults.append((folder / name, look.reason))
         return Findings((*scans, *series), tuple(faults), left_out)
+
+    def forget_all_but(self, folder: Path, names: Iterable[str]) -> None:
+        """Remember only files that are still there: a folder that is watched for months sees many come and go."""
+        there = {folder / name for name in names}
+        self._looks = {path: look for path, look in self._looks.items() if path in there}
 
     def _in_place(self, path: Path) -> Findings:
         if path.is_dir():
@@ -230,14 +252,14 @@ def _look_into(path: Path, names: Sequence[str | None]) -> _Look:
         return _Look("zip" if wanted is None else "damaged", reason=str(error))
     for each in found.unreadable:  # of a zip's series perhaps a slice
         return _Look("zip" if wanted is None else "damaged", reason=each.reason)
-    return _Look(kind, found.headers) if found.headers or wanted is None else _Look("other")
+    return _Look(kind, tuple(map(_told, found.headers))) if found.headers or wanted is None else _Look("other")
 
 
 def _series(
-    place: Path, headers: dict[str, Header], damaged: dict[str, str], left_out: Counter[str], *, packed: bool = False
+    place: Path, headers: dict[str, _Told], damaged: dict[str, str], left_out: Counter[str], *, packed: bool = False
 ) -> tuple[list[FoundScan], list[tuple[Path, str]]]:
     """The CT series among files, and the damaged files beside no series."""
-    groups: dict[str, dict[str, Header]] = {}
+    groups: dict[str, dict[str, _Told]] = {}
     for name, header in headers.items():
         groups.setdefault(header.series, {})[name] = header
     found: list[FoundScan] = []
@@ -256,7 +278,7 @@ def _series(
     return found, [(place / name, reason) for name, reason in damaged.items() if name not in tainted]
 
 
-def _missing(images: Sequence[Header]) -> int:
+def _missing(images: Sequence[_Told]) -> int:
     """How many images there should be more, by the scanner's own count or by their numbers.
 
     An enhanced image is whole by itself.

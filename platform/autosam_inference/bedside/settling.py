@@ -45,6 +45,7 @@ class Settling:
     def look(self, now: float) -> list[Arrival]:
         """All that lies there now; those that came first, first."""
         self._seen = {name: self._since(name, state, now) for name, state in self._states()}
+        self._finder.forget_all_but(self._folder, self._seen)
         findings = self._finder.among(self._folder, self._seen)
         arrivals = [(self._changed(each), self._arrival(each, now)) for each in findings.scans]
         for path, reason in findings.faults:

@@ -29,5 +29,5 @@ def student_to_export(workspace: Workspace) -> RunFolder:
 
 def _told(run: RunFolder) -> str:
     card = run.card
-    made = f"distilled, λ = {card.lineage.get('lambda', '?')}" if "teacher" in card.lineage else "without a teacher"
+    made = f"distilled, λ = {card.lineage.get('kd_lambda', '?')}" if "teacher" in card.lineage else "without a teacher"
     return f"{card.model.name}, {card.dataset}, {made}"
