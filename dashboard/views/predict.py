@@ -6,7 +6,7 @@ import streamlit as st
 from autosam_platform.workspace import workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError
-from dashboard.components.base.text import plain
+from dashboard.components.base.text import file_size, plain
 from dashboard.components.jobs import predicting, ray_jobs
 from dashboard.components.jobs.model_choice import chosen_model
 from dashboard.components.jobs.predicting import DONE, RUNNING, PredictionJob
@@ -89,7 +89,7 @@ def _result(prediction: PredictionJob) -> None:
     if look.button("Open in the viewer", type="primary", width="stretch"):
         st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
     load.download_button(
-        f"Download the label map ({label.stat().st_size / 1e6:.1f} MB)",
+        f"Download the label map ({file_size(label.stat().st_size)})",
         label.read_bytes,
         file_name=f"{prediction.name}.nii.gz",
         mime="application/gzip",
@@ -97,7 +97,7 @@ def _result(prediction: PredictionJob) -> None:
     )
     if (segmentation := prediction.output.dicom_seg).exists():
         load.download_button(
-            f"Download the DICOM SEG ({segmentation.stat().st_size / 1e6:.1f} MB)",
+            f"Download the DICOM SEG ({file_size(segmentation.stat().st_size)})",
             segmentation.read_bytes,
             file_name=f"{prediction.name}.seg.dcm",
             mime="application/dicom",

@@ -87,6 +87,9 @@ class DatasetSection(Section):
     """Cross-validation with so many groups of patients, in place of the description's split; see --dataset.fold."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """Which fold, from 0: its group tests, the next one validates, the others train."""
+    labelled: Positive | None = None
+    """Use the labels of so many training cases only, the first ones; `--unlabelled rest` lets a teacher tell of the
+    others."""
     allow_rejected: bool = False
     """Train although the checks rejected some cases; without it that is refused."""
 
@@ -200,8 +203,8 @@ class DistillationSection(Section):
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Voxels where the teacher's largest probability is less have no say in the distance; 0 leaves out none."""
     unlabelled: Annotated[str | None, tyro.conf.arg(aliases=("--unlabelled",))] = None
-    """Scans without labels that the teacher tells of: a folder with them, or a source of the dataset with
-    `labels: false`."""
+    """Scans without labels that the teacher tells of: a folder with them, a source of the dataset with `labels: false`,
+    or `rest`: all of its cases that are in no split."""
     unlabelled_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the patches that are of scans without labels; an epoch has as many patches as without them."""
     unlabelled_sureness: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -1,8 +1,8 @@
-"""Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE``.
+"""Take the pictures of docs/dashboard.md: ``python tests/browser/pictures.py WORKSPACE [NAME…]``, such as ``run``.
 
 The workspace is one that ``make demo``, ``jobs/prepare.py`` (for the page Data), ``jobs/distill_student.py``,
-``jobs/sweep.py`` and Export on a run's page have left. For the page of the cluster start one before: ``ray start
---head``. Look at the pictures before they are committed.
+``jobs/sweep.py``, Export on a run's page and a prediction by that bundle have left. For the page of the cluster start
+one before: ``ray start --head``. Look at the pictures before they are committed.
 """
 
 import sys
@@ -32,10 +32,15 @@ def main() -> None:
     PLACE.mkdir(exist_ok=True)
     with served(workspace) as app, started_chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1)
+        asked = sys.argv[2:]
         for name, address in _addresses(app, teacher, students, case):
-            _take(page, name, address)
+            if not asked or name in asked:
+                _take(page, name, address)
         for place in Workspace(workspace).bundles[:1]:
-            _take_bundle(page, app("run", run=place.stem))
+            if not asked or "predict" in asked:
+                _take(page, "predict", app("predict", run=f"bundle: {place.name}", **_newest_prediction(workspace)))
+            if not asked or "bundle" in asked:
+                _take_bundle(page, app("run", run=place.stem))
 
 
 def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) -> list[tuple[str, str]]:
@@ -46,10 +51,14 @@ def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) ->
         ("data", app("data")),
         ("viewer", app("viewer", run=teacher.run_id, case=case)),
         ("sweeps", app("sweeps")),
-        ("predict", app("predict")),
         ("launch", app("launch", job="distill_student")),
         ("cluster", app("cluster")),
     ]
+
+
+def _newest_prediction(workspace: Path) -> dict[str, str]:
+    made = sorted((workspace / "predicting").glob("*.json"), key=lambda each: each.stat().st_mtime)
+    return {"prediction": made[-1].stem} if made else {}
 
 
 def _take(page: Page, name: str, address: str) -> None:

@@ -142,7 +142,9 @@ def test_a_file_of_a_series_names_it(page: Page, empty: Path, model: Path) -> No
         write_series(study, slices, prefix=prefix)
     app = _named(page("predict"), study / "B0001")
     assert not app.exception and not app.error
-    assert [each.label for each in app.selectbox] == ["Run"] and app.checkbox[0].label == "Straighten the slices"
+    assert [each.label for each in app.selectbox] == ["Model: a run or a bundle"] and app.checkbox[
+        0
+    ].label == "Straighten the slices"
 
 
 def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, model: Path) -> None:

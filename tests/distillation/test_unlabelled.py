@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from dicom_factory import ct, ct_slices, write_series
 from safetensors.torch import load_file, save_file
 from several_sources import SPACING as SOURCES_SPACING
 from several_sources import write_sources
@@ -18,7 +19,7 @@ from autosam_models.teacher.mask_decoder import ORGAN_PRIOR
 from autosam_platform.data.cases import DatasetError
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset, Unlabelled
-from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare, with_labelled
 from autosam_platform.distillation.distances import squared_error
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.distillation.objective import DistillationObjective
@@ -161,7 +162,7 @@ def test_scans_that_test_are_refused_under_any_name_and_training_cases_left_out(
     with pytest.raises(UnlabelledError, match=r"validate or test: secret is img0004 \(test\)"):
         unlabelled_cases(section(alone), prepared)
     (mixed / "secret.nii").unlink()
-    with pytest.raises(UnlabelledError, match=r"none to learn from: all of them are labelled training cases"):
+    with pytest.raises(UnlabelledError, match="none to learn from: no case is there that is not labelled, too"):
         unlabelled_cases(section(prepare_unlabelled(prepared, mixed, workspace)), prepared)
     assert "1 of 1 scans without labels are training cases, and left out" in capsys.readouterr().out
 
@@ -187,6 +188,35 @@ def test_a_folder_that_cannot_be_used_is_named(prepared: PreparedDataset, folder
     (tmp_path / "rubbish.nii.gz").write_bytes(b"no scan")
     with pytest.raises(UnlabelledError, match="rubbish"):
         prepare_unlabelled(prepared, tmp_path, workspace)
+
+
+def test_a_folder_of_dicom_series_will_do(prepared: PreparedDataset, folder: Path, tmp_path: Path) -> None:
+    write_series(tmp_path / "first", ct_slices(ct(1), "LPI"))
+    (case,) = unlabelled_cases(section(prepare_unlabelled(prepared, tmp_path, Workspace(folder / "ws"))), prepared)
+    assert case.case_id == "first" and case.record.contents is None
+
+
+def test_of_few_labels_the_rest_is_what_the_teacher_tells_of(
+    prepared: PreparedDataset, teacher: TrainedTeacher, folder: Path
+) -> None:
+    """One of two training cases keeps its label; where to look in the other is the teacher's to say."""
+    few = with_labelled(prepared, 1)
+    assert few.fingerprint != prepared.fingerprint and with_labelled(prepared, 2).fingerprint == prepared.fingerprint
+    assert [[case.case_id for case in few.cases(split)] for split in ("train", "val", "test")] == [
+        ["img0001"],
+        ["img0003"],
+        ["img0004"],
+    ]
+    rest = answered(section("rest"), teacher, few, Workspace(folder / "ws"))
+    (case,) = rest.cases
+    assert case.case_id == "img0002" and set(rest.points[0]) <= {0, 1, 6}  # the organs that this teacher finds
+    stored = stored_teacher(teacher, few, Workspace(folder / "ws"))
+    drawn = {patch["case_id"]: patch for patch in PatchDataset(few, PATCH, 9, teacher=stored, unlabelled=rest)}
+    assert not drawn["img0002"]["label"].any()
+    with pytest.raises(DatasetError, match=r"few has 2 training cases: lower --dataset\.labelled 3"):
+        with_labelled(prepared, 3)
+    with pytest.raises(UnlabelledError, match="none to learn from"):
+        unlabelled_cases(section("rest"), prepared)
 
 
 def test_a_source_without_labels_is_named_by_its_name(ray_local: str, tmp_path: Path) -> None:
@@ -237,5 +267,5 @@ def test_what_cannot_go_together_is_refused(
     for changes in ({"teacher": None}, {"teacher_mode": "online"}):
         with pytest.raises(ValueError, match="leave --unlabelled out"):
             experiment(folder, unlabelled="somewhere", **changes)
-    with pytest.raises(ConfigError, match="--unlabelled nowhere is neither a folder nor a source of few"):
+    with pytest.raises(ConfigError, match="--unlabelled nowhere is no folder, not 'rest' and no source of few"):
         with_unlabelled(experiment(folder, unlabelled="nowhere"))

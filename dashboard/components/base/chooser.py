@@ -7,18 +7,19 @@ import streamlit as st
 from dashboard.components.base.places import ReadingError, checked_id
 
 
-def chosen(kind: str, options: Sequence[str]) -> str:
+def chosen(kind: str, options: Sequence[str], label: str = "") -> str:
     """Let one of ``options`` be chosen: by the address, else the session's last, else the first.
 
     Args:
         kind: name of the choice, in the address and on the page ("run", "case").
+        label: on the page, where that is another.
 
     Raises:
         ReadingError: the address names nothing among the options; the list to choose from is on the page.
     """
     wanted = st.query_params.get(kind) or _last(kind, options)
     index = options.index(wanted) if wanted in options else None
-    picked = st.selectbox(kind.capitalize(), options, index=index, placeholder=f"Choose a {kind}")
+    picked = st.selectbox(label or kind.capitalize(), options, index=index, placeholder=f"Choose a {kind}")
     if picked is not None and picked != wanted:
         st.query_params[kind] = picked
         st.rerun()

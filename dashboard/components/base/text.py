@@ -10,6 +10,17 @@ def plain(text: object) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
 
 
+def file_size(count: int) -> str:
+    """Bytes as people read them.
+
+    >>> file_size(38_739_145), file_size(41_300), file_size(12)
+    ('38.7 MB', '41.3 kB', '12 bytes')
+    """
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
 def duration(seconds: float | None) -> str:
     """``h:mm:ss``, or an empty text where nothing is known."""
     if seconds is None:

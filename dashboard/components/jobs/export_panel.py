@@ -7,7 +7,7 @@ import streamlit as st
 from autosam_platform.workspace import RunFolder, workspace
 from dashboard.components.base.messages import explained
 from dashboard.components.base.places import inside
-from dashboard.components.base.text import plain
+from dashboard.components.base.text import file_size, plain
 from dashboard.components.jobs import ray_jobs
 from dashboard.components.jobs.job_kinds import KINDS, checked_settings
 from dashboard.components.jobs.job_panel import follow
@@ -27,7 +27,7 @@ def export_panel(run: RunFolder) -> None:
         if place.is_file():
             inside(place, [workspace().folder])
             st.download_button(
-                f"Download the bundle ({place.stat().st_size / 1e6:.1f} MB)",
+                f"Download the bundle ({file_size(place.stat().st_size)})",
                 place.read_bytes,
                 file_name=place.name,
                 mime="application/zip",

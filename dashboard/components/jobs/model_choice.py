@@ -39,7 +39,7 @@ def chosen_model(runs: Sequence[FinishedRun]) -> ModelChoice | None:
     """
     by_name = {run.name: run for run in runs}
     bundles = {f"{_BUNDLE}{place.name}": place for place in workspace().bundles}
-    picked = chosen("run", [*by_name, *bundles, _OTHER])
+    picked = chosen("run", [*by_name, *bundles, _OTHER], "Model: a run or a bundle")
     if picked in by_name:
         return _of_run(by_name[picked])
     if picked in bundles:

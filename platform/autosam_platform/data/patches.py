@@ -208,7 +208,7 @@ def _draw_centre(
     flat = (
         rng.integers(np.prod(shape_DHW))
         if candidates is None or not len(candidates)
-        else candidates[rng.integers(len(candidates))]
+        else candidates[int(rng.integers(len(candidates)))]
     )
     return tuple(int(place) for place in np.unravel_index(int(flat), shape_DHW))
 

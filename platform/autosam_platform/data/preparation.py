@@ -36,7 +36,7 @@ from autosam_platform.data.prepared import (
     PreparedDataset,
     verdict_table,
 )
-from autosam_platform.data.readers import Case, survey
+from autosam_platform.data.readers import Case, DatasetError, survey
 from autosam_platform.data.store import (
     CaseRecord,
     describe_label,
@@ -119,6 +119,30 @@ def prepare(
     prepared = PreparedDataset.load(path)
     print(verdict_table(prepared), flush=True)
     return prepared
+
+
+def with_labelled(prepared: PreparedDataset, count: int) -> PreparedDataset:
+    """The dataset as if only its first ``count`` training cases had labels: the others do not train.
+
+    Raises:
+        DatasetError: it has not so many.
+    """
+    usable = [each for each in prepared.entries if each.status != "rejected"]
+    train = [each.case_id for each in usable if "train" in each.splits]
+    if count > len(train):
+        raise DatasetError(f"{prepared.name} has {len(train)} training cases: lower --dataset.labelled {count}")
+    bare = set(train[count:])
+    entries = tuple(_not_to_train(each) if each.case_id in bare else each for each in prepared.entries)
+    fingerprint = _fingerprint(prepared.description, prepared.spacing_xyz, entries)
+    whole = Manifest.model_validate_json(prepared.manifest.read_bytes())
+    few = whole.model_copy(update={"fingerprint": fingerprint, "cases": entries})
+    path = PreparedFolder.of(prepared.manifest).manifest(fingerprint)
+    write_text(path, few.model_dump_json(indent=2) + "\n")
+    return PreparedDataset.load(path)
+
+
+def _not_to_train(entry: CaseEntry) -> CaseEntry:
+    return entry.model_copy(update={"splits": tuple(each for each in entry.splits if each != "train")})
 
 
 def decisive(description: DatasetDescription, spacing_xyz: tuple[float, float, float]) -> dict[str, Any]:

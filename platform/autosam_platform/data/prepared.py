@@ -142,6 +142,11 @@ class PreparedDataset:
         """The usable cases of a split."""
         return [self._stored[each.case_id] for each in self._usable() if split in ("all", *each.splits)]
 
+    @property
+    def apart(self) -> list[StoredCase]:
+        """The usable cases that are in no split."""
+        return [self._stored[each.case_id] for each in self._usable() if not each.splits]
+
     def raw(self, split: Split | Literal["all"]) -> list[Case]:
         """The files that the usable cases of a split were prepared from, wherever the workspace lies now."""
         return [self._raw(each) for each in self._usable() if split in ("all", *each.splits)]

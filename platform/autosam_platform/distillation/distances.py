@@ -97,14 +97,13 @@ def soft_labels(logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
 
 def distance_of(section: DistillationSection) -> Distance:
     """The distance that the section names."""
-    softened = {"temperature": section.temperature}
     distances: dict[str, Distance] = {
         "mse": squared_error,
-        "kl": partial(softened_divergence, **softened),
+        "kl": partial(softened_divergence, temperature=section.temperature),
         "focused": focused_error,
         "pooled": pooled_error,
         "region": region_error,
-        "channel": partial(channel_divergence, **softened),
+        "channel": partial(channel_divergence, temperature=section.temperature),
         "soft_labels": soft_labels,
     }
     return distances[section.loss]

@@ -129,20 +129,28 @@ def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace
 
 
 def stored_answers(
-    teacher: TrainedTeacher, prepared: PreparedDataset, cases: Sequence[StoredCase], workspace: Workspace
+    teacher: TrainedTeacher,
+    prepared: PreparedDataset,
+    cases: Sequence[StoredCase],
+    workspace: Workspace,
+    alone: str | None = None,
 ) -> StoredAnswers:
     """The teacher's probabilities for some cases, computed where that is not done yet, one Ray task a case.
 
     They lie in ``teachers/<dataset>-<hash>/``, where the hash is of the teacher's files, the data's fingerprint, and
     the windows' overlap; a case that is there is kept, so that the same call continues an interrupted one.
+
+    Args:
+        alone: names cases that the teacher alone tells of: their records say where it sees what, and how sure it is.
     """
-    made_of = content_hash(VERSION, teacher.identity, prepared.fingerprint, teacher.overlap)
+    parts = [VERSION, teacher.identity, prepared.fingerprint, teacher.overlap, *([alone] if alone else [])]
+    made_of = content_hash(*parts)
     folder = workspace.teacher(f"{prepared.name}-{made_of[:8]}")
     with locked(folder / LOCK):  # of several fits with this teacher, one computes, and the others wait
         remove_leftovers(folder)
         known = {case.case_id: _known(folder, case, made_of) for case in cases}
         missing = [case for case in cases if known[case.case_id] is None]
-        made = _computed(teacher, missing, folder, made_of)
+        made = _computed(teacher, missing, folder, made_of, alone is not None)
     known |= dict(zip([case.case_id for case in missing], made, strict=True))
     records = {case_id: record for case_id, record in known.items() if record is not None}
     return StoredAnswers(StoredTeacher(folder, records), [(case, records[case.case_id]) for case in cases])
@@ -188,18 +196,20 @@ def _known(folder: Path, case: StoredCase, made_of: str) -> ProbabilityRecord | 
 
 
 def _computed(
-    teacher: TrainedTeacher, cases: Sequence[StoredCase], folder: Path, made_of: str
+    teacher: TrainedTeacher, cases: Sequence[StoredCase], folder: Path, made_of: str, alone: bool
 ) -> list[ProbabilityRecord]:
     if not cases:
         return []
     card, weights = read_card(teacher.folder), (teacher.folder / WEIGHTS).stat().st_size
     threads = cores_per_task(len(cases))
-    task = functools.partial(_compute, teacher, folder, made_of, threads)
+    task = functools.partial(_compute, teacher, folder, made_of, threads, alone)
     memory = functools.partial(_memory, card, weights)
     return map_tasks(task, cases, label="teacher's probabilities", memory=memory, cpus=threads, gpu=True)
 
 
-def _compute(teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, case: StoredCase) -> ProbabilityRecord:
+def _compute(
+    teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, alone: bool, case: StoredCase
+) -> ProbabilityRecord:
     teacher.model.runtime.use_threads(threads)
     case_KDHW = np.empty((teacher.model.card.num_classes, *case.shape_DHW), np.uint8)
     for part, probabilities_KDHW in teacher.answers(case, tuple(slice(0, n) for n in case.shape_DHW)):
@@ -207,7 +217,7 @@ def _compute(teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, 
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU
     content = content_hash(made_of, case.record.content)
-    if case.record.contents is not None:
+    if not alone:
         return write_probabilities(folder, case.case_id, content, case_KDHW)
     said_DHW = case_KDHW.argmax(0).astype(np.uint8)
     points = describe_label(said_DHW, case.hu() > case.description.hu_window[0]).points

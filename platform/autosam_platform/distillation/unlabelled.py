@@ -16,6 +16,8 @@ from autosam_platform.distillation.teacher import TrainedTeacher, stored_answers
 from autosam_platform.experiment import DistillationSection
 from autosam_platform.workspace import Workspace
 
+REST = "rest"
+"""Names the cases of the dataset that are in no split."""
 _SEEN: tuple[Split, ...] = ("val", "test")
 
 
@@ -42,7 +44,7 @@ def prepare_unlabelled(prepared: PreparedDataset, folder: Path, workspace: Works
 
 
 def unlabelled_cases(section: DistillationSection, prepared: PreparedDataset) -> list[StoredCase]:
-    """The scans that the section names: those of a source of ``prepared``, or of a manifest of their own.
+    """The scans that the section names: a source of ``prepared``, all its cases in no split, or another manifest's.
 
     A scan that is a labelled training case, too, is left out: it is learnt from already.
 
@@ -51,7 +53,9 @@ def unlabelled_cases(section: DistillationSection, prepared: PreparedDataset) ->
     """
     assert section.unlabelled is not None
     source = next((each for each in prepared.description.sources if each.name == section.unlabelled), None)
-    if source is None:
+    if section.unlabelled == REST:
+        cases = prepared.apart
+    elif source is None:
         cases = PreparedDataset.load(Path(section.unlabelled)).cases("all")
     elif source.labels:
         raise UnlabelledError(f"the source {source.name} has labels: name one with 'labels: false', or a folder.")
@@ -62,7 +66,7 @@ def unlabelled_cases(section: DistillationSection, prepared: PreparedDataset) ->
     left = [each for each in cases if not any(_same_scan(each, other) for other in known)]
     if len(left) < len(cases):
         print(f"{len(cases) - len(left)} of {len(cases)} scans without labels are training cases, and left out.")
-    return _required(left, section.unlabelled, "all of them are labelled training cases")
+    return _required(left, section.unlabelled, "no case is there that is not labelled, too")
 
 
 def answered(
@@ -73,12 +77,13 @@ def answered(
     Raises:
         UnlabelledError: see ``unlabelled_cases``; or the teacher is sure of none.
     """
-    stored = stored_answers(teacher, prepared, unlabelled_cases(section, prepared), workspace)
+    name = str(section.unlabelled)
+    stored = stored_answers(teacher, prepared, unlabelled_cases(section, prepared), workspace, Path(name).stem)
     sure = [(case, record) for case, record in stored.answers if _is_sure(record, section.unlabelled_sureness)]
     left_out = len(stored.answers) - len(sure)
     if left_out:
         print(f"The teacher is not sure enough of {left_out} of {len(stored.answers)} scans, which are left out.")
-    cases = _required([case for case, _ in sure], str(section.unlabelled), "the teacher is not sure enough of any")
+    cases = _required([case for case, _ in sure], name, "the teacher is not sure enough of any")
     points = ({value: places for value, places in record.points.items() if places} for _, record in sure)
     return Unlabelled(tuple(cases), tuple(points), stored.teacher, section.unlabelled_share)
 

@@ -17,7 +17,7 @@ from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.compared import Compared
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
-from autosam_platform.distillation.unlabelled import prepare_unlabelled
+from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.table import Summary, read_rows
@@ -94,11 +94,11 @@ def with_unlabelled(experiment: Experiment) -> Experiment:
     dataset = prepared_dataset(experiment.dataset)
     sources = [each.name for each in dataset.description.sources if not each.labels]
     place = workspace().resolve(name)
-    if name in sources or (place.is_file() and place.suffix == ".json"):
+    if name in (REST, *sources) or (place.is_file() and place.suffix == ".json"):
         return experiment
     if not place.expanduser().is_dir():
         known = f"; its sources without labels are {', '.join(sources)}" if sources else ""
-        raise ConfigError(f"--unlabelled {name} is neither a folder nor a source of {dataset.name}{known}")
+        raise ConfigError(f"--unlabelled {name} is no folder, not '{REST}' and no source of {dataset.name}{known}")
     found = prepare_unlabelled(dataset, place.expanduser().absolute(), workspace())
     section = experiment.distillation.model_copy(update={"unlabelled": str(found.manifest)})
     return experiment.model_copy(update={"distillation": section})

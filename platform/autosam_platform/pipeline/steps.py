@@ -13,7 +13,7 @@ from autosam_inference.files import content_hash
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
-from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare, with_labelled
 from autosam_platform.data.readers import Case
 from autosam_platform.data.splits import Folds, Split
 from autosam_platform.distillation.fit import fit_student
@@ -153,7 +153,8 @@ def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     plain = load_description(section.name)
     root = section.root or (_phantoms(plain, section.phantom_seed) if section.name in SCHEMAS else None)
     description = _with_folds(plain, section)
-    return prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
+    prepared = prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
+    return prepared if section.labelled is None else with_labelled(prepared, section.labelled)
 
 
 def _with_folds(description: DatasetDescription, section: DatasetSection) -> DatasetDescription:

@@ -33,5 +33,5 @@ class WeightAverage:
         decay = min(self._decay, steps / (9 + steps))
         for mean, now in zip(self.model.parameters(), model.parameters(), strict=True):
             mean.lerp_(now, 1 - decay)
-        for mean, now in zip(self.model.buffers(), model.buffers(), strict=True):
-            mean.copy_(now)
+        for ours, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            ours.copy_(theirs)
