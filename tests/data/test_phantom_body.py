@@ -10,10 +10,21 @@ import pytest
 from numpy.typing import NDArray
 
 from autosam_platform.data.description import load_description
-from autosam_platform.data.phantom import SCHEMAS, Organ, Part, Phantom, make_body, make_phantom, write_phantom
+from autosam_platform.data.phantom import (
+    SCHEMAS,
+    Organ,
+    Part,
+    Phantom,
+    make_body,
+    make_phantom,
+    patient,
+    write_phantom,
+)
+from autosam_platform.data.phantom.canvas import Spot
 from autosam_platform.data.phantom.parts import REACH_MM
 from autosam_platform.data.phantom.pelvis import prostate_ml
 from autosam_platform.data.phantom.schemas import Schema
+from autosam_platform.data.phantom.tissue import CYST, with_spots
 from autosam_platform.data.preparation import CasePlan, prepare_case
 from autosam_platform.data.readers import survey
 from autosam_platform.experiment import PHANTOMS
@@ -136,7 +147,7 @@ def test_organs_of_the_pelvis_lie_where_they_should(drawn: Callable[[int, str, P
             at = {organ: body.middle(organ) for organ in Organ if organ in body.shown}
             bladder, rectum = at[Organ.BLADDER], at[Organ.RECTUM]
             assert bladder[1] > rectum[1] + 20  # in front of it
-            assert at[Organ.SACRUM][1] < min(rectum[1], at[gland][1] - 10)
+            assert at[Organ.SACRUM][1] < min(rectum[1] + 8, at[gland][1] - 10)  # its upper end lies far in front
             assert sex == WOMEN or rectum[1] < at[gland][1]  # a full bladder pushes a womb back
             assert (at[gland][2] < bladder[2]) == (sex == MEN)  # the prostate below the bladder, the uterus above
             assert at[Organ.GLUTEI][1] < at[Organ.HIPS][1]
@@ -255,3 +266,31 @@ def test_the_same_body_in_all_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
         labelled = make_phantom(4, name, Part.PELVIS)
         np.testing.assert_array_equal(labelled.image_xyz, organs.image_xyz)
         np.testing.assert_array_equal(labelled.label_xyz, SCHEMAS[name].label(organs.label_xyz))
+
+
+def test_what_is_there_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arms, clips and free fluid, in one body that has them and in the same without."""
+    monkeypatch.setitem(SCHEMAS, "coarse", _coarse(SCHEMAS["phantom"], female_share=0.0))
+    drawn = {}
+    for share in (0.0, 1.0):
+        for name in ("ASCITES", "CLIPS", "ARMS_DOWN"):
+            assert 0 < getattr(patient, name) < 0.15 or drawn
+            monkeypatch.setattr(patient, name, share)
+        monkeypatch.setattr(patient, "MISSING", {})
+        drawn[share] = Drawn(make_body(6, "coarse", Part.ABDOMEN_PELVIS))
+    without, having = drawn[0.0], drawn[1.0]
+    flesh = [(body.hu > -200).sum() * COARSE_MM**3 / 1000 for body in (having, without)]
+    assert flesh[0] > flesh[1] + 50  # ml of arms, as far as the field of view reaches
+    assert having.hu.max() > 1500 > 1300 > without.hu.max()  # metal, blurred over voxels of 4 mm; dense bone
+    fluid = [((body.hu > -10) & (body.hu < 40) & (body.organs == Organ.NONE)).sum() for body in (having, without)]
+    assert (fluid[0] - fluid[1]) * COARSE_MM**3 / 1000 > 200  # ml
+
+
+def test_lesions_are_balls_in_their_tissue() -> None:
+    flat = np.zeros(3, np.float32)
+    at = np.array([0, 4, 9], np.float32), flat, flat  # in the middle, inside, and outside of a ball of 5 mm
+    spot = Spot(depth=flat, points=at, bumps=flat, lumps=flat, grain=flat)
+    tissue = with_spots(50.0, [(np.zeros(3), 5.0, CYST)])
+    assert callable(tissue)
+    np.testing.assert_allclose(tissue(spot), [CYST, CYST, 50], atol=1e-4)
+    assert with_spots(50.0, []) == 50.0

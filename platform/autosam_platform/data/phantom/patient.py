@@ -63,7 +63,7 @@ class Landmarks:
         self.spleen = near(rng, (-90, -28, 44), (5, 8, 12)) + upper
         self.splenic_hilum = near(rng, self.spleen + vec(19, 18, -6), (3, 3, 5))
         self.gallbladder = near(rng, (55, 58, 2), (8, 8, 9)) + upper
-        self.visceral = near(rng, (17, 15, 17), (8, 6, 8)) + upper  # on the liver's lower surface
+        self.visceral = near(rng, (13, 12, 12), (8, 6, 8)) + upper  # on the liver's lower surface
         self.aorta_x = -9 + float(rng.normal(0, 3))
         self.bladder_neck = near(rng, (0, 20, -278), (2, 4, 4))
         self.bladder_full = float(rng.random())  # 0 to 1

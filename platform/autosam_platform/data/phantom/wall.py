@@ -10,6 +10,7 @@ from autosam_platform.data.phantom.tissue import Palette
 from autosam_platform.data.phantom.trunk import Surfaces, Trunk
 
 ASCITES_HU = (0.0, 20.0)
+PERITONEUM_MM = -272.0  # its lowest pouch; fat lies below
 ARM_GAP_MM = 44.0  # from the skin to the middle of the upper arm
 
 
@@ -50,6 +51,7 @@ def _mesentery(palette: Palette, bounds: Surfaces, ascites: float, fluid: float)
         y, z = spot.points[1], spot.points[2]
         layer = smooth_step(spot.depth, ascites * 1.3, ascites * 0.7) * smooth_step(y, -45, -30)
         deep = smooth_step(z + 8 * spot.bumps, -170 - 3 * ascites, -190 - 3 * ascites)
+        deep = deep * smooth_step(z + 5 * spot.lumps, PERITONEUM_MM - 8, PERITONEUM_MM + 8)
         wet = np.maximum(layer, deep) * smooth_step(bounds.abdomen.distance(spot.points), 0, -2)
         return fat + (fluid - fat) * wet
 
