@@ -1,6 +1,7 @@
 """Muscles along the spine, of hips and thighs."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas
@@ -51,7 +52,7 @@ def paint_hip_muscles(canvas: Canvas, patient: Patient, trunk: Trunk, bounds: Su
 
 def _psoas(head: Vector, side: int, size: float) -> Solid:
     """Psoas beside the spine, joined by the iliacus on the inside of the ilium's wing."""
-    path = [(23 * side, -16, 14), (31 * side, -13, -30), (38 * side, -8, -75), (45 * side, -2, -130)]
+    path: list[ArrayLike] = [(23 * side, -16, 14), (31 * side, -13, -30), (38 * side, -8, -75), (45 * side, -2, -130)]
     path += [(56 * side, 16, -190), head + vec(-side * 12, 26, 18), head + vec(side * 14, 8, -44)]
     psoas = tube(path, np.array([6, 13, 19, 21, 18, 16, 9]) * size)
     iliacus = plate(vec(side * 76, 2, -172), (8, 46, 48), (0, 16 * side, -37 * side), rounding=7)

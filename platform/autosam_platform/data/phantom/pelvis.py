@@ -6,6 +6,7 @@ any filling.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas, Spot, Tissue
@@ -57,7 +58,7 @@ def _paint_rectum(canvas: Canvas, patient: Patient) -> None:
     rng, start = patient.rng, patient.landmarks.sigmoid_end
     width = rng.uniform(0.75, 1.3)
     bend, ampulla = near(rng, (4, -50, -226), (5, 2, 4)), near(rng, (0, -38, -264), (4, 3, 4))
-    path = [start, bend, ampulla, (0, -22, -294), (0, -30, -322)]
+    path: list[ArrayLike] = [start, bend, ampulla, (0, -22, -294), (0, -30, -322)]
     radii = np.array([14, 15, 20, 14, 10]) * np.array([width, width, width, 0.5 + 0.5 * width, 1.0])
     gas = float(ampulla[1] + rng.uniform(0, 16)) if rng.random() < 0.5 else None
     tissue = patient.palette.hollow("bowel", 3.5, content(rng, RECTUM), gas_above=gas)

@@ -1,6 +1,7 @@
 """Aorta, vena cava, portal and splenic veins, and the branches that no data set labels, down to the thighs."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autosam_platform.data.phantom.anatomy import Organ
 from autosam_platform.data.phantom.canvas import Canvas, Spot, Tissue
@@ -106,7 +107,7 @@ def _paint_renal_and_mesenteric_veins(canvas: Canvas, patient: Patient) -> None:
     foot = near(rng, (10, 42, -95), (6, 5, 0))
     mesenteric = tube([join + vec(0, 0, -5), join + vec(1, 2, -40), foot], [5.5, 5, 3.5])
     canvas.paint(mesenteric, palette.solid("portal", 3.0), gap=0.5, halo=1.0)
-    paths = {-1: [at.left_kidney + vec(16, 8, 2), (-22, 22, -4), (0, 30, -6), (18, 18, -6)]}
+    paths: dict[int, list[ArrayLike]] = {-1: [at.left_kidney + vec(16, 8, 2), (-22, 22, -4), (0, 30, -6), (18, 18, -6)]}
     paths[1] = [at.right_kidney + vec(-16, 8, 2), (30, 10, -12), (22, 14, -10)]
     for side, _ in _kidneys(patient):
         canvas.paint(tube(paths[side], [4, 4, 3.4, 4][: len(paths[side])]), palette.solid("cava"), gap=0.5)
