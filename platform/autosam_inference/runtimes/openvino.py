@@ -30,7 +30,7 @@ class OpenVinoRuntime:
     precision: Precision = "auto"
     threads: int = 0
     device: str = "cpu"
-    _compiled: Future[Any] | None = field(default=None, repr=False)
+    _compiled: tuple[dict[str, Any], Future[Any]] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision = "auto") -> Self:
@@ -44,12 +44,12 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             raise BundleError(f"{bundle.place}: OpenVINO {openvino.__version__} cannot read {IR} ({error}).") from error
         runtime = cls(model, precision)
-        runtime._compile()
+        runtime._request()
         return runtime
 
     def logits(self, patches_BCDHW: Array) -> NDArray[np.float32]:
         """See ``runtimes.Runtime``."""
-        request = (self._compiled or self._compile()).result()
+        request = self._request().result()
         images = np.ascontiguousarray(to_numpy(patches_BCDHW), np.float32)
         answers = [request.infer([image[None]])[0] for image in images]  # copies
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
@@ -59,21 +59,20 @@ class OpenVinoRuntime:
 
     def use_threads(self, count: int) -> None:
         """See ``runtimes.Runtime``."""
-        if count != self.threads:
-            self.threads = count
-            self._compile()
+        self.threads = count
+        self._request()
 
     @property
     def format(self) -> Literal["bf16", "fp32"]:
         """What it computes in: ``bf16`` or ``fp32``."""
         return "bf16" if self.precision == "auto" and has_bf16() else "fp32"
 
-    def _compile(self) -> Future[Any]:
+    def _request(self) -> Future[Any]:
+        """What infers, compiled in the background for the settings as they are now."""
         settings = self._settings()
-        self._compiled = _compiler.submit(
-            lambda: _core().compile_model(self.model, "CPU", settings).create_infer_request()
-        )
-        return self._compiled
+        if self._compiled is None or self._compiled[0] != settings:
+            self._compiled = settings, _compiler.submit(_compiled, self.model, settings)
+        return self._compiled[1]
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -86,6 +85,10 @@ class OpenVinoRuntime:
 def has_bf16() -> bool:
     """Does this processor compute in bf16?"""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _compiled(model: Any, settings: dict[str, Any]) -> Any:
+    return _core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 _compiler = ThreadPoolExecutor(1, "compile")

@@ -123,7 +123,7 @@ def _refuse_seen(cases: Sequence[StoredCase], prepared: PreparedDataset) -> None
 
 
 def _same_scan(one: StoredCase, other: StoredCase) -> bool:
-    """The same voxels, whatever the files are called and however they are compressed."""
+    """Are the voxels the same, whatever the files are called and however they are compressed?"""
     if one.shape_DHW != other.shape_DHW:
         return False
     same_counts = bool(one.record.histogram) and one.record.histogram == other.record.histogram
