@@ -29,7 +29,7 @@ class SwinAttention(WindowAttention):
 
 
 class FusableAttention(WindowAttention):
-    """The same in the plain form product, bias, softmax, product, which OpenVINO makes one operation of.
+    """MONAI's attention in the plain form product, bias, softmax, product, which OpenVINO makes one operation of.
 
     MONAI adds a mask of windows × tokens × tokens in a shape of five axes. No runtime fuses that, and OpenVINO computes
     its 40 million constants whenever a model is loaded (7 s). Here the mask is eight more columns of queries and keys,

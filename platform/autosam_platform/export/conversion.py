@@ -45,7 +45,7 @@ def openvino_model(network: nn.Module, patch: Size) -> openvino.Model:
 
 
 def _fusable(network: nn.Module) -> nn.Module:
-    """The same network in operators that runtimes fuse; the one that is given stays as it is."""
+    """A copy of the network, of the same function, in operators that runtimes fuse."""
     return with_our_attention(copy.deepcopy(network), fusable=True)
 
 

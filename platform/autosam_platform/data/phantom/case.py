@@ -48,7 +48,7 @@ def make_phantom(seed: int, schema: str = "phantom", part: Part | None = None) -
 
 
 def make_body(seed: int, schema: str = "phantom", part: Part | None = None) -> Phantom:
-    """The same case with the ids of `Organ` as its labels, before the schema's table."""
+    """The case as it is painted: its labels are ids of `Organ`, before the schema's table."""
     of_body, of_scan, of_archive = np.random.default_rng(seed).spawn(3)
     wanted = SCHEMAS[schema]
     drawn = Part(of_scan.choice([str(each) for each in wanted.parts], p=list(wanted.parts.values())))
