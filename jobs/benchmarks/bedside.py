@@ -36,6 +36,7 @@ from autosam_platform.measure import free_memory
 from benchmarks.comparison import CLASSES, Row, best, compared
 from benchmarks.job import BenchmarkJob
 
+_BODY = 1  # seed of an adult 34 cm wide and 26 cm deep, about the mean; the larger a body, the more windows it has
 _GRID_MM = (1.5, 0.8, 0.8)
 _FIRST_HU, _STEP_HU = 125, 10  # of the first organ, and from one to the next; the rest of the body is below 60
 _WINDOW_HU = (-125, 275)
