@@ -24,7 +24,7 @@ IDENTITY = 2
 runs are named by what differs from the defaults. A new setting whose default is what was done before changes no name.
 """
 
-PHANTOMS = ("phantom", "phantom_amos", "phantom_ct_org", "phantom_pelvic")
+PHANTOMS = ("phantom", "phantom_torso", "phantom_amos", "phantom_ct_org", "phantom_pelvic")
 """Descriptions whose cases the platform draws itself."""
 
 
@@ -91,8 +91,8 @@ class DatasetSection(Section):
     """What is trained on."""
 
     name: Annotated[str, AfterValidator(_name_or_absolute)] = "phantom"
-    """A description that comes with the project (phantom, phantom_amos, phantom_ct_org, phantom_pelvic, btcv, amos,
-    ct_org, pelvic, one_scan), or a YAML file."""
+    """A description that comes with the project (phantom, phantom_torso, phantom_amos, phantom_ct_org, phantom_pelvic,
+    btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
     root: AbsolutePath | None = None
     """Folder of the raw scans; not needed where each source of a description has one, or for phantoms."""
     phantom_seed: int = 1

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from autosam_platform.data.augmentation import LARGEST_ANGLE, SpatialTransform, augment_intensity
+from autosam_platform.data.augmentation import LARGEST_ANGLE, LARGEST_ZOOM, SpatialTransform, augment_intensity
 from autosam_platform.data.description import Augmentation
 
 CUBE = (1.0, 1.0, 1.0)
+BOUNDS = (-2.0, 2.0)
 NEVER = Augmentation(flip=0, rotate=0, intensity_scale=0, intensity_shift=0)
 ALWAYS = Augmentation(flip=1, rotate=1, intensity_scale=1, intensity_shift=1)
 
@@ -88,7 +89,7 @@ def test_nothing_drawn_changes_nothing() -> None:
     assert transform == SpatialTransform()
     assert transform.margin((4, 5, 6), CUBE) == (4, 5, 6)
     image = torch.rand(1, 2, 3, 4)
-    assert torch.equal(augment_intensity(image, np.random.default_rng(0), NEVER), image)
+    assert torch.equal(augment_intensity(image, np.random.default_rng(0), NEVER, BOUNDS), image)
 
 
 def test_draws_stay_in_their_ranges_and_use_their_probabilities() -> None:
@@ -107,7 +108,7 @@ def test_draws_stay_in_their_ranges_and_use_their_probabilities() -> None:
 def test_intensity_is_scaled_and_shifted_by_up_to_a_tenth() -> None:
     rng = np.random.default_rng(0)
     image = torch.tensor([0.0, 1.0])
-    changed = torch.stack([augment_intensity(image, rng, ALWAYS) for _ in range(500)])
+    changed = torch.stack([augment_intensity(image, rng, ALWAYS, BOUNDS) for _ in range(500)])
     shift, scale = changed[:, 0], changed[:, 1] - changed[:, 0]
     assert shift.abs().max() <= 0.1 and shift.min() < -0.09 and shift.max() > 0.09
     assert 0.9 <= scale.min() < 0.91 and 1.09 < scale.max() <= 1.1 + 1e-6
@@ -130,3 +131,82 @@ def test_turned_probabilities_are_interpolated_and_rounded() -> None:
     probabilities[0, 0, 0, 0] = 255
     (turned,) = SpatialTransform(angle=math.pi / 4).apply([(probabilities, "probabilities")], (1, 1, 1), CUBE, {})
     assert turned.tolist() == [[[[64]]]]
+
+
+def test_a_zoom_of_two_shows_the_middle_twice_as_large() -> None:
+    """A ball of radius 5 mm at the middle has a radius of 10 after it, in image, label and probabilities."""
+    size = (41, 41, 41)
+    radius = _radii(size)
+    transform = SpatialTransform(zoom_DHW=(2.0, 2.0, 2.0))
+    ball = (_radii(transform.margin(size, CUBE)) <= 5.01)[None]
+    expected = radius <= 10.01
+    image, label, probabilities = transform.apply(
+        [(100.0 * ball, "image"), (ball.to(torch.uint8), "label"), (255 * ball.to(torch.uint8), "probabilities")],
+        size,
+        CUBE,
+        {},
+    )
+    for enlarged in (image[0] > 50, label[0] == 1, probabilities[0] > 127):
+        assert enlarged.shape == size
+        differing = (enlarged != expected) & ((radius - 10).abs() > 1.5)  # but for the surface, which is rounded
+        assert not differing.any()
+
+
+def test_a_zoom_of_one_axis_leaves_the_others() -> None:
+    ramp = torch.arange(8.0)[None, :, None, None] + torch.zeros(1, 8, 3, 3)
+    (zoomed,) = SpatialTransform(zoom_DHW=(2.0, 1.0, 1.0)).apply([(ramp, "image")], (4, 3, 3), CUBE, {})
+    assert zoomed[0, :, 1, 1].tolist() == [2.75, 3.25, 3.75, 4.25]
+    (zoomed,) = SpatialTransform(zoom_DHW=(1.0, 1.0, 2.0)).apply([(ramp, "image")], (8, 3, 2), CUBE, {})
+    assert torch.equal(zoomed, ramp[..., :2])
+
+
+@pytest.mark.parametrize("zoom", [LARGEST_ZOOM, 1 / LARGEST_ZOOM])
+@pytest.mark.parametrize("angle", [0.0, 0.2])
+def test_a_zoomed_margin_leaves_no_empty_corner_and_keeps_the_middle(zoom: float, angle: float) -> None:
+    transform, size = SpatialTransform(angle=angle, zoom_DHW=(zoom, zoom, zoom)), (20, 30, 41)
+    margin = transform.margin(size, CUBE)
+    assert [(large - small) % 2 for large, small in zip(margin, size, strict=True)] == [0, 0, 0]
+    image = torch.zeros(1, *margin)
+    image[:, :, [0, -1]] = image[..., [0, -1]] = 1
+    (inner,) = transform.apply([(image, "image")], size, CUBE, {})
+    assert inner.shape == (1, *size) and inner[:, 1:-1, 1:-1, 1:-1].max() < 0.5
+
+
+def test_zooms_lie_between_their_bounds_and_happen_as_often_as_asked() -> None:
+    rng, settings = np.random.default_rng(0), NEVER.model_copy(update={"zoom": 0.5})
+    zooms = np.array([SpatialTransform.draw(rng, settings).zoom_DHW for _ in range(2000)])
+    happened = (zooms != 1).all(axis=1)
+    assert abs(happened.mean() - 0.5) < 0.04
+    assert zooms.min() >= 1 / LARGEST_ZOOM and zooms.max() <= LARGEST_ZOOM
+    assert np.ptp(zooms[happened], axis=0).min() > 0.4, "each axis by itself"
+
+
+def test_contrast_is_a_power_between_the_bounds_which_stay() -> None:
+    """A middle of 0 becomes 4 · 0.5^γ − 2: from −0.59 at γ = 1.5 to 0.52 at γ = 1/1.5."""
+    settings, rng = NEVER.model_copy(update={"contrast": 1.0}), np.random.default_rng(0)
+    image = torch.tensor([-2.0, 0.0, 2.0]).reshape(1, 1, 1, 3)
+    changed = torch.stack([augment_intensity(image, rng, settings, BOUNDS) for _ in range(300)]).reshape(300, 3)
+    assert (changed[:, 0] == -2).all() and (changed[:, 2] == 2).all()
+    assert -0.5859 <= changed[:, 1].min() < -0.55 and 0.48 < changed[:, 1].max() <= 0.5200
+
+
+def test_noise_is_a_share_of_the_bounds_range() -> None:
+    settings, rng = NEVER.model_copy(update={"noise": 1.0}), np.random.default_rng(0)
+    levels = [augment_intensity(torch.zeros(1, 20, 20, 20), rng, settings, BOUNDS).std() for _ in range(100)]
+    assert 0.15 < max(levels) < 0.165 and min(levels) < 0.01  # up to 0.04 of 4
+
+
+def test_blur_keeps_the_sum_and_a_plain_image() -> None:
+    settings, rng = NEVER.model_copy(update={"blur": 1.0}), np.random.default_rng(0)
+    point = torch.zeros(1, 15, 15, 15)
+    point[0, 7, 7, 7] = 1.0
+    for _ in range(5):
+        blurred = augment_intensity(point, rng, settings, BOUNDS)
+        assert blurred.sum() == pytest.approx(1.0, abs=1e-5) and 0.05 < blurred[0, 7, 7, 7] < 0.98
+        assert torch.allclose(blurred, blurred.transpose(1, 3), atol=1e-7)
+    assert torch.allclose(augment_intensity(torch.ones(1, 6, 7, 8), rng, settings, BOUNDS), torch.ones(1, 6, 7, 8))
+
+
+def _radii(size: tuple[int, int, int]) -> torch.Tensor:
+    d, h, w = (torch.arange(n) - (n - 1) / 2 for n in size)
+    return (d[:, None, None] ** 2 + h[:, None] ** 2 + w**2).sqrt()

@@ -7,6 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
+import numpy as np
 import yaml
 from pydantic import (
     Field,
@@ -22,6 +23,7 @@ from autosam_inference.bounds import Spacing
 from autosam_inference.card import LabelClass, Scaling
 from autosam_inference.errors import UserError, reasons
 from autosam_inference.frozen import Frozen
+from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.names import stem
 from autosam_platform.data.sources import FilePattern, Layout, Source, prefixes_are_clear
 from autosam_platform.data.splits import ByList, EveryCase, Folds, InOrder
@@ -35,12 +37,18 @@ _FOLDER = Path(__file__).parent / "descriptions"
 
 
 class Augmentation(Frozen):
-    """Probability of each augmentation of a training patch (paper, Sec. 7.2); ``flip`` holds per axis."""
+    """Probability of each augmentation of a training patch: the paper's four (Sec. 7.2), of which ``flip`` holds per
+    axis; and four more, for what is learnt on phantoms and used on patients.
+    """
 
     flip: Probability
     rotate: Probability
     intensity_scale: Probability
     intensity_shift: Probability
+    zoom: Probability = 0.0
+    contrast: Probability = 0.0
+    blur: Probability = 0.0
+    noise: Probability = 0.0
 
 
 class DatasetDescription(Frozen):
@@ -104,6 +112,12 @@ class DatasetDescription(Frozen):
         """Label id → id of the partner on the other side, for organs that have one."""
         ids = {each.name: each.id for each in self.classes}
         return {each.id: ids[each.mirror] for each in self.classes if each.mirror is not None}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What the lowest and the highest HU of the window become."""
+        low, high = normalise(np.array(self.hu_window), self.hu_window, self.scaling).tolist()
+        return low, high
 
     @property
     def mask_classes(self) -> dict[str, int]:
@@ -267,6 +281,12 @@ class _OfSource(DatasetDescription):
     """The description of one source; masks of the classes that it does not annotate are not looked at."""
 
     unannotated: frozenset[str]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What the lowest and the highest HU of the window become."""
+        low, high = normalise(np.array(self.hu_window), self.hu_window, self.scaling).tolist()
+        return low, high
 
     @property
     def mask_classes(self) -> dict[str, int]:

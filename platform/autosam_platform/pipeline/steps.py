@@ -113,10 +113,10 @@ def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
 
 
 def finished_run(name: str | None) -> RunFolder:
-    """A finished run: by its name, by a path, or the newest.
+    """A finished run: by its name, with or without the hash, by a path, or the newest.
 
     Raises:
-        ConfigError: there is none; the message says which there are.
+        ConfigError: there is none, or several that differ by their hashes; the message says which there are.
     """
     ours = workspace()
     done = ours.finished_runs
@@ -127,6 +127,11 @@ def finished_run(name: str | None) -> RunFolder:
     for run in (ours.run(name), ours.run_at(Path(name))):
         if run.finished:
             return run
+    alike = [run for run in done if run.name.rpartition("-")[0] == name]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise ConfigError(f"'{name}' may be any of {', '.join(run.name for run in reversed(alike))}: name one of them")
     names = ", ".join(run.name for run in reversed(done)) or "none"
     raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
 

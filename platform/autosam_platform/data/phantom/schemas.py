@@ -101,6 +101,14 @@ SCHEMAS: dict[str, Schema] = {
         slice_mm=(2.5, 5.0),
         most_voxels=1_700_000,
     ),
+    "phantom_torso": Schema(
+        classes=_BTCV,
+        parts={Part.ABDOMEN: 0.35, Part.CHEST_ABDOMEN: 0.22, Part.ABDOMEN_PELVIS: 0.38, Part.PELVIS: 0.05},
+        female_share=0.5,
+        in_plane_mm=(1.6, 2.4),
+        slice_mm=(2.5, 5.0),
+        most_voxels=2_200_000,
+    ),
     "phantom_amos": Schema(
         classes=_AMOS,
         parts={Part.ABDOMEN: 0.30, Part.CHEST_ABDOMEN: 0.10, Part.ABDOMEN_PELVIS: 0.60},
