@@ -214,12 +214,12 @@ def test_other_classes_or_no_case_are_refused(model: Path, cases: list[Case], de
 
 
 def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases: list[Case]) -> None:
-    card = read_card(model)
+    models, card = ModelFolders.of(model), read_card(model)
     missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
-    network = _memory(missing, card, weights=1000)
+    network = _memory(missing, models, card)
     # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
     # in place of a single window's 16; and 20 bytes for each voxel
-    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
+    assert _memory(cases[0], models, card) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
 
 
 @pytest.mark.usefixtures("ray_local")
