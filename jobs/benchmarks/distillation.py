@@ -48,9 +48,10 @@ def _of_run(name: str, device: torch.device, repeats: int) -> list[Row]:
     """With the data, student and teacher of a finished distillation."""
     run = finished_run(name)
     experiment = run.experiment
-    if experiment.distillation.teacher is None:
+    folders = [Path(each) for each in experiment.distillation.teachers]
+    if not folders:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
-    teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
+    teacher = TrainedTeacher.of(folders, experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
     return _rows(experiment, prepared, teacher, workspace(), device, repeats, run.weights)
 

@@ -41,6 +41,22 @@ def _name_or_absolute(name: str) -> str:
     return str(_absolute(Path(name))) if _is_file(name) else name
 
 
+def several(teacher: str) -> tuple[str, ...]:
+    """The teachers that a setting names, commas between them; a name that is a folder is one, whatever is in it.
+
+    >>> several("fold-1, fold-2")
+    ('fold-1', 'fold-2')
+    """
+    names = tuple(each.strip() for each in teacher.split(","))
+    return (teacher,) if len(names) == 1 or Path(teacher).exists() else names
+
+
+def _named(teacher: str | None) -> str | None:
+    if teacher is not None and not all(several(teacher)):
+        raise ValueError(f"'{teacher}' names no teacher at one of its commas: write --teacher ONE,OTHER")
+    return teacher
+
+
 def _needs_root(name: str) -> str:
     return f"dataset '{name}' needs the folder of its scans: add --dataset.root FOLDER"
 
@@ -184,8 +200,9 @@ class TrainingSection(Section):
 class DistillationSection(Section):
     """What a student learns from a teacher; where none is named, it learns from the labels alone."""
 
-    teacher: Annotated[str | None, tyro.conf.arg(aliases=("--teacher",))] = None
-    """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
+    teacher: Annotated[str | None, AfterValidator(_named), tyro.conf.arg(aliases=("--teacher",))] = None
+    """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be. Of
+    several, with commas between them, the mean of their probabilities teaches."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
     loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
@@ -210,6 +227,11 @@ class DistillationSection(Section):
     unlabelled_sureness: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Scans without labels are left out where the teacher's probability of the organs that it finds is less in the
     mean, and where it finds none."""
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers that are named: none, one or several."""
+        return () if self.teacher is None else several(self.teacher)
 
     @property
     def softens(self) -> bool:
@@ -335,7 +357,7 @@ class Experiment(Section):
             data_fingerprint: hash of the prepared cases, and of all in their description that decides a training.
         """
         start = _file_hash(self.model.checkpoint) if self.model.checkpoint else ""
-        teacher = [_file_hash(path) for path in self._files_of_teacher()]
+        teacher = self._hashes_of_teacher()
         return f"{self.name}-{content_hash(IDENTITY, self._decisive(), start, teacher, data_fingerprint)[:8]}"
 
     def _decisive(self) -> dict[str, Any]:
@@ -367,10 +389,12 @@ class Experiment(Section):
             names.append("temperature")
         return [f"distillation.{name}" for name in names]
 
-    def _files_of_teacher(self) -> list[Path]:
-        if self.distillation.teacher is None or not self.distils:
+    def _hashes_of_teacher(self) -> list[str]:
+        """Of one its files' hashes; of several those too, in an order that does not depend on how they were named."""
+        if not self.distils:
             return []
-        return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
+        hashes = sorted([_file_hash(Path(each) / name) for name in MODEL_FILES] for each in self.distillation.teachers)
+        return [each for one in hashes for each in one]
 
 
 def _file_hash(path: Path) -> str:

@@ -3,7 +3,6 @@
 import functools
 from pathlib import Path
 
-from autosam_inference.card import read_card
 from autosam_platform.data.patches import Teacher
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.objective import build_objective
@@ -24,7 +23,7 @@ def fit_student(
     """Train ``experiment`` on ``prepared``, with its teacher if it has one; found where it is done.
 
     Args:
-        experiment: its ``distillation.teacher``, if any, is the folder of a trained model.
+        experiment: its ``distillation.teacher``, if any, is the folder of a trained model, or those of several.
         runner, quiet: see ``training.fitting.fit``.
 
     Raises:
@@ -41,18 +40,18 @@ def fit_student(
 def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> Supervision:
     """What ``experiment`` learns from; a teacher's probabilities are computed now, where they are to be stored."""
     section = experiment.distillation
-    if section.teacher is None or not experiment.distils:
+    if not experiment.distils:
         return Supervision()
-    folder = Path(section.teacher)
-    card = read_card(folder)
-    require_match(card, prepared)
-    trained = TrainedTeacher.of(folder, experiment.teacher_overlap)
+    trained = TrainedTeacher.of([Path(each) for each in section.teachers], experiment.teacher_overlap)
+    cards = trained.models.cards
+    for card in cards:
+        require_match(card, prepared)
     teacher: Teacher = OnlineTeacher(trained)
     if section.teacher_mode == "cached":
         teacher = stored_teacher(trained, prepared, workspace)
     unlabelled = answered(section, trained, prepared, workspace) if section.unlabelled is not None else None
     lineage = {
-        "teacher": card.run_id,
+        "teacher": ", ".join(sorted(card.run_id for card in cards)),
         "teacher_hash": trained.identity,
         "kd_lambda": f"{section.kd_lambda:g}",
         "distillation_loss": section.distance,

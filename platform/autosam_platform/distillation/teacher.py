@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autosam_inference.card import WEIGHTS, LabelClass, ModelCard, files_hash, read_card
+from autosam_inference.card import LabelClass, ModelCard
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, remove_leftovers
-from autosam_inference.model import TrainedModel, bytes_of_prediction, loaded
+from autosam_inference.model import TrainedModel
+from autosam_inference.several import ModelFolders
 from autosam_inference.windows import Window, sweep_order
 from autosam_models.sizes import Size
 from autosam_platform.cluster import cores_per_task, map_tasks
@@ -39,26 +40,27 @@ class MismatchError(UserError):
 
 @dataclass(frozen=True)
 class TrainedTeacher:
-    """A trained model that teaches.
+    """A trained model that teaches, or several that teach what they say in the mean.
 
     Attributes:
-        folder: of the model.
-        identity: hash of its files.
+        models: their folders.
+        identity: hash of their files.
         overlap: of neighbouring windows.
     """
 
-    folder: Path
+    models: ModelFolders
     identity: str
     overlap: float
 
     @classmethod
-    def of(cls, folder: Path, overlap: float) -> Self:
-        return cls(folder, files_hash(folder), overlap)
+    def of(cls, folders: Path | Sequence[Path], overlap: float) -> Self:
+        models = ModelFolders.of(*([folders] if isinstance(folders, Path) else folders))
+        return cls(models, models.hash, overlap)
 
     @property
     def model(self) -> TrainedModel:
-        """The model itself, read from disk once per process."""
-        return loaded(self.folder, self.identity, self.overlap)
+        """The model itself, or the mean, read from disk once per process."""
+        return self.models.load(self.identity, self.overlap)
 
     def answers(self, case: StoredCase, box: Window) -> Iterator[tuple[Window, Tensor]]:
         """Probabilities in a box of a case, part by part, by the sliding window that evaluates models.
@@ -200,10 +202,9 @@ def _computed(
 ) -> list[ProbabilityRecord]:
     if not cases:
         return []
-    card, weights = read_card(teacher.folder), (teacher.folder / WEIGHTS).stat().st_size
     threads = cores_per_task(len(cases))
     task = functools.partial(_compute, teacher, folder, made_of, threads, alone)
-    memory = functools.partial(_memory, card, weights)
+    memory = functools.partial(_memory, teacher.models)
     return map_tasks(task, cases, label="teacher's probabilities", memory=memory, cpus=threads, gpu=True)
 
 
@@ -230,7 +231,7 @@ def _sureness(quantised_KDHW: np.ndarray, said_DHW: np.ndarray) -> float | None:
     return float(quantised_KDHW.max(0)[organs_DHW].mean() / WHOLE) if organs_DHW.any() else None
 
 
-def _memory(card: ModelCard, weights: int, case: StoredCase) -> int:
+def _memory(models: ModelFolders, case: StoredCase) -> int:
     """Bytes that a case needs at most: prediction, the image, and the probabilities with their copy for the file."""
     voxels = int(np.prod(case.shape_DHW))
-    return bytes_of_prediction(card, weights, case.shape_DHW) + voxels * (8 + 2 * card.num_classes)
+    return models.bytes_of_prediction(case.shape_DHW) + voxels * (8 + 2 * models.card.num_classes)
