@@ -3,7 +3,7 @@
 Examples:
     python jobs/distill_student.py                                the embedded demo: its teacher into a small U-Net
     python jobs/distill_student.py --recipe distill_swin          the same into the paper's SwinUNETR-Tiny
-    python jobs/distill_student.py --recipe torso_student         for real scans, from synthetic torsos: two hours in all
+    python jobs/distill_student.py --recipe torso_student         for real scans, from synthetic torsos: two hours
     python jobs/distill_student.py --teacher btcv-1a2b3c4d --student swin_unetr_small --recipe btcv --dataset.root DATA
 """
 
