@@ -11,6 +11,7 @@ from autosam_platform.data.description import Augmentation
 
 CUBE = (1.0, 1.0, 1.0)
 BOUNDS = (-2.0, 2.0)
+NO_ORGAN = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
 NEVER = Augmentation(flip=0, rotate=0, intensity_scale=0, intensity_shift=0)
 ALWAYS = Augmentation(flip=1, rotate=1, intensity_scale=1, intensity_shift=1)
 
@@ -89,7 +90,7 @@ def test_nothing_drawn_changes_nothing() -> None:
     assert transform == SpatialTransform()
     assert transform.margin((4, 5, 6), CUBE) == (4, 5, 6)
     image = torch.rand(1, 2, 3, 4)
-    assert torch.equal(augment_intensity(image, np.random.default_rng(0), NEVER, BOUNDS), image)
+    assert torch.equal(augment_intensity(image, np.random.default_rng(0), NEVER, BOUNDS, NO_ORGAN), image)
 
 
 def test_draws_stay_in_their_ranges_and_use_their_probabilities() -> None:
@@ -108,7 +109,7 @@ def test_draws_stay_in_their_ranges_and_use_their_probabilities() -> None:
 def test_intensity_is_scaled_and_shifted_by_up_to_a_tenth() -> None:
     rng = np.random.default_rng(0)
     image = torch.tensor([0.0, 1.0])
-    changed = torch.stack([augment_intensity(image, rng, ALWAYS, BOUNDS) for _ in range(500)])
+    changed = torch.stack([augment_intensity(image, rng, ALWAYS, BOUNDS, NO_ORGAN) for _ in range(500)])
     shift, scale = changed[:, 0], changed[:, 1] - changed[:, 0]
     assert shift.abs().max() <= 0.1 and shift.min() < -0.09 and shift.max() > 0.09
     assert 0.9 <= scale.min() < 0.91 and 1.09 < scale.max() <= 1.1 + 1e-6
@@ -185,14 +186,28 @@ def test_contrast_is_a_power_between_the_bounds_which_stay() -> None:
     """A middle of 0 becomes 4 · 0.5^γ − 2: from −0.59 at γ = 1.5 to 0.52 at γ = 1/1.5."""
     settings, rng = NEVER.model_copy(update={"contrast": 1.0}), np.random.default_rng(0)
     image = torch.tensor([-2.0, 0.0, 2.0]).reshape(1, 1, 1, 3)
-    changed = torch.stack([augment_intensity(image, rng, settings, BOUNDS) for _ in range(300)]).reshape(300, 3)
+    changed = torch.stack([augment_intensity(image, rng, settings, BOUNDS, NO_ORGAN) for _ in range(300)]).reshape(
+        300, 3
+    )
     assert (changed[:, 0] == -2).all() and (changed[:, 2] == 2).all()
     assert -0.5859 <= changed[:, 1].min() < -0.55 and 0.48 < changed[:, 1].max() <= 0.5200
 
 
+def test_organs_are_shifted_each_by_itself_and_the_background_stays() -> None:
+    """Of a range of 4 the shifts have a standard deviation of 0.16."""
+    settings, rng = NEVER.model_copy(update={"organ_shift": 1.0}), np.random.default_rng(0)
+    label = torch.tensor([0, 1, 1, 2, 13], dtype=torch.uint8).reshape(1, 1, 1, 5)
+    image = torch.tensor([0.5, 0.0, 1.0, 0.0, 0.0]).reshape(1, 1, 1, 5)
+    changed = [augment_intensity(image, rng, settings, BOUNDS, label) - image for _ in range(400)]
+    shifts = torch.stack(changed).reshape(400, 5)
+    assert (shifts[:, 0] == 0).all() and torch.allclose(shifts[:, 1], shifts[:, 2], atol=1e-6)
+    apart = shifts[:, [1, 3, 4]]
+    assert (apart.std(dim=0) - 0.16).abs().max() < 0.02 and apart.T.corrcoef().triu(1).abs().max() < 0.2
+
+
 def test_noise_is_a_share_of_the_bounds_range() -> None:
     settings, rng = NEVER.model_copy(update={"noise": 1.0}), np.random.default_rng(0)
-    levels = [augment_intensity(torch.zeros(1, 20, 20, 20), rng, settings, BOUNDS).std() for _ in range(100)]
+    levels = [augment_intensity(torch.zeros(1, 20, 20, 20), rng, settings, BOUNDS, NO_ORGAN).std() for _ in range(100)]
     assert 0.15 < max(levels) < 0.165 and min(levels) < 0.01  # up to 0.04 of 4
 
 
@@ -201,10 +216,12 @@ def test_blur_keeps_the_sum_and_a_plain_image() -> None:
     point = torch.zeros(1, 15, 15, 15)
     point[0, 7, 7, 7] = 1.0
     for _ in range(5):
-        blurred = augment_intensity(point, rng, settings, BOUNDS)
+        blurred = augment_intensity(point, rng, settings, BOUNDS, NO_ORGAN)
         assert blurred.sum() == pytest.approx(1.0, abs=1e-5) and 0.05 < blurred[0, 7, 7, 7] < 0.98
         assert torch.allclose(blurred, blurred.transpose(1, 3), atol=1e-7)
-    assert torch.allclose(augment_intensity(torch.ones(1, 6, 7, 8), rng, settings, BOUNDS), torch.ones(1, 6, 7, 8))
+    assert torch.allclose(
+        augment_intensity(torch.ones(1, 6, 7, 8), rng, settings, BOUNDS, NO_ORGAN), torch.ones(1, 6, 7, 8)
+    )
 
 
 def _radii(size: tuple[int, int, int]) -> torch.Tensor:

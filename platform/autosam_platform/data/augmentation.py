@@ -2,7 +2,9 @@
 
 Source: paper, Sec. 7.2, which names the first four and their probabilities; ranges are MONAI's usual ones for CT. Zoom,
 contrast, blur and noise are nnU-Net's (Isensee et al., Nature Methods 18 (2021) 203, supplement 4), in ranges that CTs
-of other patients and scanners have; a dataset asks for them where it is not like the scans that it is learnt for.
+of other patients and scanners have; a dataset asks for them where it is not like the scans that it is learnt for. That
+single organs are shifted is SynthSeg's idea (Billot et al., Medical Image Analysis 86 (2023) 102789): a network must
+not know an organ by its HU alone.
 """
 
 import math
@@ -26,6 +28,7 @@ LARGEST_ZOOM = 1.25  # of each axis by itself, and its inverse
 LARGEST_GAMMA = 1.5  # exponent of the image between its bounds, and its inverse
 BLUR_VOXELS = (0.4, 1.0)  # standard deviation
 LARGEST_NOISE = 0.04  # standard deviation, of the range between the image's bounds
+ORGAN_SHIFT = 0.04  # standard deviation of what is added to an organ, of the same range
 
 PatchKind = Kind | Literal["probabilities"]
 """``probabilities``: a channel per class, in 255ths, rounded or not; turned like an image, mirrored like a label."""
@@ -120,13 +123,15 @@ class SpatialTransform:
 
 
 def augment_intensity(
-    image: Tensor, rng: np.random.Generator, settings: Augmentation, bounds: tuple[float, float]
+    image: Tensor, rng: np.random.Generator, settings: Augmentation, bounds: tuple[float, float], label: Tensor
 ) -> Tensor:
-    """Scale and shift the image's values, change its contrast, blur it and add noise, each with its probability.
+    """Scale and shift the image's values, shift each organ by itself, change the contrast, blur and add noise, each
+    with its probability.
 
     Args:
         image: 1, D, H, W.
         bounds: the values that an image's lowest and highest HU have before.
+        label: of the image's size; class ids.
     """
     scaled, factor = (
         rng.random() < settings.intensity_scale,
@@ -137,18 +142,28 @@ def augment_intensity(
         image = image * factor
     if shifted:
         image = image + offset
-    if not (settings.contrast or settings.blur or settings.noise):
+    if not (settings.organ_shift or settings.contrast or settings.blur or settings.noise):
         return image
-    happens = rng.random(3) < (settings.contrast, settings.blur, settings.noise)
+    span = bounds[1] - bounds[0]
+    happens = rng.random(4) < (settings.organ_shift, settings.contrast, settings.blur, settings.noise)
     gamma, sigma = LARGEST_GAMMA ** rng.uniform(-1, 1), rng.uniform(*BLUR_VOXELS)
-    level = rng.uniform(0, LARGEST_NOISE) * (bounds[1] - bounds[0])
+    level = rng.uniform(0, LARGEST_NOISE) * span
     if happens[0]:
-        image = _contrast(image, gamma, bounds)
+        image = _with_organs_shifted(image, rng, span, label)
     if happens[1]:
-        image = _blur(image, sigma)
+        image = _contrast(image, gamma, bounds)
     if happens[2]:
+        image = _blur(image, sigma)
+    if happens[3]:
         image = image + level * torch.from_numpy(rng.standard_normal(image.shape, np.float32))
     return image
+
+
+def _with_organs_shifted(image: Tensor, rng: np.random.Generator, span: float, label: Tensor) -> Tensor:
+    """Each organ brighter or darker by itself, as tissues differ from patient to patient; what is none stays."""
+    shifts = torch.from_numpy(rng.standard_normal(256, np.float32)) * (ORGAN_SHIFT * span)
+    shifts[0] = 0
+    return image + shifts[label.long()]
 
 
 def _contrast(image: Tensor, gamma: float, bounds: tuple[float, float]) -> Tensor:

@@ -38,7 +38,7 @@ _FOLDER = Path(__file__).parent / "descriptions"
 
 class Augmentation(Frozen):
     """Probability of each augmentation of a training patch: the paper's four (Sec. 7.2), of which ``flip`` holds per
-    axis; and four more, for what is learnt on phantoms and used on patients.
+    axis; and five more, for what is learnt on phantoms and used on patients.
     """
 
     flip: Probability
@@ -46,6 +46,7 @@ class Augmentation(Frozen):
     intensity_scale: Probability
     intensity_shift: Probability
     zoom: Probability = 0.0
+    organ_shift: Probability = 0.0
     contrast: Probability = 0.0
     blur: Probability = 0.0
     noise: Probability = 0.0

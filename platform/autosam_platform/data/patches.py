@@ -140,7 +140,7 @@ class PatchDataset(Dataset[Patch]):
         if drawn.teacher is not None:
             arrays.append((torch.from_numpy(drawn.teacher.probabilities(case, corner, size)), "probabilities"))
         image, label, *further = transform.apply(arrays, self._patch_DHW, case.spacing_DHW, description.mirrored_ids)
-        image = augment_intensity(image, rng, description.augmentation, description.bounds)
+        image = augment_intensity(image, rng, description.augmentation, description.bounds, label)
         annotated = torch.zeros(description.num_classes, dtype=torch.bool)
         annotated[[0, *(description.annotated_ids(case.case_id) if drawn.labelled else ())]] = True
         annotated = transform.of_classes(annotated, description.mirrored_ids)
