@@ -54,7 +54,7 @@ def several(teacher: str) -> tuple[str, ...]:
 
 def _named(teacher: str | None) -> str | None:
     if teacher is not None and not all(several(teacher)):
-        raise ValueError(f"'{teacher}' names no teacher at one of its commas: write --teacher ONE,OTHER")
+        raise ValueError(f"'{teacher}' has an empty name: write --teacher ONE, or --teacher ONE,OTHER")
     return teacher
 
 
@@ -76,10 +76,19 @@ PROBABILITIES = ".npz"
 
 
 def answer_files(folder: Path) -> list[Path]:
-    """What a folder holds of somebody else's answers, names of their ids included; nothing where it holds a model."""
-    if not folder.is_dir() or (folder / CARD).exists():
-        return []
-    visible = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+    """What a folder holds of somebody else's answers, names of their ids included; nothing where it holds a model.
+
+    Raises:
+        ConfigError: it may not be read.
+    """
+    try:
+        if not folder.is_dir() or (folder / CARD).exists():
+            return []
+        visible = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(
+            f"the teacher's folder {folder} cannot be read ({error.strerror}): ask for the right to"
+        ) from None
     answers = [each for each in visible if suffix(each) or each.suffix == PROBABILITIES]
     return [*answers, *(each for each in visible if each.suffix == ".json")] if answers else []
 
@@ -87,8 +96,11 @@ def answer_files(folder: Path) -> list[Path]:
 def hashes_of_teacher(folder: Path) -> list[str]:
     """Of a teacher's files, which it counts by: a model's, or answers' with their names, which say whose they are."""
     answers = answer_files(folder)
-    if answers:
-        return [part for each in answers for part in (each.name, _file_hash(each))]
+    try:
+        if answers:
+            return [part for each in answers for part in (each.name, _file_hash(each))]
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read ({error.strerror}): ask for the right to") from None
     return [_file_hash(folder / name) for name in MODEL_FILES]
 
 

@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from synthetic_scans import Scan, make_scan, reoriented, write_btcv, write_nifti
 
 from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.names import case_file_name
 from autosam_inference.scans.resampling import resample
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.store import StoredCase
 from autosam_platform.distillation.answer_files import AnswerError
+from autosam_platform.distillation.file_scores import scored_files
 from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.distillation.teacher import stored_teacher
 from autosam_platform.distillation.unlabelled import UnlabelledError
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.pipeline.distilling import with_teacher, with_unlabelled
+from autosam_platform.pipeline.steps import split_cases
 from autosam_platform.workspace import Workspace
 
 SPACING = (3.0, 4.0, 6.0)  # twice the scans' own
@@ -152,7 +155,7 @@ def test_a_student_learns_from_files_and_from_those_of_scans_without_labels(
     workspace = Workspace(folder / "ws")
     with pytest.raises(AnswerError, match=r"of 1 cases 1 have no answer .*\n  Größe 1: Größe 1.nii.gz is missing"):
         supervision_of(told, prepared, workspace)
-    write_nifti(place / "Größe 1.nii.gz", scan.label_xyz, scan.affine)
+    write_nifti(place / f"{case_file_name('Größe 1')}.nii.gz", scan.label_xyz, scan.affine)  # as our own are called
     taught = supervision_of(told, prepared, workspace)
     assert taught.tags["teacher"] == "files in TotalSegmentator  März"
     assert taught.unlabelled is not None and [case.case_id for case in taught.unlabelled.cases] == ["Größe 1"]
@@ -177,6 +180,25 @@ def test_files_do_not_teach_online_nor_with_others_nor_two_scans_of_a_name(
     told = with_unlabelled(experiment(folder, place, unlabelled=str(tmp_path / "bare")))
     with pytest.raises(UnlabelledError, match="have the names of training cases: img0001"):
         supervision_of(told, prepared, Workspace(folder / "ws"))
+
+
+def test_what_files_of_the_test_cases_score(prepared: PreparedDataset, folder: Path, tmp_path: Path) -> None:
+    """The truth itself, but for a liver that it calls stomach: 1 everywhere, 0 there, and less in the stomach."""
+    workspace, scan = Workspace(folder / "ws"), make_scan(3)
+    said = scan.label_xyz.copy()
+    said[said == 6] = 7
+    write_nifti(write_answers(tmp_path) / "img0003.nii.gz", said, scan.affine, "LPS")
+    place = workspace.run("student-2").evaluation_of("teacher")
+    cases, teacher = split_cases(prepared, "test"), FileTeacher.of(tmp_path, prepared, workspace)
+    found = scored_files(teacher, cases, prepared.description, place)
+    dice = {name: score.dice for name, score in found.summary.per_class.items()}
+    assert dice.pop("liver") == 0
+    stomach, liver = ((scan.label_xyz == value).sum() for value in (7, 6))
+    assert dice.pop("stomach") == pytest.approx(2 * stomach / (2 * stomach + liver))
+    assert set(dice.values()) == {1.0} and found.cost is None and place.metrics.is_file()
+    (tmp_path / "img0003.nii.gz").unlink()
+    with pytest.raises(AnswerError, match=r"img0003: img0003\.nii\.gz is missing"):
+        scored_files(teacher, cases, prepared.description, place)
 
 
 def _lacks_a_case(place: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_inference.errors import UserError
-from autosam_inference.scans.names import SUFFIXES, stem
+from autosam_inference.scans.names import SUFFIXES, case_file_name, stem
 from autosam_platform.data.dataset_json import NAME, classes_by_name, named_ids
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.experiment import PROBABILITIES
@@ -51,18 +51,21 @@ def no_answers(whose: str, problems: Sequence[str], count: int) -> AnswerError:
     listed = "\n".join([*problems[:_NAMED], *more])
     return AnswerError(
         f"{whose}: of {count} cases {len(problems)} have no answer that can be used:\n{listed}\n"
-        "A teacher of files needs one of every training case, and of every scan without labels that is learnt from."
+        "A teacher of files needs one of every training case, and of every scan without labels that is learnt from; to "
+        "be scored, of every test case."
     )
 
 
 def answer_file(folder: Path, case_id: str) -> AnswerFile:
-    """The files of a case.
+    """The files of a case, named by its id, or as our own predictions of it are (``case_file_name``).
 
     Raises:
         AnswerError: there is no label map, or there are two.
     """
-    labels = [each for each in (folder / f"{case_id}{suffix}" for suffix in SUFFIXES) if each.is_file()]
-    probabilities = folder / f"{case_id}{PROBABILITIES}"
+    names = dict.fromkeys((case_id, case_file_name(case_id)))
+    labels = [path for name in names for each in SUFFIXES if (path := folder / f"{name}{each}").is_file()]
+    name = stem(labels[0]) if labels else case_id
+    probabilities = folder / f"{name}{PROBABILITIES}"
     if len(labels) > 1:
         raise AnswerError(f"{labels[0].name} and {labels[1].name} are both there: remove the one that does not count")
     if not labels and probabilities.is_file():

@@ -57,6 +57,22 @@ def answer_KDHW(
     return result_KDHW
 
 
+def classes_DHW(
+    file: AnswerFile, meaning: Meaning, image: Path, grid: Grid, description: DatasetDescription
+) -> NDArray[np.uint8]:
+    """A case's label map in the ids of the classes, on the scan's own grid.
+
+    Raises:
+        ScanError, AnswerError: the file is damaged, of another grid, or holds what it should not.
+    """
+    value_DHW = _known_values(file.label, read_on_grid(file.label, image, grid, []), meaning, description)
+    class_DHW = np.zeros(value_DHW.shape, np.uint8)
+    for value, class_id in meaning.classes.items():
+        if class_id:
+            class_DHW[value_DHW == value] = class_id
+    return class_DHW
+
+
 def _known_values(path: Path, label: Scan, meaning: Meaning, description: DatasetDescription) -> np.ndarray:
     value_DHW = whole_numbers(path, label.volume.array_DHW)
     unknown = sorted(set(np.unique(value_DHW).tolist()) - set(meaning.classes))

@@ -77,6 +77,8 @@ class FileTeacher:
         x, y, z = self.spacing_xyz
         meaning = meaning_of(file.label, description)
         said_KDHW = answer_KDHW(file, meaning, self._scan(case), (z, y, x), description)
+        if said_KDHW.shape[1:] != case.shape_DHW:
+            raise AnswerError(f"{case.record.image} is not the scan any more that was prepared: prepare the data again")
         if case.record.contents is not None:
             require_alike(file.label, said_KDHW.argmax(0), case.label().numpy(), description)
         return said_KDHW

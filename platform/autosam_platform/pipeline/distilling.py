@@ -16,7 +16,10 @@ from autosam_inference.files import content_hash, write_json
 from autosam_inference.several import ModelFolders
 from autosam_platform.command_line import parse_job
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.answer_files import AnswerError
 from autosam_platform.distillation.compared import Compared
+from autosam_platform.distillation.file_scores import scored_files
+from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
@@ -135,16 +138,16 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     """The matched report in the student's folder and in its record."""
     assert experiment.distillation.teacher is not None  # there would be no distillation
     overlap = experiment.inference.overlap
-    teachers = [Path(each) for each in experiment.distillation.teachers]
     parts: dict[Label, ModelFolders] = {TWIN: ModelFolders.of(twin.run.model)}
-    if answer_files(teachers[0]):
-        print("The teacher is files, no model that could be scored and measured: the report is of the two students.")
-    else:
-        parts[TEACHER] = ModelFolders.of(*teachers)
     if student.run != twin.run:
         parts[STUDENT] = ModelFolders.of(student.run.model)
-    scan = split_cases(dataset, "test")[0].image
+    teachers = [Path(each) for each in experiment.distillation.teachers]
     models = []
+    if answer_files(teachers[0]):
+        models += _files_scored(teachers[0], dataset, student.run.evaluation_of(TEACHER))
+    else:
+        parts[TEACHER] = ModelFolders.of(*teachers)
+    scan = split_cases(dataset, "test")[0].image
     for label, model in parts.items():
         folder, summary = _scored(model, dataset, student.run.evaluation_of(label), overlap)
         cost, rows = _cost(model, scan, overlap), read_rows(folder.metrics)
@@ -154,6 +157,16 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     record.add_file(student.run.report, student.run.report.name)
     record.finish()
     return report
+
+
+def _files_scored(files: Path, dataset: PreparedDataset, folder: EvaluationFolder) -> list[Compared]:
+    """What a teacher of files scores; nothing where it does not have all test cases, which teach nobody."""
+    try:
+        teacher = FileTeacher.of(files, dataset, workspace())
+        return [scored_files(teacher, split_cases(dataset, "test"), dataset.description, folder)]
+    except AnswerError as error:
+        print(f"The report has no column for the teacher, since {error}", flush=True)
+        return []
 
 
 def _scored(
