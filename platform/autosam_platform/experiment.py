@@ -13,9 +13,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from autosam_inference.bounds import Overlap, Spacing
-from autosam_inference.card import MODEL_FILES
+from autosam_inference.card import CARD, MODEL_FILES
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
+from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
 from autosam_models.sam_file import require_sam_file
 
@@ -53,7 +54,7 @@ def several(teacher: str) -> tuple[str, ...]:
 
 def _named(teacher: str | None) -> str | None:
     if teacher is not None and not all(several(teacher)):
-        raise ValueError(f"'{teacher}' names no teacher at one of its commas: write --teacher ONE,OTHER")
+        raise ValueError(f"'{teacher}' has an empty name: write --teacher ONE, or --teacher ONE,OTHER")
     return teacher
 
 
@@ -68,6 +69,39 @@ def _has_sources(path: Path) -> bool:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return True
     return not isinstance(fields, dict) or bool(fields.get("sources"))
+
+
+PROBABILITIES = ".npz"
+"""Ending of the files of probabilities that a teacher of files may have."""
+
+
+def answer_files(folder: Path) -> list[Path]:
+    """What a folder holds of somebody else's answers, names of their ids included; nothing where it holds a model.
+
+    Raises:
+        ConfigError: it may not be read.
+    """
+    try:
+        if not folder.is_dir() or (folder / CARD).exists():
+            return []
+        visible = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(
+            f"the teacher's folder {folder} cannot be read ({error.strerror}): ask for the right to"
+        ) from None
+    answers = [each for each in visible if suffix(each) or each.suffix == PROBABILITIES]
+    return [*answers, *(each for each in visible if each.suffix == ".json")] if answers else []
+
+
+def hashes_of_teacher(folder: Path) -> list[str]:
+    """Of a teacher's files, which it counts by: a model's, or answers' with their names, which say whose they are."""
+    answers = answer_files(folder)
+    try:
+        if answers:
+            return [part for each in answers for part in (each.name, _file_hash(each))]
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read ({error.strerror}): ask for the right to") from None
+    return [_file_hash(folder / name) for name in MODEL_FILES]
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -202,7 +236,8 @@ class DistillationSection(Section):
 
     teacher: Annotated[str | None, AfterValidator(_named), tyro.conf.arg(aliases=("--teacher",))] = None
     """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be. Of
-    several, with commas between them, the mean of their probabilities teaches."""
+    several, with commas between them, the mean of their probabilities teaches. Or a folder of somebody else's label
+    maps (CASE.nii.gz), with probabilities (CASE.npz) if there are any."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
     loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
@@ -393,7 +428,7 @@ class Experiment(Section):
         """Of one its files' hashes; of several those too, in an order that does not depend on how they were named."""
         if not self.distils:
             return []
-        hashes = sorted([_file_hash(Path(each) / name) for name in MODEL_FILES] for each in self.distillation.teachers)
+        hashes = sorted(hashes_of_teacher(Path(each)) for each in self.distillation.teachers)
         return [each for one in hashes for each in one]
 
 
@@ -402,7 +437,7 @@ def _file_hash(path: Path) -> str:
     return _known_hash(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=4096)
 def _known_hash(path: Path, *_: int) -> str:
     """Hash of a file that has not changed since; a job asks for its run's name several times, and weights are large."""
     return content_hash(path)

@@ -123,7 +123,7 @@ def test_what_is_no_set_of_teachers_is_refused(
 
 
 def test_an_empty_name_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="names no teacher at one of its commas"):
+    with pytest.raises(ValueError, match="has an empty name: write --teacher ONE"):
         experiment(folder, "fold-0,")
 
 

@@ -16,14 +16,17 @@ from autosam_inference.files import content_hash, write_json
 from autosam_inference.several import ModelFolders
 from autosam_platform.command_line import parse_job
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.answer_files import AnswerError
 from autosam_platform.distillation.compared import Compared
+from autosam_platform.distillation.file_scores import scored_files
+from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.table import Summary, read_rows
-from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.experiment import ConfigError, Experiment, answer_files
 from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, split_cases, trained
@@ -66,27 +69,29 @@ def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
     A teacher that is named by the recipe that trains it is trained now, if that is not done.
 
     Raises:
-        ConfigError: there is no such folder, run or recipe, or two teachers are one.
+        ConfigError: there is no such folder, run or recipe; two teachers are one, or one of several is files.
     """
     name = experiment.distillation.teacher
     if name is None:
         return experiment
     names = workspace().teachers(name)
-    models = {each: str(_model_of(each, recipes)) for each in names}
+    models = {each: str(_folder_of(each, recipes)) for each in names}
     if len(names) > 1:
         _require_different(names, models)
     section = experiment.distillation.model_copy(update={"teacher": ",".join(models.values())})
     return experiment.model_copy(update={"distillation": section})
 
 
-def _model_of(name: str, recipes: Path) -> Path:
-    """The folder of a teacher's model, trained now where a recipe is named and that is not done."""
+def _folder_of(name: str, recipes: Path) -> Path:
+    """The folder of a teacher's model, trained now where a recipe is named and that is not done; or that of files."""
     place = workspace().resolve(name)
     place = place.parent if place.name == WEIGHTS else place
     if (place / CARD).is_file() and (place / WEIGHTS).is_file():
         return place.absolute()
     if (recipes / f"{name}.yaml").is_file():
         return trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
+    if answer_files(place.expanduser()):
+        return place.expanduser().absolute()
     return finished_run(name).model
 
 
@@ -96,6 +101,8 @@ def _require_different(names: Sequence[str], models: Mapping[str, str]) -> None:
     for name in names:
         if "," in models[name]:
             raise ConfigError(f"{models[name]} has a comma, which stands between several teachers: rename the folder")
+        if answer_files(Path(models[name])):
+            raise ConfigError(f"the files in {name} can only teach alone: name one teacher, or several models")
         hashed = files_hash(Path(models[name]))
         if hashed in known:
             raise ConfigError(
@@ -131,12 +138,16 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     """The matched report in the student's folder and in its record."""
     assert experiment.distillation.teacher is not None  # there would be no distillation
     overlap = experiment.inference.overlap
-    teachers = ModelFolders.of(*map(Path, experiment.distillation.teachers))
-    parts: dict[Label, ModelFolders] = {TEACHER: teachers, TWIN: ModelFolders.of(twin.run.model)}
+    parts: dict[Label, ModelFolders] = {TWIN: ModelFolders.of(twin.run.model)}
     if student.run != twin.run:
         parts[STUDENT] = ModelFolders.of(student.run.model)
-    scan = split_cases(dataset, "test")[0].image
+    teachers = [Path(each) for each in experiment.distillation.teachers]
     models = []
+    if answer_files(teachers[0]):
+        models += _files_scored(teachers[0], dataset, student.run.evaluation_of(TEACHER))
+    else:
+        parts[TEACHER] = ModelFolders.of(*teachers)
+    scan = split_cases(dataset, "test")[0].image
     for label, model in parts.items():
         folder, summary = _scored(model, dataset, student.run.evaluation_of(label), overlap)
         cost, rows = _cost(model, scan, overlap), read_rows(folder.metrics)
@@ -146,6 +157,16 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     record.add_file(student.run.report, student.run.report.name)
     record.finish()
     return report
+
+
+def _files_scored(files: Path, dataset: PreparedDataset, folder: EvaluationFolder) -> list[Compared]:
+    """What a teacher of files scores; nothing where it does not have all test cases, which teach nobody."""
+    try:
+        teacher = FileTeacher.of(files, dataset, workspace())
+        return [scored_files(teacher, split_cases(dataset, "test"), dataset.description, folder)]
+    except AnswerError as error:
+        print(f"The report has no column for the teacher, since {error}", flush=True)
+        return []
 
 
 def _scored(
