@@ -3,6 +3,7 @@
 Examples:
     python jobs/distill_student.py                                the embedded demo: its teacher into a small U-Net
     python jobs/distill_student.py --recipe distill_swin          the same into the paper's SwinUNETR-Tiny
+    python jobs/distill_student.py --recipe torso_student         for real scans, from synthetic torsos: two hours
     python jobs/distill_student.py --teacher btcv-1a2b3c4d --student swin_unetr_small --recipe btcv --dataset.root DATA
 """
 
@@ -22,8 +23,8 @@ class DistillJob(Job):
     """An experiment whose student is chosen by its name."""
 
     recipe: str = "distill"
-    """A recipe in jobs/recipes by its name (distill, distill_swin, demo, one_scan, btcv, amos, ct_org, pelvic),
-    or a YAML file."""
+    """A recipe in jobs/recipes by its name (distill, distill_swin, torso_student, demo, torso, one_scan, btcv,
+    amos, ct_org, pelvic), or a YAML file."""
     network: Annotated[str, tyro.conf.arg(name="student"), Field(examples=model_names())] = "swin_unetr_tiny"
     """A model of `python -m autosam_models`; it takes the place of the recipe's model and its options. Where none is
     named, it is the recipe's, if that is no teacher."""

@@ -20,6 +20,7 @@ from autosam_platform.cluster import connect
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset, Teacher
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
+from autosam_platform.distillation.named import named_teacher
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, StoredTeacher, TrainedTeacher, stored_teacher
 from autosam_platform.experiment import ConfigError, Experiment
@@ -48,10 +49,12 @@ def _of_run(name: str, device: torch.device, repeats: int) -> list[Row]:
     """With the data, student and teacher of a finished distillation."""
     run = finished_run(name)
     experiment = run.experiment
-    if experiment.distillation.teacher is None:
+    if not experiment.distillation.teachers:
         raise ConfigError(f"{run.name} had no teacher: name a run of jobs/distill_student.py with --run")
-    teacher = TrainedTeacher.of(Path(experiment.distillation.teacher), experiment.teacher_overlap)
     prepared = prepared_dataset(experiment.dataset)
+    teacher = named_teacher(experiment, prepared, workspace())
+    if not isinstance(teacher, TrainedTeacher):
+        raise ConfigError(f"the teacher of {run.name} was files, which cannot be asked online: name another run")
     return _rows(experiment, prepared, teacher, workspace(), device, repeats, run.weights)
 
 

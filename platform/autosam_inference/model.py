@@ -1,6 +1,5 @@
 """A trained model, ready to predict: its card, what computes its logits, and how its windows lie."""
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,12 +120,6 @@ class TrainedModel:
             progress=progress,
             on_window=on_window,
         )
-
-
-@functools.lru_cache(maxsize=1)
-def loaded(model: Path, files_hash: str, overlap: float) -> TrainedModel:
-    """The model, loaded once per process; ``files_hash`` makes a changed one load again."""
-    return TrainedModel.load(model, overlap=overlap)
 
 
 def bytes_of_prediction(card: ModelCard, weights: int, prepared_DHW: Size) -> int:

@@ -49,8 +49,8 @@ class Job(Experiment, CommandLine):
     """An experiment as a command line: a recipe first, settings after it."""
 
     recipe: str = "demo"
-    """A recipe in jobs/recipes by its name (demo, distill, distill_swin, one_scan, btcv, amos, ct_org, pelvic),
-    or a YAML file."""
+    """A recipe in jobs/recipes by its name (demo, distill, distill_swin, torso, torso_student, one_scan, btcv,
+    amos, ct_org, pelvic), or a YAML file."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""

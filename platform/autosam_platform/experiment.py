@@ -13,9 +13,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from autosam_inference.bounds import Overlap, Spacing
-from autosam_inference.card import MODEL_FILES
+from autosam_inference.card import CARD, MODEL_FILES
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
+from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
 from autosam_models.sam_file import require_sam_file
 
@@ -41,6 +42,22 @@ def _name_or_absolute(name: str) -> str:
     return str(_absolute(Path(name))) if _is_file(name) else name
 
 
+def several(teacher: str) -> tuple[str, ...]:
+    """The teachers that a setting names, commas between them; a name that is a folder is one, whatever is in it.
+
+    >>> several("fold-1, fold-2")
+    ('fold-1', 'fold-2')
+    """
+    names = tuple(each.strip() for each in teacher.split(","))
+    return (teacher,) if len(names) == 1 or Path(teacher).exists() else names
+
+
+def _named(teacher: str | None) -> str | None:
+    if teacher is not None and not all(several(teacher)):
+        raise ValueError(f"'{teacher}' has an empty name: write --teacher ONE, or --teacher ONE,OTHER")
+    return teacher
+
+
 def _needs_root(name: str) -> str:
     return f"dataset '{name}' needs the folder of its scans: add --dataset.root FOLDER"
 
@@ -52,6 +69,39 @@ def _has_sources(path: Path) -> bool:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return True
     return not isinstance(fields, dict) or bool(fields.get("sources"))
+
+
+PROBABILITIES = ".npz"
+"""Ending of the files of probabilities that a teacher of files may have."""
+
+
+def answer_files(folder: Path) -> list[Path]:
+    """What a folder holds of somebody else's answers, names of their ids included; nothing where it holds a model.
+
+    Raises:
+        ConfigError: it may not be read.
+    """
+    try:
+        if not folder.is_dir() or (folder / CARD).exists():
+            return []
+        visible = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(
+            f"the teacher's folder {folder} cannot be read ({error.strerror}): ask for the right to"
+        ) from None
+    answers = [each for each in visible if suffix(each) or each.suffix == PROBABILITIES]
+    return [*answers, *(each for each in visible if each.suffix == ".json")] if answers else []
+
+
+def hashes_of_teacher(folder: Path) -> list[str]:
+    """Of a teacher's files, which it counts by: a model's, or answers' with their names, which say whose they are."""
+    answers = answer_files(folder)
+    try:
+        if answers:
+            return [part for each in answers for part in (each.name, _file_hash(each))]
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read ({error.strerror}): ask for the right to") from None
+    return [_file_hash(folder / name) for name in MODEL_FILES]
 
 
 Positive = Annotated[int, Field(gt=0)]
@@ -184,8 +234,10 @@ class TrainingSection(Section):
 class DistillationSection(Section):
     """What a student learns from a teacher; where none is named, it learns from the labels alone."""
 
-    teacher: Annotated[str | None, tyro.conf.arg(aliases=("--teacher",))] = None
-    """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be."""
+    teacher: Annotated[str | None, AfterValidator(_named), tyro.conf.arg(aliases=("--teacher",))] = None
+    """A finished run by its name or folder, a model's folder, or the recipe that trains the teacher if need be. Of
+    several, with commas between them, the mean of their probabilities teaches. Or a folder of somebody else's label
+    maps (CASE.nii.gz), with probabilities (CASE.npz) if there are any."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
     loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
@@ -210,6 +262,11 @@ class DistillationSection(Section):
     unlabelled_sureness: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Scans without labels are left out where the teacher's probability of the organs that it finds is less in the
     mean, and where it finds none."""
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers that are named: none, one or several."""
+        return () if self.teacher is None else several(self.teacher)
 
     @property
     def softens(self) -> bool:
@@ -335,7 +392,7 @@ class Experiment(Section):
             data_fingerprint: hash of the prepared cases, and of all in their description that decides a training.
         """
         start = _file_hash(self.model.checkpoint) if self.model.checkpoint else ""
-        teacher = [_file_hash(path) for path in self._files_of_teacher()]
+        teacher = self._hashes_of_teacher()
         return f"{self.name}-{content_hash(IDENTITY, self._decisive(), start, teacher, data_fingerprint)[:8]}"
 
     def _decisive(self) -> dict[str, Any]:
@@ -367,10 +424,12 @@ class Experiment(Section):
             names.append("temperature")
         return [f"distillation.{name}" for name in names]
 
-    def _files_of_teacher(self) -> list[Path]:
-        if self.distillation.teacher is None or not self.distils:
+    def _hashes_of_teacher(self) -> list[str]:
+        """Of one its files' hashes; of several those too, in an order that does not depend on how they were named."""
+        if not self.distils:
             return []
-        return [Path(self.distillation.teacher) / name for name in MODEL_FILES]
+        hashes = sorted(hashes_of_teacher(Path(each)) for each in self.distillation.teachers)
+        return [each for one in hashes for each in one]
 
 
 def _file_hash(path: Path) -> str:
@@ -378,7 +437,7 @@ def _file_hash(path: Path) -> str:
     return _known_hash(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=4096)
 def _known_hash(path: Path, *_: int) -> str:
     """Hash of a file that has not changed since; a job asks for its run's name several times, and weights are large."""
     return content_hash(path)

@@ -187,6 +187,13 @@ def test_a_students_relatives_are_its_sweep_teacher_and_twin(tmp_path: Path) -> 
     assert found("twin-1") == {"twin with a teacher": "student-1"}
 
 
+def test_several_teachers_are_relatives_each(tmp_path: Path) -> None:
+    runs = [_run("student-1", **{"autosam.teacher": "one-1, two-2"}), _run("one-1"), _run("two-2")]
+    found = [each.run_id for each in lineage.relatives(Workspace(tmp_path), "student-1", runs)]
+    assert found == ["one-1", "two-2"]
+    assert [each.run_id for each in lineage.relatives(Workspace(tmp_path), "two-2", runs)] == ["student-1"]
+
+
 def test_of_the_matched_report_the_means_are_shown(tmp_path: Path) -> None:
     run = Workspace(tmp_path).run("student-1")
     run.report.mkdir(parents=True)

@@ -140,3 +140,18 @@ def test_two_runs_with_one_label_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="these have"):
         matched_report(run, [])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_teacher_of_files_has_scores_and_no_costs(tmp_path: Path) -> None:
+    run = Workspace(tmp_path).run("student-2")
+    report = matched_report(run, [compared(STUDENT), replace(compared(TEACHER), cost=None), compared(TWIN)])
+    teacher, student = (
+        next(each for each in lines(run.report_table) if each["model"] == label and each["organ"] == "mean over organs")
+        for label in (TEACHER, STUDENT)
+    )
+    assert float(teacher["dice_percent"]) == pytest.approx(80) and teacher["parameters"] == ""
+    assert float(student["retention_percent"]) > 80 and student["parameters"] == "4000000"
+    assert json.loads(run.report_json.read_text())["models"][TEACHER]["cost"] is None
+    text = Console(width=200, file=io.StringIO())
+    text.print(report.as_table())
+    assert "parameters, million" in text.file.getvalue()  # type: ignore[attr-defined]

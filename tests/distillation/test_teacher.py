@@ -14,7 +14,6 @@ from small_models import PATCH, write_model
 from synthetic_scans import write_btcv
 from torch.utils.data import default_collate
 
-from autosam_inference.card import read_card
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset
@@ -177,14 +176,14 @@ def test_what_is_there_is_kept_and_what_is_missing_or_of_another_teacher_is_made
     assert again.folder == first.folder and sorted(again.records) == ids
     assert kept.stat().st_mtime_ns == before and not leftover.exists()
     assert np.abs(again.probabilities(case, (0, 0, 0), case.shape_DHW) - numbers).max() <= 1  # other threads, bf16
-    other_windows = TrainedTeacher(teacher.folder, teacher.identity, 0.25)
+    other_windows = replace(teacher, overlap=0.25)
     assert stored_teacher(other_windows, prepared, Workspace(tmp_path)).folder != first.folder
     other_weights = TrainedTeacher.of(write_model(tmp_path / "model", prepared.description, SPACING, seed=1), OVERLAP)
     assert stored_teacher(other_weights, prepared, Workspace(tmp_path)).folder != first.folder
 
 
 def test_a_teacher_of_this_dataset_matches(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:
-    require_match(read_card(teacher.folder), prepared)
+    require_match(teacher.models.card, prepared)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +200,14 @@ def test_a_teacher_of_this_dataset_matches(prepared: PreparedDataset, teacher: T
 def test_a_mismatch_is_refused_with_both_sides_named(
     prepared: PreparedDataset, teacher: TrainedTeacher, changes: dict[str, object], names: str
 ) -> None:
-    card = read_card(teacher.folder)
+    card = teacher.models.card
     other = type(card).model_validate(card.model_dump() | changes)
     with pytest.raises(MismatchError, match=names):
         require_match(other, prepared)
 
 
 def test_classes_in_another_order_are_refused(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:
-    card = read_card(teacher.folder)
+    card = teacher.models.card
     renamed = [each.model_dump() for each in card.classes]
     renamed[0]["name"], renamed[5]["name"] = renamed[5]["name"], renamed[0]["name"]
     other = type(card).model_validate(card.model_dump() | {"classes": renamed})
@@ -219,7 +218,7 @@ def test_classes_in_another_order_are_refused(prepared: PreparedDataset, teacher
 def test_a_teacher_that_was_trained_on_the_students_test_cases_is_refused(
     prepared: PreparedDataset, teacher: TrainedTeacher
 ) -> None:
-    card = read_card(teacher.folder)
+    card = teacher.models.card
     seen = type(card).model_validate(card.model_dump() | {"split": {"train": ["img0001", "img0003"]}})
     with pytest.raises(MismatchError, match="was trained on test cases of btcv: img0003"):
         require_match(seen, prepared)

@@ -16,6 +16,7 @@ from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 from autosam_inference.card import read_card
 from autosam_inference.files import content_hash
 from autosam_inference.scans.scan import read_scan
+from autosam_inference.several import ModelFolders
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.readers import Case, find_cases
 from autosam_platform.evaluation import evaluate
@@ -43,7 +44,7 @@ def cases(tmp_path: Path, description: DatasetDescription) -> list[Case]:
 @pytest.fixture
 def plan(model: Path, description: DatasetDescription) -> Plan:
     return Plan(
-        model,
+        ModelFolders.of(model),
         hash_of(model),
         Workspace(model.parent).run_at(model.parent).evaluation(),
         description,
@@ -150,8 +151,8 @@ def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan,
     assert redone(plan)
     write_btcv_case(case.image.parents[1], 1, make_scan(seed=99))
     assert redone(plan)
-    write_model(plan.model, plan.description, SPACING_XYZ, seed=1)
-    retrained = replace(plan, model_hash=hash_of(plan.model))
+    write_model(plan.model.folders[0], plan.description, SPACING_XYZ, seed=1)
+    retrained = replace(plan, model_hash=plan.model.hash)
     assert redone(retrained)
     assert not redone(retrained)
 
@@ -213,12 +214,12 @@ def test_other_classes_or_no_case_are_refused(model: Path, cases: list[Case], de
 
 
 def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases: list[Case]) -> None:
-    card = read_card(model)
+    models, card = ModelFolders.of(model), read_card(model)
     missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
-    network = _memory(missing, card, weights=1000)
+    network = _memory(missing, models, card)
     # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
     # in place of a single window's 16; and 20 bytes for each voxel
-    assert _memory(cases[0], card, weights=1000) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
+    assert _memory(cases[0], models, card) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
 
 
 @pytest.mark.usefixtures("ray_local")

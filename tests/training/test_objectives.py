@@ -3,7 +3,10 @@
 import math
 
 import torch
+from monai.losses import DiceLoss
+from torch.nn.functional import cross_entropy
 
+from autosam_platform.training.dice_and_entropy import dice_and_entropy
 from autosam_platform.training.objectives import SegmentationObjective
 
 
@@ -78,3 +81,46 @@ def test_a_class_that_the_case_does_not_annotate_counts_as_background() -> None:
     # Where the label is background, class 2 is as right as background, and both rise at the cost of class 1.
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad[0, :, 0, 0, 0], torch.tensor([-1 / 12, 1 / 6, -1 / 12]))
+
+
+def _torch_and_monai(logits_BKDHW: torch.Tensor, label_B1DHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Dice and cross entropy of the libraries, per sample."""
+    dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, reduction="none")
+    dice_BK = dice(logits_BKDHW, label_B1DHW).flatten(1)
+    shown_BK = (
+        torch.stack([torch.bincount(each.flatten(), minlength=logits_BKDHW.shape[1]) for each in label_B1DHW]) > 0
+    )
+    shown_BK = shown_BK[:, 1:].to(dice_BK.dtype)
+    entropy_B = cross_entropy(logits_BKDHW, label_B1DHW[:, 0], reduction="none").flatten(1).mean(1)
+    return (dice_BK * shown_BK).sum(1) / shown_BK.sum(1).clamp(min=1), entropy_B
+
+
+def test_values_and_gradients_are_those_of_the_libraries() -> None:
+    """Five classes, one in no label; two samples of different weight, one of them without organs."""
+    generator = torch.Generator().manual_seed(1)
+    logits = (4 * torch.randn(3, 5, 4, 5, 6, generator=generator, dtype=torch.float64)).requires_grad_()
+    label = torch.randint(0, 4, (3, 1, 4, 5, 6), generator=generator)
+    label[2] = 0
+    gradients = []
+    for dice_B, entropy_B in (dice_and_entropy(logits, label[:, 0]), _torch_and_monai(logits, label)):
+        assert dice_B[2] == 0 and dice_B[0] > 0.3
+        weights = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
+        gradients.append(torch.autograd.grad((weights * (dice_B + 3 * entropy_B)).sum(), logits)[0])
+        gradients.append(torch.stack([dice_B, entropy_B]).detach())
+    torch.testing.assert_close(gradients[0], gradients[2], atol=1e-12, rtol=1e-9)
+    torch.testing.assert_close(gradients[1], gradients[3], atol=1e-12, rtol=1e-7)  # MONAI's smoothing is in float32
+
+
+def test_the_gradient_is_that_of_the_values() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 4, 2, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    label = torch.randint(0, 3, (2, 2, 3, 2), generator=generator)
+    assert torch.autograd.gradcheck(lambda values: dice_and_entropy(values, label), (logits,))
+
+
+def test_a_voxel_that_is_surely_wrong_has_a_finite_loss_and_gradient() -> None:
+    logits = torch.tensor([0.0, 500.0]).reshape(1, 2, 1, 1, 1).repeat(1, 1, 1, 1, 2).requires_grad_()
+    dice_B, entropy_B = dice_and_entropy(logits, torch.tensor([0, 1]).reshape(1, 1, 1, 2))
+    (dice_B + entropy_B).sum().backward()
+    assert entropy_B.item() == 250.0
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()

@@ -32,10 +32,9 @@ def relatives(workspace: Workspace, run_id: str, runs: Sequence[RunSummary]) -> 
     found = [Relative("part of the sweep", run.run_id) for run in runs if run.mlflow_id == tags.get(PARENT)]
     card = run_files.read_card(workspace.run(run_id))
     taught = (card.lineage if card else {}) or _taught(tags)
-    if taught.get("teacher"):
-        found.append(Relative("learned from the teacher", taught["teacher"], _manner(taught)))
+    found += [Relative("learned from the teacher", teacher, _manner(taught)) for teacher in _teachers(taught)]
     found += _twins(workspace, run_id)
-    students = [run for run in runs if run.tags.get("autosam.teacher") == run_id]
+    students = [run for run in runs if run_id in _teachers(_taught(run.tags))]
     return found + [Relative("taught", run.run_id, _manner(_taught(run.tags))) for run in students]
 
 
@@ -59,6 +58,11 @@ def _taught(tags: Mapping[str, str]) -> dict[str, str]:
     """What the record says of a teacher, in the words of a model's card."""
     names = ("teacher", "teacher_hash", "kd_lambda", "distillation_loss", "unlabelled")
     return {name: tags[f"autosam.{name}"] for name in names if f"autosam.{name}" in tags}
+
+
+def _teachers(taught: Mapping[str, str]) -> list[str]:
+    """The runs that taught: several where their mean did."""
+    return [each for each in taught.get("teacher", "").split(", ") if each]
 
 
 def _manner(taught: Mapping[str, str]) -> str:

@@ -69,7 +69,7 @@ def read_scan(
 
         dicom = read_dicom(path, series, straighten=straighten, files=files)
         array_xyz, grid = dicom.array_xyz, Grid(_shape(dicom.array_xyz), dicom.affine)
-        return Scan(_canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
+        return Scan(canonical(array_xyz, grid), grid, path, dicom.notes, series=dicom.series)
     _refuse_choices_of_dicom(path, series, straighten=straighten)
     file = open_nifti(path)
     array_xyz = read_voxels(file)
@@ -77,7 +77,7 @@ def read_scan(
     notes = file.notes
     if len(file.image.shape) > 3:
         notes = (*notes, f"{path} is 4D with a single frame: read as 3D.")
-    return Scan(_canonical(array_xyz, grid), grid, path, notes)
+    return Scan(canonical(array_xyz, grid), grid, path, notes)
 
 
 def read_grid(path: Path | str) -> Grid:
@@ -121,6 +121,7 @@ def _shape(array_xyz: np.ndarray) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _canonical(array_xyz: np.ndarray, grid: Grid) -> Volume:
-    canonical = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
-    return Volume(np.ascontiguousarray(canonical.transpose(2, 1, 0)), grid.spacing_DHW)  # x, y, z → z, y, x
+def canonical(array_xyz: np.ndarray, grid: Grid) -> Volume:
+    """An array as the file on ``grid`` stores it, in canonical axes."""
+    turned = orientations.apply_orientation(array_xyz, orientations.io_orientation(grid.affine))
+    return Volume(np.ascontiguousarray(turned.transpose(2, 1, 0)), grid.spacing_DHW)  # x, y, z → z, y, x

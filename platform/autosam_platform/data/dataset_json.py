@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +184,8 @@ def check_class_order(folder: Path, contents: dict[str, Any], description: Datas
     Raises:
         DatasetError: a class has another id there: its organ would be trained under another's name.
     """
-    named = sorted(_named_ids(contents.get("labels")))
-    ours: dict[str | tuple[str, ...], int] = {_words(each.name): each.id for each in description.classes}
-    ours |= {loose(each.name): each.id for each in description.classes}
-    own = {name: ours.get(loose(name), ours.get(_words(name))) for _, name in named}
+    named = sorted(named_ids(contents.get("labels")))
+    own = classes_by_name([name for _, name in named], description)
     wrong = [name for value, name in named if own[name] and description.class_of(value) not in (own[name], None)]
     if wrong:
         raise DatasetError(_other_order(folder, named, own, wrong, description))
@@ -198,6 +196,18 @@ def check_class_order(folder: Path, contents: dict[str, Any], description: Datas
         if not own[name] and (value, loose(name)) not in ignored
     ]
     return [f"{NAME} has names that {description.name} does not know: {', '.join(strange)}."] if strange else []
+
+
+def classes_by_name(names: Iterable[str], description: DatasetDescription) -> dict[str, int | None]:
+    """The class that each name means, whatever case, order and signs between its words; None where there is none.
+
+    >>> from autosam_platform.data.description import load_description
+    >>> classes_by_name(["Kidney_left", "femur"], load_description("btcv"))
+    {'Kidney_left': 3, 'femur': None}
+    """
+    ours: dict[str | tuple[str, ...], int] = {_words(each.name): each.id for each in description.classes}
+    ours |= {loose(each.name): each.id for each in description.classes}
+    return {name: ours.get(loose(name), ours.get(_words(name))) for name in names}
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -211,7 +221,7 @@ def _called_here(value: int, description: DatasetDescription) -> str:
     return f" (here '{names[known]}')" if known in names else ""
 
 
-def _named_ids(labels: Any) -> Iterator[tuple[int, str]]:
+def named_ids(labels: Any) -> Iterator[tuple[int, str]]:
     """Ids and names; both ways of nnU-Net: ``{"1": "liver"}`` (v1, Decathlon) and ``{"liver": 1}`` (v2)."""
     if isinstance(labels, list):
         labels = dict(enumerate(labels))

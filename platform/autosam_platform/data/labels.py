@@ -46,7 +46,7 @@ def _read(case: Case, description: DatasetDescription, grid: Grid, notes: list[s
         require_there(case.label, f"{case.image} has no label", "add it or remove the image")
         if is_dicom(case.label):
             return _segmented(case.label, case, description, grid, notes)
-        label = _on_grid(case.label, case, grid, notes)
+        label = read_on_grid(case.label, case.image, grid, notes)
         return _class_ids(case.label, label.volume.array_DHW, description)
     if set(case.splits) - {"test"}:
         raise ScanError(f"{case.image} has no label, which training and validation need: add one.")
@@ -89,10 +89,18 @@ def require_there(path: Path, problem: str, remedy: str) -> None:
         raise ScanError(f"{problem}: {path} is missing; {remedy}.")
 
 
-def _on_grid(path: Path, case: Case, grid: Grid, notes: list[str]) -> Scan:
+def read_on_grid(path: Path, image: Path, grid: Grid, notes: list[str]) -> Scan:
+    """A label map that covers the voxels of its image, whose ``grid`` is given.
+
+    Args:
+        notes: what a person should know is added.
+
+    Raises:
+        ScanError: it cannot be read, or is of another grid.
+    """
     label = read_scan(path)
     notes += label.notes
-    _check_same_grid(path, case.image, grid, label.grid, notes)
+    _check_same_grid(path, image, grid, label.grid, notes)
     return label
 
 
@@ -115,7 +123,12 @@ def _check_same_grid(path: Path, image_path: Path, image: Grid, label: Grid, not
         notes.append(f"{path} is stored {label.orientation}, its image {image.orientation}: reordered.")
 
 
-def _whole(path: Path, array: np.ndarray) -> np.ndarray:
+def whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
+    """The ids of a label map, which some tools store as floats.
+
+    Raises:
+        ScanError: there are others than whole numbers.
+    """
     if array.dtype.kind != "f":
         return array
     if not (np.abs(array - np.rint(array)) <= 1e-3).all():
@@ -125,7 +138,7 @@ def _whole(path: Path, array: np.ndarray) -> np.ndarray:
 
 def _class_ids(path: Path, array: np.ndarray, description: DatasetDescription) -> np.ndarray:
     """The ids of the file as ids of classes."""
-    whole = _whole(path, array)
+    whole = whole_numbers(path, array)
     own = set(description.label_ids) or {each.id for each in description.classes}
     ids = set(np.unique(whole).tolist())
     unknown = sorted(ids - own - {0} - set(description.ignored_labels))
@@ -199,7 +212,7 @@ def _segmented(path: Path, case: Case, description: DatasetDescription, grid: Gr
 
 def _mask(path: Path, case: Case, grid: Grid, notes: list[str]) -> np.ndarray:
     require_there(path, f"{case.image} lacks a mask", "add it or remove the image")
-    array = _whole(path, _on_grid(path, case, grid, notes).volume.array_DHW)
+    array = whole_numbers(path, read_on_grid(path, case.image, grid, notes).volume.array_DHW)
     inside_DHW = array != 0
     values = array[inside_DHW]
     if values.size and values.min() != values.max():

@@ -20,13 +20,13 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """A model that was trained, evaluated on the test cases and measured.
+    """A model that was evaluated on the test cases and measured.
 
     Attributes:
         label: its part in the comparison.
         run: name of its run.
         rows, summary: its scores.
-        cost: measured with the same scan and overlap as the other models'.
+        cost: measured with the same scan and overlap as the other models'; None of files, whose model is not here.
         lineage: what it was made from: λ, the teacher's hash, data, split.
     """
 
@@ -34,7 +34,7 @@ class Compared:
     run: str
     rows: Sequence[Row]
     summary: Summary
-    cost: ModelCost
+    cost: ModelCost | None
     lineage: Mapping[str, str]
 
     def overlap(self, organ: str) -> Overlap:

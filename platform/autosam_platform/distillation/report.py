@@ -6,7 +6,7 @@ form of the paper's Fig. 4.
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from autosam_platform.evaluation.table import percent, without_nan
 from autosam_platform.workspace import RunFolder
 
 _PAIRS: tuple[tuple[Label, Label], ...] = ((STUDENT, TWIN), (STUDENT, TEACHER))
+_NONE = "–"  # in place of a number that there is not
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 
 
@@ -78,24 +79,28 @@ class Report:
     def _model(self, label: Label) -> dict[str, Any]:
         model = self.models[label]
         values = {"run": model.run, "retention_percent": retention(self.models, label)}
-        nested = {"cost": model.cost.as_json(), "lineage": dict(model.lineage)}
+        nested = {"cost": model.cost and model.cost.as_json(), "lineage": dict(model.lineage)}
         return without_nan(values) | model.summary.as_json() | nested
 
     def _caption(self) -> str:
-        conditions = " | ".join(dict.fromkeys(each.cost.conditions for each in self.models.values()))
+        conditions = " | ".join(dict.fromkeys(each.cost.conditions for each in self.models.values() if each.cost))
         tests = [str(each) for each in self.comparisons]
         first = "n: cases. p: Wilcoxon's signed-rank test over cases, two-sided."
         return "\n".join([first, *tests, f"CPU: {conditions}.", runs(self.models)])
 
     def _costs(self) -> list[tuple[str, list[str]]]:
         costs = [each.cost for each in self.models.values()]
+
+        def cells(told: Callable[[ModelCost], str]) -> list[str]:
+            return [told(cost) if cost else _NONE for cost in costs]
+
         return [
             ("% of the teacher's Dice", [_number(retention(self.models, label), 1) for label in self.models]),
-            ("parameters, million", [_number(cost.parameters / 1e6, 2) for cost in costs]),
-            ("GFLOP per patch", [_number(cost.gflop_per_patch, 1) for cost in costs]),
-            ("patch, voxels", [size_text(cost.patch) for cost in costs]),
-            ("CPU seconds per scan", [_number(cost.seconds_per_scan, 2) for cost in costs]),
-            ("peak memory, MB", [_number(cost.peak_mb, 0) for cost in costs]),
+            ("parameters, million", cells(lambda cost: _number(cost.parameters / 1e6, 2))),
+            ("GFLOP per patch", cells(lambda cost: _number(cost.gflop_per_patch, 1))),
+            ("patch, voxels", cells(lambda cost: size_text(cost.patch))),
+            ("CPU seconds per scan", cells(lambda cost: _number(cost.seconds_per_scan, 2))),
+            ("peak memory, MB", cells(lambda cost: _number(cost.peak_mb, 0))),
         ]
 
 
@@ -146,7 +151,7 @@ def _lines(models: Models, label: Label) -> Iterator[dict[str, Any]]:
             "nsd_tolerance_mm": model.summary.nsd_tolerance_mm,
             "retention_percent": retention(models, label, organ),
         }
-        yield line | _cost_fields(model.cost) if organ == MEAN else line
+        yield line | _cost_fields(model.cost) if organ == MEAN and model.cost else line
 
 
 def _cost_fields(cost: ModelCost) -> dict[str, Any]:
@@ -161,4 +166,4 @@ def _cost_fields(cost: ModelCost) -> dict[str, Any]:
 
 
 def _number(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:,.{digits}f}"
+    return _NONE if math.isnan(value) else f"{value:,.{digits}f}"

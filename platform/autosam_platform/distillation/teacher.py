@@ -4,16 +4,18 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autosam_inference.card import WEIGHTS, LabelClass, ModelCard, files_hash, read_card
+from autosam_inference.card import LabelClass, ModelCard
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, remove_leftovers
-from autosam_inference.model import TrainedModel, bytes_of_prediction, loaded
+from autosam_inference.model import TrainedModel
+from autosam_inference.scans.nifti import ScanError
+from autosam_inference.several import ModelFolders
 from autosam_inference.windows import Window, sweep_order
 from autosam_models.sizes import Size
 from autosam_platform.cluster import cores_per_task, map_tasks
@@ -27,6 +29,7 @@ from autosam_platform.data.probabilities import (
     write_probabilities,
 )
 from autosam_platform.data.store import StoredCase, describe_label
+from autosam_platform.distillation.answer_files import AnswerError, no_answers
 from autosam_platform.locks import LOCK, locked
 from autosam_platform.workspace import Workspace
 
@@ -37,28 +40,101 @@ class MismatchError(UserError):
     """A teacher and a dataset that do not speak of the same; the message names both sides."""
 
 
-@dataclass(frozen=True)
-class TrainedTeacher:
-    """A trained model that teaches.
+class Answering(Protocol):
+    """Whose answers are stored.
 
     Attributes:
-        folder: of the model.
-        identity: hash of its files.
+        identity: hash of the teacher's files.
+        settings: what else decides its answers, for ``content_hash``.
+        name: for records.
+        on_gpu: is it faster with one?
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def settings(self) -> list[Any]: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def on_gpu(self) -> bool: ...
+
+    def require(self, cases: Sequence[StoredCase]) -> None:
+        """Refuse cases that it cannot answer, before the first is stored.
+
+        Raises:
+            UserError: names them.
+        """
+        ...
+
+    def case_probabilities(self, case: StoredCase, threads: int) -> np.ndarray:
+        """Its answer to a whole case: K, D, H, W, uint8, in 255ths.
+
+        Raises:
+            ScanError, AnswerError: it has none that can be used.
+        """
+        ...
+
+    def memory(self, case: StoredCase) -> int:
+        """Bytes that a case needs at most."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """A trained model that teaches, or several that teach what they say in the mean.
+
+    Attributes:
+        models: their folders.
+        identity: hash of their files.
         overlap: of neighbouring windows.
     """
 
-    folder: Path
+    models: ModelFolders
     identity: str
     overlap: float
+    on_gpu: bool = True
 
     @classmethod
-    def of(cls, folder: Path, overlap: float) -> Self:
-        return cls(folder, files_hash(folder), overlap)
+    def of(cls, folders: Path | Sequence[Path], overlap: float) -> Self:
+        models = ModelFolders.of(*([folders] if isinstance(folders, Path) else folders))
+        return cls(models, models.hash, overlap)
 
     @property
     def model(self) -> TrainedModel:
-        """The model itself, read from disk once per process."""
-        return loaded(self.folder, self.identity, self.overlap)
+        """The model itself, or the mean, read from disk once per process."""
+        return self.models.load(self.identity, self.overlap)
+
+    @property
+    def settings(self) -> list[Any]:
+        """See ``Answering``."""
+        return [self.overlap]
+
+    @property
+    def name(self) -> str:
+        """Its run, or its runs."""
+        return ", ".join(sorted(card.run_id for card in self.models.cards))
+
+    def require(self, cases: Sequence[StoredCase]) -> None:
+        """It answers any case."""
+
+    def case_probabilities(self, case: StoredCase, threads: int) -> np.ndarray:
+        """See ``Answering``."""
+        self.model.runtime.use_threads(threads)
+        case_KDHW = np.empty((self.model.card.num_classes, *case.shape_DHW), np.uint8)
+        for part, probabilities_KDHW in self.answers(case, tuple(slice(0, n) for n in case.shape_DHW)):
+            case_KDHW[:, *part] = quantised(probabilities_KDHW).numpy()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU
+        return case_KDHW
+
+    def memory(self, case: StoredCase) -> int:
+        """See ``Answering``: prediction, the image, and the probabilities with their copy for the file."""
+        voxels = int(np.prod(case.shape_DHW))
+        return self.models.bytes_of_prediction(case.shape_DHW) + voxels * (8 + 2 * self.models.card.num_classes)
 
     def answers(self, case: StoredCase, box: Window) -> Iterator[tuple[Window, Tensor]]:
         """Probabilities in a box of a case, part by part, by the sliding window that evaluates models.
@@ -123,13 +199,13 @@ class StoredAnswers:
     answers: list[tuple[StoredCase, ProbabilityRecord]]
 
 
-def stored_teacher(teacher: TrainedTeacher, prepared: PreparedDataset, workspace: Workspace) -> StoredTeacher:
+def stored_teacher(teacher: Answering, prepared: PreparedDataset, workspace: Workspace) -> StoredTeacher:
     """The teacher's probabilities for all training cases; see ``stored_answers``."""
     return stored_answers(teacher, prepared, prepared.cases("train"), workspace).teacher
 
 
 def stored_answers(
-    teacher: TrainedTeacher,
+    teacher: Answering,
     prepared: PreparedDataset,
     cases: Sequence[StoredCase],
     workspace: Workspace,
@@ -138,12 +214,16 @@ def stored_answers(
     """The teacher's probabilities for some cases, computed where that is not done yet, one Ray task a case.
 
     They lie in ``teachers/<dataset>-<hash>/``, where the hash is of the teacher's files, the data's fingerprint, and
-    the windows' overlap; a case that is there is kept, so that the same call continues an interrupted one.
+    what else decides its answers, such as the windows' overlap; a case that is there is kept, so that the same call
+    continues an interrupted one.
 
     Args:
         alone: names cases that the teacher alone tells of: their records say where it sees what, and how sure it is.
+
+    Raises:
+        AnswerError: a teacher of files has no answer to some of them; those that it has are kept.
     """
-    parts = [VERSION, teacher.identity, prepared.fingerprint, teacher.overlap, *([alone] if alone else [])]
+    parts = [VERSION, teacher.identity, prepared.fingerprint, *teacher.settings, *([alone] if alone else [])]
     made_of = content_hash(*parts)
     folder = workspace.teacher(f"{prepared.name}-{made_of[:8]}")
     with locked(folder / LOCK):  # of several fits with this teacher, one computes, and the others wait
@@ -196,26 +276,29 @@ def _known(folder: Path, case: StoredCase, made_of: str) -> ProbabilityRecord | 
 
 
 def _computed(
-    teacher: TrainedTeacher, cases: Sequence[StoredCase], folder: Path, made_of: str, alone: bool
+    teacher: Answering, cases: Sequence[StoredCase], folder: Path, made_of: str, alone: bool
 ) -> list[ProbabilityRecord]:
     if not cases:
         return []
-    card, weights = read_card(teacher.folder), (teacher.folder / WEIGHTS).stat().st_size
+    teacher.require(cases)
     threads = cores_per_task(len(cases))
     task = functools.partial(_compute, teacher, folder, made_of, threads, alone)
-    memory = functools.partial(_memory, card, weights)
-    return map_tasks(task, cases, label="teacher's probabilities", memory=memory, cpus=threads, gpu=True)
+    label = "teacher's probabilities"
+    made = map_tasks(task, cases, label=label, memory=teacher.memory, cpus=threads, gpu=teacher.on_gpu)
+    problems = [each for each in made if isinstance(each, str)]
+    if problems:
+        raise no_answers(teacher.name, problems, len(cases))
+    return [each for each in made if not isinstance(each, str)]
 
 
 def _compute(
-    teacher: TrainedTeacher, folder: Path, made_of: str, threads: int, alone: bool, case: StoredCase
-) -> ProbabilityRecord:
-    teacher.model.runtime.use_threads(threads)
-    case_KDHW = np.empty((teacher.model.card.num_classes, *case.shape_DHW), np.uint8)
-    for part, probabilities_KDHW in teacher.answers(case, tuple(slice(0, n) for n in case.shape_DHW)):
-        case_KDHW[:, *part] = quantised(probabilities_KDHW).numpy()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()  # this process stays a while, and the student wants the GPU
+    teacher: Answering, folder: Path, made_of: str, threads: int, alone: bool, case: StoredCase
+) -> ProbabilityRecord | str:
+    """The record of a case; the reason where there can be none, so that it does not stop the others."""
+    try:
+        case_KDHW = teacher.case_probabilities(case, threads)
+    except (ScanError, AnswerError) as error:
+        return f"  {case.case_id}: {error}"
     content = content_hash(made_of, case.record.content)
     if not alone:
         return write_probabilities(folder, case.case_id, content, case_KDHW)
@@ -228,9 +311,3 @@ def _sureness(quantised_KDHW: np.ndarray, said_DHW: np.ndarray) -> float | None:
     """Mean of the largest probability where that is an organ's."""
     organs_DHW = said_DHW > 0
     return float(quantised_KDHW.max(0)[organs_DHW].mean() / WHOLE) if organs_DHW.any() else None
-
-
-def _memory(card: ModelCard, weights: int, case: StoredCase) -> int:
-    """Bytes that a case needs at most: prediction, the image, and the probabilities with their copy for the file."""
-    voxels = int(np.prod(case.shape_DHW))
-    return bytes_of_prediction(card, weights, case.shape_DHW) + voxels * (8 + 2 * card.num_classes)

@@ -12,7 +12,7 @@ from autosam_platform.data.probabilities import ProbabilityRecord
 from autosam_platform.data.sources import FilePattern
 from autosam_platform.data.splits import EveryCase, Split
 from autosam_platform.data.store import IMAGE, StoredCase
-from autosam_platform.distillation.teacher import TrainedTeacher, stored_answers
+from autosam_platform.distillation.teacher import Answering, stored_answers
 from autosam_platform.experiment import DistillationSection
 from autosam_platform.workspace import Workspace
 
@@ -70,7 +70,7 @@ def unlabelled_cases(section: DistillationSection, prepared: PreparedDataset) ->
 
 
 def answered(
-    section: DistillationSection, teacher: TrainedTeacher, prepared: PreparedDataset, workspace: Workspace
+    section: DistillationSection, teacher: Answering, prepared: PreparedDataset, workspace: Workspace
 ) -> Unlabelled:
     """What the section's scans are learnt from: the teacher's stored answers, of the scans that it is sure enough of.
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop_count
 
-from autosam_inference.card import read_card
 from autosam_inference.model import TrainedModel
 from autosam_inference.prediction import predict
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.scans.scan import Scan, read_scan
+from autosam_inference.several import ModelFolders, mean_of
 from autosam_inference.sliding_window import Progress
 from autosam_models.sizes import Size, size_text
 from autosam_platform.measure import machine, measure
@@ -59,13 +59,15 @@ class ModelCost:
         return cls(**values | {"patch": (depth, height, width), "peak_mb": peak_mb})
 
 
-def cost_of(model_folder: Path, scan: Path | Scan, overlap: float, progress: Progress | None = None) -> ModelCost:
+def cost_of(
+    model: Path | ModelFolders, scan: Path | Scan, overlap: float, progress: Progress | None = None
+) -> ModelCost:
     """Predict ``scan`` once, on the CPU, and tell what that took.
 
     Two models compare only if they are measured with the same scan, overlap and machine, with nothing else running.
 
     Args:
-        model_folder: ``model/`` of a run.
+        model: ``model/`` of a run; or those of several, which cost what all of them do, a patch being a patch of each.
         scan: a NIfTI file, or what was read of one.
         overlap: of neighbouring windows.
         progress: called with the windows done and the windows in all.
@@ -75,17 +77,19 @@ def cost_of(model_folder: Path, scan: Path | Scan, overlap: float, progress: Pro
         ScanError: the scan cannot be read.
     """
     read = scan if isinstance(scan, Scan) else read_scan(scan)
-    card = read_card(model_folder)
-    runtime = TorchRuntime.load(model_folder, card, "cpu")
-    network, model = runtime.network, TrainedModel(card, runtime, overlap)
+    folders = model if isinstance(model, ModelFolders) else ModelFolders.of(model)
+    pairs = zip(folders.folders, folders.cards, strict=True)
+    members = [(card, TorchRuntime.load(folder, card, "cpu")) for folder, card in pairs]
+    networks = nn.ModuleList([runtime.network for _, runtime in members])
+    asked = mean_of([TrainedModel(card, runtime, overlap) for card, runtime in members])
     # Counting comes first, since a process's first pass is slower than those after it.
-    flop = flop_of_pass(network, card.patch, runtime.amp)
-    measured = measure(lambda: predict(model, read, coarse=False, progress=progress), _CPU)
-    held_mb = sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers())) / 1e6
+    flop = sum(flop_of_pass(runtime.network, card.patch, runtime.amp) for card, runtime in members)
+    measured = measure(lambda: predict(asked, read, coarse=False, progress=progress), _CPU)
+    held_mb = sum(tensor.nbytes for tensor in chain(networks.parameters(), networks.buffers())) / 1e6
     return ModelCost(
-        parameters=sum(weight.numel() for weight in network.parameters()),
+        parameters=sum(weight.numel() for weight in networks.parameters()),
         gflop_per_patch=flop / 1e9,
-        patch=card.patch,
+        patch=asked.card.patch,
         seconds_per_scan=measured.seconds,
         peak_mb=math.nan if measured.peak_mb is None else held_mb + measured.peak_mb,
         conditions=f"one scan of {size_text(read.volume.array_DHW.shape)} voxels, overlap {overlap:g}; {machine(_CPU)}",

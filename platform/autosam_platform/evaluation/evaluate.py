@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autosam_inference.card import WEIGHTS, ModelCard, files_hash, read_card
+from autosam_inference.card import ModelCard
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
-from autosam_inference.model import bytes_of_prediction, loaded
 from autosam_inference.prediction import predict
 from autosam_inference.scans.dicom_files import is_dicom
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.label_files import write_nifti
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import Scan, read_grid
+from autosam_inference.several import ModelFolders
 from autosam_inference.stopwatch import Stopwatch
 from autosam_platform.cluster import cores_per_task, map_tasks
 from autosam_platform.data.checks import CheckedCase, load_checked
@@ -52,15 +52,15 @@ class Plan:
     """What every case of one evaluation is told.
 
     Attributes:
-        model: folder of the model.
-        model_hash: of its files.
+        model: the folder of one, or of several whose mean is evaluated.
+        model_hash: of their files.
         folder: where the results go.
         overlap: of neighbouring windows.
         tolerance_mm: of the NSD.
         threads: that a case may compute with.
     """
 
-    model: Path
+    model: ModelFolders
     model_hash: str
     folder: EvaluationFolder
     description: DatasetDescription
@@ -86,7 +86,7 @@ class Evaluated:
 
 
 def evaluate_cases(
-    model: Path,
+    model: Path | ModelFolders,
     cases: Sequence[Case],
     description: DatasetDescription,
     folder: EvaluationFolder | None = None,
@@ -98,6 +98,7 @@ def evaluate_cases(
     """Evaluate the model folder ``model`` on ``cases`` and write the results below ``folder``.
 
     Args:
+        model: or those of several, whose mean is evaluated.
         description: of the dataset that the cases belong to; its classes must be the model's.
         folder: the one of the model's run for its test cases where not given.
         overlap: of neighbouring windows; the one of the model's run where not given.
@@ -109,18 +110,19 @@ def evaluate_cases(
             the other cases are evaluated then, and kept for the next run of the same command.
         ModelFolderError: there is no usable model.
     """
-    card = read_card(model)
+    models = model if isinstance(model, ModelFolders) else ModelFolders.of(model)
+    card = models.card
     _check_cases(cases, card, description)
     plan = Plan(
-        model=model.absolute(),
-        model_hash=files_hash(model),
-        folder=folder or workspace().run_at(model.parent).evaluation(),
+        model=models,
+        model_hash=models.hash,
+        folder=folder or workspace().run_at(models.folders[0].parent).evaluation(),
         description=description,
         overlap=card.overlap if overlap is None else overlap,
         tolerance_mm=description.nsd_tolerance_mm if tolerance_mm is None else tolerance_mm,
         threads=cpus or cores_per_task(len(cases)),
     )
-    memory = functools.partial(_memory, card=card, weights=(model / WEIGHTS).stat().st_size)
+    memory = functools.partial(_memory, models=models, card=card)
     task = functools.partial(_evaluate_or_explain, plan=plan)
     label = f"evaluating {card.run_id}"
     results = map_tasks(task, cases, label=label, memory=memory, cpus=plan.threads, gpu=True)
@@ -142,7 +144,7 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     if known is not None and known["content"] == content:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
-    model = loaded(plan.model, plan.model_hash, plan.overlap)
+    model = plan.model.load(plan.model_hash, plan.overlap)
     model.runtime.use_threads(plan.threads)
     watch = Stopwatch(model.runtime.synchronize)
     with watch.phase("read"):
@@ -269,13 +271,13 @@ def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> S
     return summary
 
 
-def _memory(case: Case, card: ModelCard, weights: int) -> int:
+def _memory(case: Case, models: ModelFolders, card: ModelCard) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
         grid = read_grid(case.image)
     except ScanError:
-        return bytes_of_prediction(card, weights, card.patch)  # the case will say so itself
+        return models.bytes_of_prediction()  # the case will say so itself
     sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, strict=True)
     depth, height, width = (math.ceil(n * old / new) for n, old, new in sides)
     voxels = max(math.prod(grid.shape_DHW), depth * height * width)
-    return bytes_of_prediction(card, weights, (depth, height, width)) + _BYTES_A_VOXEL * voxels
+    return models.bytes_of_prediction((depth, height, width)) + _BYTES_A_VOXEL * voxels

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,28 @@ import rich
 import torch
 from tqdm import tqdm
 
-from autosam_inference.card import CARD, WEIGHTS, ModelCard, files_hash, read_card
+from autosam_inference.card import CARD, WEIGHTS, files_hash
 from autosam_inference.files import content_hash, write_json
+from autosam_inference.several import ModelFolders
 from autosam_platform.command_line import parse_job
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.answer_files import AnswerError
 from autosam_platform.distillation.compared import Compared
+from autosam_platform.distillation.file_scores import scored_files
+from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import Report, matched_report
 from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.table import Summary, read_rows
-from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.experiment import ConfigError, Experiment, answer_files
 from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, split_cases, trained
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.training.fitting import FitResult
-from autosam_platform.workspace import EvaluationFolder, RunFolder, workspace
+from autosam_platform.workspace import EvaluationFolder, workspace
 
 
 def distil(experiment: Experiment, recipes: Path) -> Outcome:
@@ -59,26 +64,51 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
 
 
 def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:
-    """The experiment with the folder of its teacher's model in place of a run's or a recipe's name.
+    """The experiment with the folder of its teacher's model in place of a run's or a recipe's name; of several, all.
 
     A teacher that is named by the recipe that trains it is trained now, if that is not done.
 
     Raises:
-        ConfigError: there is no such folder, run or recipe.
+        ConfigError: there is no such folder, run or recipe; two teachers are one, or one of several is files.
     """
     name = experiment.distillation.teacher
     if name is None:
         return experiment
+    names = workspace().teachers(name)
+    models = {each: str(_folder_of(each, recipes)) for each in names}
+    if len(names) > 1:
+        _require_different(names, models)
+    section = experiment.distillation.model_copy(update={"teacher": ",".join(models.values())})
+    return experiment.model_copy(update={"distillation": section})
+
+
+def _folder_of(name: str, recipes: Path) -> Path:
+    """The folder of a teacher's model, trained now where a recipe is named and that is not done; or that of files."""
     place = workspace().resolve(name)
     place = place.parent if place.name == WEIGHTS else place
     if (place / CARD).is_file() and (place / WEIGHTS).is_file():
-        model = place.absolute()
-    elif (recipes / f"{name}.yaml").is_file():
-        model = trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
-    else:
-        model = finished_run(name).model
-    section = experiment.distillation.model_copy(update={"teacher": str(model)})
-    return experiment.model_copy(update={"distillation": section})
+        return place.absolute()
+    if (recipes / f"{name}.yaml").is_file():
+        return trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
+    if answer_files(place.expanduser()):
+        return place.expanduser().absolute()
+    return finished_run(name).model
+
+
+def _require_different(names: Sequence[str], models: Mapping[str, str]) -> None:
+    """Refuse several teachers of which one would count twice, or whose folders cannot be told apart in a record."""
+    known: dict[str, str] = {}
+    for name in names:
+        if "," in models[name]:
+            raise ConfigError(f"{models[name]} has a comma, which stands between several teachers: rename the folder")
+        if answer_files(Path(models[name])):
+            raise ConfigError(f"the files in {name} can only teach alone: name one teacher, or several models")
+        hashed = files_hash(Path(models[name]))
+        if hashed in known:
+            raise ConfigError(
+                f"the teachers {known[hashed]} and {name} are the same model, which would count twice: name it once"
+            )
+        known[hashed] = name
 
 
 def with_unlabelled(experiment: Experiment) -> Experiment:
@@ -108,20 +138,20 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     """The matched report in the student's folder and in its record."""
     assert experiment.distillation.teacher is not None  # there would be no distillation
     overlap = experiment.inference.overlap
-    parts: dict[Label, Path] = {TEACHER: Path(experiment.distillation.teacher), TWIN: twin.run.model}
+    parts: dict[Label, ModelFolders] = {TWIN: ModelFolders.of(twin.run.model)}
     if student.run != twin.run:
-        parts[STUDENT] = student.run.model
-    scan = split_cases(dataset, "test")[0].image
+        parts[STUDENT] = ModelFolders.of(student.run.model)
+    teachers = [Path(each) for each in experiment.distillation.teachers]
     models = []
+    if answer_files(teachers[0]):
+        models += _files_scored(teachers[0], dataset, student.run.evaluation_of(TEACHER))
+    else:
+        parts[TEACHER] = ModelFolders.of(*teachers)
+    scan = split_cases(dataset, "test")[0].image
     for label, model in parts.items():
-        card = read_card(model)
-        # A run's own evaluation stays what it is; ours of it may have other cases or windows.
-        run = workspace().run_at(model.parent)
-        own = run == workspace().run(run.name) and card.data_fingerprint == dataset.fingerprint
-        folder = run.evaluation() if own and card.overlap == overlap else student.run.evaluation_of(label)
-        summary = _scored(run, dataset, folder, overlap)
+        folder, summary = _scored(model, dataset, student.run.evaluation_of(label), overlap)
         cost, rows = _cost(model, scan, overlap), read_rows(folder.metrics)
-        models.append(Compared(label, card.run_id, rows, summary, cost, _lineage(card)))
+        models.append(Compared(label, model.card.run_id, rows, summary, cost, _lineage(model)))
     report = matched_report(student.run, models)
     record = open_run(workspace(), student.run.name, tags={}, params={})
     record.add_file(student.run.report, student.run.report.name)
@@ -129,20 +159,39 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     return report
 
 
-def _scored(run: RunFolder, dataset: PreparedDataset, folder: EvaluationFolder, overlap: float) -> Summary:
-    """Evaluate a model on the test cases; in its run's record too, if that is where ``folder`` lies."""
-    if folder == run.evaluation():
-        return evaluated(run, dataset, "test", overlap)
-    return evaluate_cases(run.model, split_cases(dataset, "test"), dataset.description, folder, overlap=overlap)
+def _files_scored(files: Path, dataset: PreparedDataset, folder: EvaluationFolder) -> list[Compared]:
+    """What a teacher of files scores; nothing where it does not have all test cases, which teach nobody."""
+    try:
+        teacher = FileTeacher.of(files, dataset, workspace())
+        return [scored_files(teacher, split_cases(dataset, "test"), dataset.description, folder)]
+    except AnswerError as error:
+        print(f"The report has no column for the teacher, since {error}", flush=True)
+        return []
 
 
-def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
+def _scored(
+    model: ModelFolders, dataset: PreparedDataset, other: EvaluationFolder, overlap: float
+) -> tuple[EvaluationFolder, Summary]:
+    """Evaluate a model, or the mean of several, on the test cases, and say where.
+
+    A run's own evaluation stays what it is, and is found, in its record too; ours of it may have other cases or windows
+    and goes to ``other``.
+    """
+    run = workspace().run_at(model.folders[0].parent)
+    own = len(model.folders) == 1 and run == workspace().run(run.name)
+    if own and model.card.data_fingerprint == dataset.fingerprint and model.card.overlap == overlap:
+        return run.evaluation(), evaluated(run, dataset, "test", overlap)
+    cases = split_cases(dataset, "test")
+    return other, evaluate_cases(model, cases, dataset.description, other, overlap=overlap)
+
+
+def _cost(model: ModelFolders, scan: Path, overlap: float) -> ModelCost:
     """What the model costs on this machine's CPU; measured once."""
-    made_of = content_hash(files_hash(model), scan, overlap, machine(torch.device("cpu")))
+    made_of = content_hash(model.hash, scan, overlap, machine(torch.device("cpu")))
     kept = workspace().cost(made_of)
     if kept.exists():
         return ModelCost.from_json(json.loads(kept.read_text(encoding="utf-8")))
-    print(f"Measuring what {model.parent.name} costs on a CPU", flush=True)
+    print(f"Measuring what {model.card.run_id} costs on a CPU", flush=True)
     with tqdm(desc="windows", file=sys.stdout, ascii=" =", mininterval=15) as bar:
 
         def show(done: int, total: int) -> None:
@@ -154,6 +203,9 @@ def _cost(model: Path, scan: Path, overlap: float) -> ModelCost:
     return cost
 
 
-def _lineage(card: ModelCard) -> dict[str, str]:
-    """What a model was made from: its teacher and λ if it had one, data and split."""
-    return {**card.lineage, "data_fingerprint": card.data_fingerprint or "", "split": content_hash(card.split)}
+def _lineage(model: ModelFolders) -> dict[str, str]:
+    """What a model was made from: its teacher and λ if it had one, data and split; of several each one's data."""
+    cards = model.cards
+    data = ", ".join(dict.fromkeys(card.data_fingerprint or "" for card in cards))
+    split = ", ".join(dict.fromkeys(content_hash(card.split) for card in cards))
+    return {**model.card.lineage, "data_fingerprint": data, "split": split}

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from autosam_platform.training.dice_and_entropy import dice_and_entropy
 
 
 class Objective(Protocol):
@@ -27,20 +28,10 @@ class SegmentationObjective(nn.Module):
     sample's case does not annotate may be anywhere in its background, so there it counts as background.
     """
 
-    def __init__(self) -> None:
-        from monai.losses import DiceLoss  # MONAI takes seconds to import, and most processes of a fit only wait
-
-        super().__init__()
-        self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, reduction="none")
-
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Losses of a batch with ``label`` of shape B×1×D×H×W and ``annotated``, B×K: which classes were drawn."""
         logits_BKDHW = _as_annotated(logits_BKDHW.float(), batch["annotated"])
-        label_B1DHW = batch["label"].long()
-        dice_BK = self._dice(logits_BKDHW, label_B1DHW).flatten(1)
-        shown_BK = _shown(label_B1DHW, logits_BKDHW.shape[1])[:, 1:]
-        dice_B = (dice_BK * shown_BK).sum(1) / shown_BK.sum(1).clamp(min=1)
-        entropy_B = F.cross_entropy(logits_BKDHW, label_B1DHW[:, 0], reduction="none").flatten(1).mean(1)
+        dice_B, entropy_B = dice_and_entropy(logits_BKDHW, batch["label"][:, 0].long())
         return {"loss": dice_B + entropy_B, "dice_loss": dice_B, "cross_entropy": entropy_B}
 
 
@@ -54,9 +45,3 @@ def _as_annotated(logits_BKDHW: Tensor, annotated_BK: Tensor) -> Tensor:
     background_B1DHW = logits_BKDHW.masked_fill(organs_BK111, -torch.inf).logsumexp(1, keepdim=True)
     lowest = torch.finfo(torch.float16).min  # e to this power is 0, and unlike infinity it has a gradient
     return torch.cat([background_B1DHW, logits_BKDHW.masked_fill(~known_BK111, lowest)[:, 1:]], dim=1)
-
-
-def _shown(label_B1DHW: Tensor, num_classes: int) -> Tensor:
-    """1 where a sample's label has the class, else 0: B×K."""
-    counts = [torch.bincount(label.flatten(), minlength=num_classes) for label in label_B1DHW]
-    return (torch.stack(counts) > 0).to(torch.float32)

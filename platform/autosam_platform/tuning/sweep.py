@@ -3,12 +3,11 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from autosam_inference.card import files_hash
 from autosam_inference.files import content_hash
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.named import identity_of
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.size import ModelSettingsError, count_parameters
 from autosam_platform.tuning.space import Space, SpaceError
@@ -29,7 +28,8 @@ class Sweep:
     Attributes:
         title: of the space.
         base: what all trials have in common.
-        teachers: folders of trained models by the names that ``base`` and the space have for them.
+        teachers: their folders by the names that ``base`` and the space have for them; commas stand
+            between those of several.
         trials: how many; a grid has as many as its product.
         seed: of the search.
     """
@@ -62,7 +62,7 @@ class Sweep:
         """Title and a hash of all that decides which trials are made."""
         run = self.experiment({}).run_id(self.prepared.fingerprint)
         space = self.space.model_dump(mode="json", exclude={"about", "recipe"})
-        teachers = {name: files_hash(Path(folder)) for name, folder in self.teachers.items()}
+        teachers = {name: identity_of(each) for name, each in self.teachers.items()}
         made_of = content_hash(_VERSION, space, run, teachers, self.trials, self.grid, self.seed)
         return f"{self.title}-{made_of[:8]}"
 

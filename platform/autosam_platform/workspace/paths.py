@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autosam_platform.experiment import Experiment
+from autosam_platform.experiment import Experiment, several
 
 _PATHS = (
     *(("dataset", "name"), ("dataset", "root"), ("model", "checkpoint")),
     *(("distillation", "teacher"), ("distillation", "unlabelled")),
 )
 """Settings of an experiment that may be paths; a name is none, since nothing of that name lies in the workspace."""
+_SEVERAL = "teacher"
+"""The one of them that may be several paths."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class WorkspacePaths:
         settings = experiment.model_dump(mode="json")
         for section, name in _PATHS:
             value = settings[section][name]
-            if value is not None and Path(value).exists():
-                settings[section][name] = self.relative(value)
+            if value is not None:
+                parts = self.teachers(value) if name == _SEVERAL else (value,)
+                settings[section][name] = ",".join(
+                    self.relative(each) if Path(each).exists() else each for each in parts
+                )
         return settings
 
     def settings_here(self, recorded: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +73,17 @@ class WorkspacePaths:
         for section, name in _PATHS:
             part = settings.get(section)
             value = part.get(name) if isinstance(part, dict) else None
-            place = self.resolve(value) if isinstance(value, str) and value else None
-            if isinstance(part, dict) and place is not None and place.exists():
-                settings[section] = part | {name: str(place)}
+            if isinstance(part, dict) and isinstance(value, str) and value:
+                settings[section] = part | {name: self._here(value, name)}
         return settings
+
+    def _here(self, recorded: str, name: str) -> str:
+        places = {each: self.resolve(each) for each in (self.teachers(recorded) if name == _SEVERAL else [recorded])}
+        return ",".join(str(place) if place.exists() else each for each, place in places.items())
+
+    def teachers(self, told: str) -> tuple[str, ...]:
+        """The teachers that a setting names, each by itself; see ``experiment.several``.
+
+        Only then are they looked for: of several paths in one text ``resolve`` would find the end of the last.
+        """
+        return (told,) if (self.folder / told).exists() else several(told)

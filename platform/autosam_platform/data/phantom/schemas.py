@@ -103,7 +103,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "phantom_torso": Schema(
         classes=_BTCV,
-        parts={Part.ABDOMEN: 0.35, Part.CHEST_ABDOMEN: 0.22, Part.ABDOMEN_PELVIS: 0.38, Part.PELVIS: 0.05},
+        parts={Part.ABDOMEN: 0.35, Part.CHEST_ABDOMEN: 0.22, Part.ABDOMEN_PELVIS: 0.43},
         female_share=0.5,
         in_plane_mm=(1.6, 2.4),
         slice_mm=(2.5, 5.0),
