@@ -92,7 +92,7 @@ def _folder_of(name: str, recipes: Path) -> Path:
         return trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
     if answer_files(place.expanduser()):
         return place.expanduser().absolute()
-    if place.exists() and not workspace().run_at(place).finished:
+    if place.exists() and not any(run.finished for run in (workspace().run(name), workspace().run_at(place))):
         raise ConfigError(
             f"{name} is no teacher: it holds neither a model ({CARD} and {WEIGHTS}, or a finished run's model/) nor "
             "label maps called as the cases are (CASE.nii.gz)"
