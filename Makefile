@@ -49,9 +49,10 @@ lint: $(STAMP)
 dashboard: $(STAMP)
 	$(PYTHON) -m streamlit run dashboard/app.py
 
-# RUN is the student's run by its whole name, where the workspace has several of the recipe.
+# RUN=… names the student's run wholly, where the workspace has several of the recipe; what the environment says is not asked.
 INCLUDED := platform/autosam_inference/included/torso_student.zip
-RUN ?= torso_student
+RUN = torso-student
+REAL =
 included-model: $(STAMP)
 	$(PYTHON) jobs/distill_student.py --recipe torso_student
 	$(if $(REAL),$(PYTHON) jobs/evaluate.py --run "$(RUN)" --dataset one_scan --root "$(REAL)")

@@ -231,14 +231,15 @@ def test_one_command_makes_the_included_model() -> None:
     asked = ["make", "-n", "-o", ".venv/.set-up", "included-model"]
     done = subprocess.run([*asked, "REAL=/a b"], cwd=ROOT, capture_output=True, text=True, check=True)
     place = FOLDER.relative_to(ROOT) / "torso_student.zip"
+    name = yaml.safe_load((ROOT / "jobs" / "recipes" / "torso_student.yaml").read_text(encoding="utf-8"))["name"]
     steps = [
         "jobs/distill_student.py --recipe torso_student",
-        'jobs/evaluate.py --run "torso_student" --dataset one_scan --root "/a b"',
-        f'jobs/export.py --run "torso_student" --output {place}',
+        f'jobs/evaluate.py --run "{name}" --dataset one_scan --root "/a b"',
+        f'jobs/export.py --run "{name}" --output {place}',
     ]
     assert [line.split(" ", 1)[1] for line in done.stdout.splitlines()] == steps
-    done = subprocess.run([*asked, "RUN=torso_student-1"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "evaluate" not in done.stdout and '--run "torso_student-1" --output' in done.stdout
+    done = subprocess.run([*asked, "RUN=torso-1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "evaluate" not in done.stdout and '--run "torso-1" --output' in done.stdout
 
 
 HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))

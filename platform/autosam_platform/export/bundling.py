@@ -76,8 +76,8 @@ def export_bundle(export: Export, place: Path) -> bool:
 
 def _made_from(export: Export, told: Scores | None) -> str:
     run = export.run
-    parts = (VERSION, SCHEMA, __version__, files_hash(run.model), None if told is None else told.model_dump())
-    parts += (training_data(run).model_dump(), [each.model_dump() for each in other_scores(run)])
+    says = (training_data(run), told, *other_scores(run))
+    parts = (VERSION, SCHEMA, __version__, files_hash(run.model), [each and each.model_dump() for each in says])
     return content_hash(*parts, export.licence, export.parity_cases, export.calibrate is not None, _versions())
 
 
