@@ -105,6 +105,8 @@ def _predicted(root: Workspace, name: str) -> None:
         recorded, run_id = found.scan_and_run()
         scan, classes = recorded_file(recorded, root, allowed_roots()), found.class_names()
         st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
+        for note in found.notes:
+            st.warning(plain(note))
         show_quality(found)
         draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
         st.fragment(_surfaces)({run_id: found.label}, classes)

@@ -13,6 +13,11 @@ from PIL import Image
 from small_bundles import SYNTHETIC, WARNING, small_bundle
 
 from autosam_inference import included
+from autosam_inference.bedside.options import Options
+from autosam_inference.bedside.segmenting import Job
+from autosam_inference.bedside.watching import Stopped, Watch, watch
+from autosam_inference.included import named_included
+from autosam_inference.model import TrainedModel
 
 SHORT = WARNING.partition(":")[0]
 RED = (176, 0, 32)
@@ -48,6 +53,19 @@ def test_what_the_model_is_goes_with_every_result(tmp_path: Path, capsys: pytest
 def _meanings(item: pydicom.Dataset) -> list[str]:
     """Of all codes in it, at any depth."""
     return [str(each.value) for each in item.iterall() if each.keyword == "CodeMeaning"]
+
+
+def test_the_log_of_a_watched_folder_says_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> bool:
+        raise Stopped
+
+    monkeypatch.setattr(Watch, "step", stop)
+    place = named_included("included")
+    assert place is not None
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    watch(Job(TrainedModel.load(place), tmp_path / "out", Options()), tmp_path / "in", settle=1)
+    assert (tmp_path / "out" / "watch.log").read_text(encoding="utf-8").count(WARNING) == 1
 
 
 def test_another_bundle_has_its_runs_name_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,6 +132,11 @@ def test_where_not_to_trust_a_prediction_is_said_in_the_viewer(page: Page, empty
         "liver: check: larger than in training (Dice 0.74, 0.50 to 0.90)  \ngallbladder: check: not found"
     )
     assert texts(app.success) == "As usual: spleen (Dice 0.93, 0.90 to 0.96)."
+    folder.write_record(scan, FIRST, [WARNING], quality=_quality()[:1])
+    assert texts(page("viewer", prediction=name).warning) == WARNING, (
+        "what the model is, too, and what is odd in the scan"
+    )
+    folder.write_record(scan, FIRST, quality=_quality())
     folder.record.write_text(folder.record.read_text().replace('"do not use"', '"fine"'))
     assert "does not tell the quality of the organs" in texts(page("viewer", prediction=name).error)
 
