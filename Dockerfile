@@ -5,6 +5,7 @@
 #     -v "$PWD/liver.zip:/bundle.zip:ro" -v "$PWD/scans:/scans:ro" -v "$PWD/found:/found" \
 #     autosam-predict /bundle.zip /scans --output /found
 #
+# `included` in the place of /bundle.zip is the small model that comes with the project, trained on synthetic scans alone.
 # docs/bedside.md has the rest: what the folders are, a watch folder, how to carry the image to a machine without internet.
 
 FROM python:3.12-slim

@@ -4,6 +4,7 @@ Examples:
     python jobs/predict.py --input SCAN.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run btcv-1a2b3c4d --output LABELS.nii.gz
     python jobs/predict.py --input SCAN.nii.gz --run STUDENT.zip --runtime onnx
+    python jobs/predict.py --input SCAN.nii.gz --run included     the small model that comes with the project
     python jobs/predict.py --input DICOM-FOLDER --series 1.2.840.113619.2.5
     python jobs/predict.py                                        a phantom that the demo was not trained on
 """
@@ -34,7 +35,8 @@ class PredictJob(CommandLine):
     straighten: bool = False
     """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
-    """Name or folder of a finished run, or a bundle (its folder or zip); the newest run where none is given."""
+    """Name or folder of a finished run, a bundle (its folder or zip), or `included`: the small model that comes with
+    the project. Where none is given, the newest run, or the included model where no run is finished."""
     runtime: RuntimeName | None = None
     """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
@@ -69,8 +71,11 @@ def _predict(job: PredictJob) -> Outcome:
     from autosam_inference.scans.plausibility import checked_ct
     from autosam_inference.stopwatch import Stopwatch
     from autosam_platform.evaluation.seconds import as_line, with_total, write_seconds
+    from autosam_platform.experiment import ConfigError
     from autosam_platform.pipeline.steps import named_model
 
+    if job.run is not None and job.input is None:
+        raise ConfigError(f"--run {job.run} names a model, and nothing names a scan for it: add --input SCAN")
     if job.output is not None:
         require_place(job.output, job.input)
         PredictionFolder(job.output, workspace()).require_free()
@@ -78,6 +83,9 @@ def _predict(job: PredictJob) -> Outcome:
     place = workspace().new_prediction(workspace().prediction_name(source, chosen.name, job.series), source)
     files = place if job.output is None else PredictionFolder(job.output, workspace())
     files.require_free()
+    warning = chosen.card.warning
+    if warning:
+        print(warning, flush=True)
     reading = Stopwatch()
     with reading.phase("read"):
         scan = read_scan(source, series=job.series, straighten=job.straighten)
@@ -108,11 +116,11 @@ def _predict(job: PredictJob) -> Outcome:
     save_picture(files.picture, result, files.label.name)
     seconds = with_total(watch.seconds)
     write_seconds(files.seconds, {stem(source): seconds})
-    notes, series = result.scan.notes, result.scan.series
+    notes, series = [*filter(None, [warning]), *result.scan.notes], result.scan.series
     reading_of = None if series is None else series.reading
     files.write_record(source.absolute(), chosen.name, notes, reading_of, result.quality)
     print(f"Seconds: {as_line(seconds)}\nPicture: {files.picture}")
-    numbers = {"run": chosen.name, "picture": str(files.picture), "seconds": seconds, "notes": list(notes)}
+    numbers = {"run": chosen.name, "picture": str(files.picture), "seconds": seconds, "notes": notes}
     return Outcome(files.label, numbers, whole=no_seg is None)
 
 

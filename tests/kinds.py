@@ -27,6 +27,7 @@ SLOW_FILES = {
     "test_estimate.py",
     "test_every_model.py",
     "test_export.py",
+    "test_included_at_the_bedside.py",
     "test_launch_page.py",
     "test_memory.py",
     "test_mirrored_phantom.py",

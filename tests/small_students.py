@@ -21,13 +21,16 @@ CASE = "img0001"
 SPACING_XYZ = (2.0, 2.0, 3.0)
 
 
-def small_student(workspace: Path, name: str = "swin_unetr_tiny", *, evaluated: bool = True) -> RunFolder:
-    """Write the run; its one test case shows a liver that was not found, and no spleen but one was found."""
+def small_student(
+    workspace: Path, name: str = "swin_unetr_tiny", *, evaluated: bool = True, dataset: str = "btcv"
+) -> RunFolder:
+    """Write the run, said to be trained on a dataset of BTCV's classes; its one test case shows a liver that was not
+    found, and no spleen but one was found."""
     run = Workspace(workspace).run(NAME)
     run.model.mkdir(parents=True)
     _write_model(run, name)
-    dataset = {"name": "btcv", "root": str(workspace)}
-    settings = {"name": "student", "dataset": dataset, "model": {"name": name, "patch_DHW": list(PATCH)}}
+    data = {"name": dataset, "root": str(workspace)}
+    settings = {"name": "student", "dataset": data, "model": {"name": name, "patch_DHW": list(PATCH)}}
     run.config.write_text(json.dumps(settings))  # JSON is YAML
     if evaluated:
         _write_evaluation(run, workspace)
@@ -70,6 +73,27 @@ def _write_evaluation(run: RunFolder, workspace: Path) -> None:
     relative = run.paths.relative
     record = {"case_id": CASE, "content": "", "image": relative(image), "label": relative(label), "rows": []}
     write_json(evaluation.record(CASE), record)
+
+
+OTHER = "one_scan-0123abcd"
+"""A dataset that the student never saw."""
+
+
+def write_other_evaluation(run: RunFolder, other: str = OTHER, dice: float = 0.5) -> None:
+    """Of two cases of another dataset: all organs have one Dice but the aorta, which neither case annotates."""
+    evaluation = run.evaluation("test", other)
+    rows = [
+        Row(case, each.id, each.name, *_other_dice(each.name, dice), 2.0, 3.0, 1.0, 1.0)
+        for case in ("a", "b")
+        for each in load_description("btcv").classes
+    ]
+    write_rows(evaluation.metrics, rows)
+    write_json(evaluation.summary, summarise(rows, {"network": 1.0}).as_json())
+
+
+def _other_dice(name: str, dice: float) -> tuple[float, float]:
+    """Dice and NSD."""
+    return (np.nan, np.nan) if name == "aorta" else (dice, dice / 2)
 
 
 def _row(class_id: int, name: str) -> Row:

@@ -1,11 +1,17 @@
 """A finished run is found by its name, with or without the hash, by its folder, or as the newest."""
 
+import os
 from pathlib import Path
 
 import pytest
+from small_bundles import SYNTHETIC, WARNING, bare_bundle
+from small_cards import organs, small_card
 
+from autosam_inference import included
+from autosam_inference.files import write_sealed
+from autosam_inference.included import INCLUDED
 from autosam_platform.experiment import ConfigError
-from autosam_platform.pipeline.steps import finished_run
+from autosam_platform.pipeline.steps import finished_run, named_model
 from autosam_platform.workspace import Workspace
 
 
@@ -32,6 +38,52 @@ def test_a_name_of_several_runs_is_refused_with_their_names(ours: Workspace) -> 
     ):
         finished_run("few-teacher")
     assert finished_run("few-teacher-00000003").name == "few-teacher-00000003"
+
+
+def test_the_name_that_a_student_shares_with_its_twin_is_the_students(ours: Workspace) -> None:
+    """Whoever names what was distilled wants what was distilled; of two such none is guessed."""
+    _finish(ours, "distill-00000004", teacher="demo-00000001")
+    _finish(ours, "distill-00000005")
+    assert finished_run("distill").name == "distill-00000004"
+    _finish(ours, "distill-00000006", teacher="demo-00000001")
+    with pytest.raises(ConfigError, match=r"'distill' may be any of (distill-0000000[456](, )?){3}: name one"):
+        finished_run("distill")
+
+
+def _finish(ours: Workspace, name: str, **lineage: str) -> None:
+    run = ours.run(name)
+    run.model.mkdir(parents=True)
+    write_sealed(run.model_card, small_card(organs(1), run_id=name, lineage=lineage).model_dump(mode="json"))
+
+
+@pytest.fixture
+def included_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle in the place of the one that comes with the project."""
+    monkeypatch.setattr(included, "FOLDER", tmp_path / "package")
+    return bare_bundle(tmp_path / "package" / "small.zip", **SYNTHETIC)
+
+
+def test_the_newest_run_is_the_default_and_the_included_model_asked_for(ours: Workspace, included_model: Path) -> None:
+    _finish(ours, "new-00000007")
+    os.utime(ours.run("new-00000007").model_card, (2e9, 2e9))
+    assert named_model(None).name == "new-00000007"
+    found = named_model(INCLUDED)
+    assert found.place == included_model and found.name.startswith("small-01234567-bundle-")
+    assert found.card.warning == WARNING
+
+
+def test_without_a_run_the_included_model_is_the_default(
+    included_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(tmp_path / "fresh"))
+    assert named_model(None).place == included_model
+    with pytest.raises(ConfigError, match="there is no finished run in"):
+        finished_run(None)  # which evaluates and exports: a bundle is no run
+    included_model.unlink()
+    with pytest.raises(ConfigError, match="there is no finished run in"):
+        named_model(None)
+    with pytest.raises(ConfigError, match="'included' is no finished run"):
+        named_model(INCLUDED)
 
 
 @pytest.mark.parametrize("name", ["few", "demo-00000009", "demo-0000", ""])

@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from autosam_inference.included import FOLDER, included_model
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {
     "autosam_inference",
@@ -197,6 +199,47 @@ def test_set_up_says_which_python_is_missing(tmp_path: Path, python: str, messag
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def _tracked() -> list[Path]:
+    """Files of the repository; where it was copied without its history, nothing is known of them."""
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("this copy is no git repository")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_nothing_large_is_in_the_repository_but_one_model() -> None:
+    large = {file: file.stat().st_size for file in _tracked() if file.stat().st_size > 1_000_000}
+    models = [file for file in _tracked() if file.suffix == ".zip"]
+    assert models == [place for place in [included_model()] if place in models] and set(large) <= set(models)
+    assert all(size <= 10_000_000 for size in large.values())
+
+
+def test_the_included_model_is_part_of_the_base() -> None:
+    """`autosam_inference` is what every install has; git leaves the model's bytes as they are."""
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    place = FOLDER / "any.zip"
+    assert FOLDER.parent.name == "autosam_inference" and any(map(place.match, data["autosam_inference.included"]))
+    asked = ["git", "check-attr", "text", "diff", "--", str(place)]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode or [line.rpartition(": ")[2] for line in said.stdout.splitlines()] == ["unset", "unset"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_one_command_makes_the_included_model() -> None:
+    asked = ["make", "-n", "-o", ".venv/.set-up", "included-model"]
+    done = subprocess.run([*asked, "REAL=/a b"], cwd=ROOT, capture_output=True, text=True, check=True)
+    place = FOLDER.relative_to(ROOT) / "torso_student.zip"
+    name = yaml.safe_load((ROOT / "jobs" / "recipes" / "torso_student.yaml").read_text(encoding="utf-8"))["name"]
+    steps = [
+        "jobs/distill_student.py --recipe torso_student",
+        f'jobs/evaluate.py --run "{name}" --dataset one_scan --root "/a b"',
+        f'jobs/export.py --run "{name}" --output {place}',
+    ]
+    assert [line.split(" ", 1)[1] for line in done.stdout.splitlines()] == steps
+    done = subprocess.run([*asked, "RUN=torso-1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "evaluate" not in done.stdout and '--run "torso-1" --output' in done.stdout
 
 
 HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))

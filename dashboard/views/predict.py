@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from autosam_inference.included import included_model
 from autosam_platform.workspace import workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError
@@ -134,7 +135,7 @@ def _page() -> None:
     st.title("Predict")
     with explained():
         runs = finished_runs()
-        if not runs and not workspace().bundles:
+        if not runs and not workspace().bundles and included_model() is None:
             nothing("No run of this workspace has a model yet.", "make demo")
             return
         address = _cluster()

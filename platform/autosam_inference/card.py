@@ -92,6 +92,16 @@ class ModelCard(BaseModel):
         x, y, z = self.spacing_xyz
         return z, y, x
 
+    @property
+    def warning(self) -> str | None:
+        """What goes with every result of the model, in a line; None where there is nothing to warn of."""
+        return None
+
+    @property
+    def short_warning(self) -> str | None:
+        """The beginning of it, in the 64 characters that DICOM has for a description."""
+        return None
+
 
 def read_card(folder: Path) -> ModelCard:
     """Read ``model.json``.

@@ -21,7 +21,7 @@ _HEADER_PX = 62
 _LINE_PX = 23
 _LEAST_PX, _MOST_PX = 200, 2400  # of the planes' height: a scan of few slices, a scan from head to foot
 _SAMPLED = 256  # voxels along a side by which a slice is chosen: enough for the smallest organs
-_INK, _YELLOW = (0, 0, 0), (255, 224, 102)
+_INK, _YELLOW, _RED = (0, 0, 0), (255, 224, 102), (176, 0, 32)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def save_picture(path: Path, prediction: Prediction, title: str) -> None:
     """Write a PNG: axial, coronal and sagittal plane in millimetres with the organs' outlines and names.
 
     The slices are those that show most of most organs. Superior and anterior are up, the patient's right is
-    at the left side (radiological convention), and the picture says so.
+    at the left side (radiological convention), and the picture says so. What goes with every result of the model stands
+    above it in red.
     """
     volume, card = prediction.scan.volume, prediction.card
     size = [count * spacing for count, spacing in zip(volume.array_DHW.shape, volume.spacing_DHW, strict=True)]
@@ -90,6 +91,7 @@ def save_picture(path: Path, prediction: Prediction, title: str) -> None:
         image.paste(panel, (left, _HEADER_PX))
         left += panel.width + _GAP_PX
     _write_words(draw, title, organs, left)
+    _write_warning(draw, title, card.short_warning)
     with atomic_write(path) as temporary:
         image.save(temporary, format="PNG")
 
@@ -151,6 +153,12 @@ def _write_words(draw: ImageDraw.ImageDraw, title: str, organs: Sequence[LabelCl
         draw.text((left + 30, top + 2), organ.name, font=_font(14), fill=_INK)
     if not organs:
         draw.text((left, _HEADER_PX), "no organ was found", font=_font(14), fill=_INK)
+
+
+def _write_warning(draw: ImageDraw.ImageDraw, title: str, warning: str | None) -> None:
+    if warning is not None:
+        left = _GAP_PX + draw.textlength(f"{title}    ", font=_font(18))
+        draw.text((left, 8), warning, font=_font(18), fill=_RED)
 
 
 def _font(size: int) -> Any:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from dicom_factory import ct_slices, write_series
-from small_bundles import small_bundle
+from small_bundles import SYNTHETIC, WARNING, small_bundle
+
+from autosam_inference.included import FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_MB = 400
@@ -43,13 +45,14 @@ def _run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The distribution, built of a copy, since building leaves things beside its source."""
+    """The distribution, built of a copy, since building leaves things beside its source; a stand-in is included."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.zip")
     for name in ("platform", "models"):
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    small_bundle(source / FOLDER.relative_to(ROOT) / "small.zip", **SYNTHETIC)
     _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(source))
     (built,) = wheels.glob("*.whl")
     return built
@@ -115,3 +118,10 @@ def test_a_bundle_and_a_dicom_series_come_to_label_maps(base: Path, tmp_path: Pa
     _run([str(base / "autosam-predict"), *words], tmp_path)
     for pattern in ("*/*.nii.gz", "*/*.seg.dcm", "*/*.png", "summary.csv"):
         assert len(list((tmp_path / "found").glob(pattern))) == 1, pattern
+
+
+def test_the_included_model_is_there(base: Path, tmp_path: Path) -> None:
+    series = write_series(tmp_path / "series", ct_slices())
+    words = ["included", str(series), "--output", str(tmp_path / "found"), "--threads", "1"]
+    assert _run([str(base / "autosam-predict"), *words], tmp_path).splitlines()[0] == WARNING
+    assert len(list((tmp_path / "found").glob("*/*.nii.gz"))) == 1

@@ -10,7 +10,7 @@ from example_cases import FIRST, volumes, write_prediction, write_volume
 from example_runs import write_card
 from page_texts import texts
 from predicted import wait_for
-from small_bundles import small_bundle
+from small_bundles import SYNTHETIC, WARNING, bare_bundle, small_bundle
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
 
@@ -77,8 +77,20 @@ def test_the_card_is_shown(page: Page, bundle: Path) -> None:
     said = _tables(app)
     for piece in ("organ 2", "0.625", "Phantoms", "96 train", "as you like", "teacher demo-01234567", "99.95"):
         assert piece in said, piece
-    assert "no: it was not calibrated" in said
+    assert "no: it was not calibrated" in said and "never tried on one" in said
     assert texts(app.warning) == "Known failures\n\n- organ 3 was never found.\n- Its scores are of 6 cases."
+
+
+def test_scores_on_other_datasets_are_shown_beside_its_own(page: Page, empty: Path) -> None:
+    (empty / "bundles").mkdir()
+    bare_bundle(empty / "bundles" / "torso.zip", **SYNTHETIC)
+    app = page("predict", run="bundle: torso.zip")
+    assert not app.exception and WARNING in texts(app.warning)
+    (organs,) = (each.value for each in app.dataframe if "organ" in each.value)
+    assert organs.loc[0, ["dice", "dice on one_scan-0123abcd-test"]].tolist() == [0.875, 0.625]
+    said = _tables(app)
+    assert "Synthetic CT (9 train, 20 test cases); synthetic scans alone" in said
+    assert "one_scan (test, n = 1, real): mean Dice 0.625, mean NSD 0.500" in said
 
 
 @pytest.mark.parametrize(

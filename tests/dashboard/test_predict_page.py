@@ -11,11 +11,14 @@ import pytest
 from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
 from page_texts import texts
 from predicted import wait_for
+from small_bundles import SYNTHETIC, WARNING, bare_bundle
 from small_models import write_model
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
 
+from autosam_inference import included
 from autosam_platform.data.description import load_description
+from autosam_platform.workspace import NamedModel
 from dashboard.components.base.places import ReadingError
 from dashboard.components.jobs import predicting
 from dashboard.components.jobs.model_choice import ModelChoice
@@ -51,11 +54,51 @@ def _record(workspace: Path, name: str, **told: object) -> Path:
     return folder / f"{name}.log"
 
 
-@pytest.mark.usefixtures("empty")
+@pytest.fixture
+def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In the place of the folder of the model that comes with the project, which may have none."""
+    place = tmp_path_factory.mktemp("package")
+    monkeypatch.setattr(included, "FOLDER", place)
+    return place
+
+
+@pytest.mark.usefixtures("empty", "package")
 def test_without_a_model_the_command_that_makes_one_is_named(page: Page) -> None:
     app = page("predict")
     assert not app.exception
     assert "has a model yet" in texts(app.info) and texts(app.code) == "make demo"
+
+
+def test_the_included_model_is_offered_and_says_what_it_is(
+    page: Page, empty: Path, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a fresh workspace it is the first to choose; the process finds it by the word, as on any machine."""
+    bare_bundle(package / "small.zip", **SYNTHETIC)
+    scan = write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
+    started: list[list[str]] = []
+    monkeypatch.setattr(predicting, "_start_process", lambda log, words: started.append(words) or 0)
+    app = _named(page("predict"), scan)
+    assert not app.exception and not app.error and not app.code
+    (model,) = (each for each in app.selectbox if each.label.startswith("Model"))
+    assert model.value == model.options[0] == "comes with the project: small"
+    assert WARNING in texts(app.warning)
+    assert "mean Dice of its test cases 0.875" in texts(app.caption)
+    app.button[0].click().run()
+    assert not app.exception
+    (words,) = started
+    assert words[:4] == ["--input", str(scan), "--run", "included"]
+    assert Path(words[5]).parent.name.endswith(NamedModel.of_bundle(package / "small.zip").name)
+
+
+@pytest.mark.usefixtures("model")
+def test_a_run_of_the_workspace_comes_before_the_included_model(page: Page, package: Path) -> None:
+    (package / "small.zip").write_bytes(b"damaged")
+    app = page("predict")
+    (model,) = (each for each in app.selectbox if each.label.startswith("Model"))
+    assert not app.exception and not app.error and model.value == RUN
+    assert model.options[1] == "comes with the project: small"
+    app = model.set_value("comes with the project: small").run()
+    assert not app.exception and "cannot be read as a zip" in texts(app.error)
 
 
 def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path) -> None:

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_students import NAME, PATCH, small_student
+from small_students import NAME, PATCH, small_student, write_other_evaluation
 
 from autosam_inference import TrainedModel, predict, read_scan
 from autosam_inference.bundle import Bundle
@@ -26,7 +27,9 @@ LICENCE = Path(__file__).resolve().parents[2] / "LICENSE"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return small_student(tmp_path_factory.mktemp("workspace"))
+    student = small_student(tmp_path_factory.mktemp("workspace"))
+    write_other_evaluation(student)
+    return student
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +56,12 @@ def test_the_files_answer_as_torch_does(bundle: Bundle) -> None:
 
 def test_a_slim_student_leaves_as_it_is(tmp_path: Path) -> None:
     """Nothing is left out or padded wrongly where the network is another class's than the module's run."""
-    slim = small_student(tmp_path, "unet_nano")
+    slim = small_student(tmp_path, "unet_nano", dataset="phantom")
     assert export_bundle(Export(slim, LICENCE, parity_cases=1), tmp_path / "bundle")
-    parity = Bundle.load(tmp_path / "bundle").card.parity
+    bundle = Bundle.load(tmp_path / "bundle")
+    parity, warning = bundle.card.parity, str(bundle.card.warning)
+    assert warning.startswith("Trained on synthetic scans alone, not for patients: model student-01234567, mean Dice ")
+    assert f"**{warning}**" in text(bundle, README) and warning in json.loads(text(bundle, METADATA))["intended_use"]
     assert set(parity) == {"openvino", "onnx"}
     assert all(each.logits <= 1e-3 and each.labels is not None and each.labels >= 0.999 for each in parity.values())
 
@@ -92,6 +98,10 @@ def test_the_card_says_what_somebody_needs_who_was_not_there(bundle: Bundle, run
     assert (liver.dice, liver.n, liver.not_found, liver.invented) == (0.0, 1, 1, 0)
     assert (spleen.dice, spleen.not_found, spleen.invented) == (0.0, 0, 1)
     assert (aorta.dice, aorta.lowest_dice, aorta.hd95_mm) == (0.9, 0.9, 3.0)
+    (other,) = card.other_scores
+    assert (other.dataset, other.n_cases, other.mean_dice, other.organs["liver"].n) == ("one_scan", 2, 0.5, 2)
+    assert card.settings["training.seed"] == 0 and card.settings["model.name"] == "swin_unetr_tiny"
+    assert card.warning is None, "BTCV is of patients"
 
 
 def test_known_failures_are_said_in_words(bundle: Bundle) -> None:
@@ -115,6 +125,10 @@ def test_the_model_card_is_for_people(bundle: Bundle) -> None:
         "autosam-predict BUNDLE SCAN.nii.gz --output FOLDER",
         "python -m monai.bundle run --config_file configs/inference.json",
         "- teacher: teacher-89abcdef",
+        "### On one_scan, another dataset",
+        "On 2 cases (test, fingerprint 0123abcd)",
+        "| 6 | liver | 50.0 | 50.0 | 25.0 | 3.0 | 2 | 0 |",
+        "- training.seed: 0",
     ):
         assert part in told
     assert "Synapse" in text(bundle, DATA_LICENCE)
@@ -191,6 +205,18 @@ def test_an_export_is_found_again_and_never_replaces_what_is_no_bundle(
     (tmp_path / "link").symlink_to(bundle.place, target_is_directory=True)
     with pytest.raises(ExportError, match="is no bundle"):
         export_bundle(Export(run, LICENCE), tmp_path / "link")
+
+
+def test_scores_that_came_later_make_another_bundle(run: RunFolder) -> None:
+    """An evaluation on a real scan after an export is told by the next one, which is not found as done."""
+    from autosam_platform.export.bundling import _made_from
+    from autosam_platform.export.telling import scores
+
+    before = _made_from(Export(run, LICENCE), scores(run))
+    write_other_evaluation(run, "ours-00000002")
+    later = _made_from(Export(run, LICENCE), scores(run))
+    shutil.rmtree(run.evaluation("test", "ours-00000002").folder)
+    assert later != before == _made_from(Export(run, LICENCE), scores(run))
 
 
 def test_a_failed_export_leaves_nothing(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,10 @@ def _value(thing: object, name: str) -> object:
     return getattr(thing, name) if isinstance(getattr(type(thing), name), property) and name not in _READ else None
 
 
-_READ = {"card", "experiment", "case_ids", "has_cases", "run_folders", "finished_runs", "sweeps", "results", "finished"}
+_READ = {
+    *("card", "experiment", "case_ids", "has_cases", "run_folders", "finished_runs", "sweeps", "results", "finished"),
+    "distilled",
+}
 FILES, FOLDERS = _layout()
 
 

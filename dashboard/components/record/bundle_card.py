@@ -9,13 +9,15 @@ import streamlit as st
 from autosam_inference.bundle import Bundle
 from dashboard.components.base.text import plain, score
 
-_COLUMNS = {
+_FIRST = {
     "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
-    "code": st.column_config.TextColumn("SNOMED CT"),
     "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
+}
+_LAST = {
     "lowest_dice": st.column_config.NumberColumn("Lowest Dice", format="%.3f"),
     "nsd": st.column_config.NumberColumn("NSD", format="%.3f"),
     "n": st.column_config.NumberColumn("Cases"),
+    "code": st.column_config.TextColumn("SNOMED CT"),
 }
 _PARITY = {
     "runtime": st.column_config.TextColumn("Runtime", pinned=True),
@@ -48,13 +50,16 @@ def show_card(place: Path) -> None:
         BundleError: it cannot be used.
     """
     told = _told(place)
-    organs = pd.DataFrame(_organs(told), columns=list(_COLUMNS))
-    st.dataframe(organs, hide_index=True, height="content", column_config=_COLUMNS, placeholder="–")
+    columns = _FIRST | {_dice_on(each): _on_another(each) for each in told["other_scores"]} | _LAST
+    organs = pd.DataFrame(_organs(told), columns=list(columns))
+    st.dataframe(organs, hide_index=True, height="content", column_config=columns, placeholder="–")
     data = told.get("training_data") or {}
     spacing = " × ".join(f"{value:g}" for value in told["spacing_xyz"])
     cases = ", ".join(f"{count} {split}" for split, count in (data.get("cases") or {}).items())
     facts = {
-        "Trained on": f"{data.get('title') or told['dataset']}{f' ({cases} cases)' if cases else ''}",
+        "Trained on": f"{data.get('title') or told['dataset']}{f' ({cases} cases)' if cases else ''}"
+        + ("; synthetic scans alone" if data.get("synthetic") else ""),
+        "Other datasets": "; ".join(map(_of_another, told["other_scores"])) or "never tried on one",
         "Licence of the data": data.get("licence") or "not told",
         "Grid": f"{spacing} mm, windows of {' × '.join(map(str, told['patch']))}, HU {told['hu_window'][0]} to "
         f"{told['hu_window'][1]}",
@@ -62,7 +67,7 @@ def show_card(place: Path) -> None:
         "Tells where not to trust it": _calibrated(told.get("quality")),
         "Written": f"{told.get('written_on') or 'some day'}, by version {told['written_by']}",
     }
-    st.table({name: [plain(value)] for name, value in facts.items()}, border="horizontal")
+    st.table({name: plain(value) for name, value in facts.items()}, border="horizontal")
     if failures := told.get("known_failures"):  # often a dozen: a list, and not a box each
         st.warning("Known failures\n" + "".join(f"\n- {plain(each)}" for each in failures))
     parity = [{"runtime": name, **each} for name, each in (told.get("parity") or {}).items()]
@@ -70,6 +75,23 @@ def show_card(place: Path) -> None:
         st.caption("How the exported networks differ from torch in fp32, on whole scans.")
         frame = pd.DataFrame(parity).assign(labels=lambda rows: 100 * rows["labels"].astype(float))
         st.dataframe(frame[list(_PARITY)], hide_index=True, column_config=_PARITY, placeholder="–")
+
+
+def _dice_on(scores: dict[str, Any]) -> str:
+    """A column of the organs: two evaluations may be of one dataset's name, or of its splits."""
+    return f"dice on {scores['dataset']}-{scores['fingerprint']}-{scores['split']}"
+
+
+def _on_another(scores: dict[str, Any]) -> Any:
+    return st.column_config.NumberColumn(f"Dice on {scores['dataset']}", format="%.3f")
+
+
+def _of_another(scores: dict[str, Any]) -> str:
+    kind = {True: ", synthetic", False: ", real", None: ""}[scores["synthetic"]]
+    return (
+        f"{scores['dataset']} ({scores['split']}, n = {scores['n_cases']}{kind}): mean Dice "
+        f"{score(scores['mean_dice'])}, mean NSD {score(scores['mean_nsd'])}"
+    )
 
 
 def _calibrated(quality: dict[str, Any] | None) -> str:
@@ -86,6 +108,7 @@ def _organs(told: dict[str, Any]) -> list[dict[str, Any]]:
     scores, codes = (told.get("scores") or {}).get("organs") or {}, told.get("codes") or {}
     return [
         {"organ": name, "code": _code(codes.get(name)), **scores.get(name, {})}
+        | {_dice_on(each): each["organs"].get(name, {}).get("dice") for each in told["other_scores"]}
         for name in (each["name"] for each in told["classes"])
     ]
 

@@ -19,6 +19,7 @@ from autosam_inference.bedside.segmenting import Job
 from autosam_inference.bedside.summary import SUMMARY, require_free_summary
 from autosam_inference.bedside.watching import watch
 from autosam_inference.errors import UserError
+from autosam_inference.included import named_included
 from autosam_inference.model import TrainedModel
 from autosam_inference.runtimes.chosen import RuntimeName
 
@@ -35,6 +36,7 @@ examples:
   autosam-predict student.zip scan.nii.gz --output results
   autosam-predict student.zip DICOM-FOLDER study.zip --output results --organs liver,spleen
   autosam-predict student.zip --watch export --output results --report
+  autosam-predict included scan.nii.gz --output results
 
 A scan that was segmented before (same bytes, model and options) is found and not done again. A scan that cannot be
 used does not stop the others; results/summary.csv says why. Folders of DICOM series are called by a hash of their
@@ -61,7 +63,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "model", type=Path, metavar="BUNDLE", help="the model: a bundle (folder or zip), or model/ of a run"
+        "model",
+        metavar="BUNDLE",
+        help="the model: a bundle (folder or zip), model/ of a run, or 'included': the small one that comes with the "
+        "project, if this version has one",
     )
     made.add_argument(
         "scans", type=Path, nargs="*", metavar="SCAN", help="NIfTI file; DICOM file, folder or zip; folder of scans"
@@ -191,6 +196,8 @@ def _run(asked: argparse.Namespace) -> int:
     require_apart(asked.output, asked.scans)
     require_free_summary(asked.output)
     job = Job(_loaded(asked), asked.output, _options(asked, "file"))
+    if job.model.card.warning:
+        print(job.model.card.warning, flush=True)
     with only_writer(asked.output):
         findings = Finder(asked.output).find(asked.scans)
         if asked.series is not None:
@@ -209,7 +216,8 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _loaded(asked: argparse.Namespace) -> TrainedModel:
-    model = TrainedModel.load(asked.model, runtime=asked.runtime, overlap=asked.overlap)
+    place = named_included(asked.model) or asked.model
+    model = TrainedModel.load(place, runtime=asked.runtime, overlap=asked.overlap)
     wanted(model.card, asked.organs)
     if asked.threads is not None:
         model.runtime.use_threads(asked.threads if asked.threads > 0 else max(1, _cores() - 1))

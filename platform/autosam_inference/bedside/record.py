@@ -80,6 +80,7 @@ class ScanRecord(Frozen):
         series: SeriesInstanceUID of a DICOM scan, by which it is found in a PACS.
         files: names of all other files in the folder that are this record's, with hashes of their bytes.
         notes: what was put right in the scan, and what looks odd.
+        model: which, with what it computed, and its ``warning`` where there is one to go with its results.
         missing: files that were asked for and could not be written, and why: a DICOM SEG, a report.
         seconds: that each phase took, and their total.
         searched: the part of the scan that the network was asked about, its windows, and those of the whole scan.

@@ -15,6 +15,7 @@ from autosam_inference.bedside.naming import disguise
 from autosam_inference.bedside.options import Options, wanted
 from autosam_inference.bedside.record import OrganRecord, ScanRecord, is_whole, read_record
 from autosam_inference.bedside.writing import no_segmentation, write_results
+from autosam_inference.card import ModelCard
 from autosam_inference.files import content_hash
 from autosam_inference.model import TrainedModel
 from autosam_inference.prediction import Prediction, predict
@@ -130,12 +131,16 @@ def _record(
         spacing_xyz=(round(x, _DIGITS_MM), round(y, _DIGITS_MM), round(z, _DIGITS_MM)),
         organs=organs,
         seconds=seconds | {"total": round(sum(seconds.values()), _DIGITS)},
-        model=model | {"device": str(job.model.runtime.device), "overlap": job.model.overlap},
+        model=model | {"device": str(job.model.runtime.device), "overlap": job.model.overlap} | _warning(card),
         options=job.options.deciding,
         searched=prediction.searched,
         versions=versions(),
         **known,
     )
+
+
+def _warning(card: ModelCard) -> dict[str, str]:
+    return {} if card.warning is None else {"warning": card.warning}
 
 
 @functools.cache

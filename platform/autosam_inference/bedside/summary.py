@@ -10,6 +10,7 @@ from autosam_inference.files import write_text
 
 SUMMARY = "summary.csv"
 _FIRST = ("scan", "status", "reason", "seconds", "warnings", "check", "do_not_use")
+_MODEL = "model"
 
 
 def require_free_summary(output: Path) -> None:
@@ -32,13 +33,14 @@ def require_free_summary(output: Path) -> None:
 def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
     """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU.
 
-    ``reason`` is why a scan failed, or what is missing of the results of one that did not.
+    ``reason`` is why a scan failed, or what is missing of the results of one that did not; ``model`` the run that its
+    model comes from, or the model's warning, which names that too.
 
     Raises:
         NoRoomError: it cannot be written; on Windows, while a spreadsheet has it open.
     """
     organs = dict.fromkeys(organ.name for each in endings if each.record for organ in each.record.organs)
-    columns = [*_FIRST, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
+    columns = [*_FIRST, _MODEL, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
     path = output / SUMMARY
     try:
         write_text(path, as_csv(columns, [_row(each) for each in endings]))
@@ -57,6 +59,7 @@ def _row(ending: Ending) -> dict[str, object]:
     if record is not None:
         row |= {"seconds": record.seconds["total"], "warnings": record.warnings}
         row |= {"check": "; ".join(record.flagged("check")), "do_not_use": "; ".join(record.flagged("do not use"))}
+        row |= {_MODEL: record.model.get("warning") or record.model["run_id"]}
         row |= {f"{each.name} ml": each.volume_ml for each in record.organs}
         row |= {f"{each.name} HU": each.mean_hu for each in record.organs}
     return row

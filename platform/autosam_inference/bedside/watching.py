@@ -158,6 +158,8 @@ def watch(job: Job, folder: Path, settle: float) -> None:
         try:
             seen = Watch(job, folder, settle, log)
             log.info("Watching, with %s", job.model.card.run_id)
+            if job.model.card.warning:
+                log.warning("%s", job.model.card.warning)
             while True:
                 if not seen.step(time.monotonic()):
                     time.sleep(pause)

@@ -1,16 +1,17 @@
 """What a bundle says of itself: ``configs/card.json``, sealed, with the hash of every other file."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from autosam_inference.bundle.contents import OrganCodes, RuntimeParity, Scores, TrainingData
+from autosam_inference.bundle.contents import OrganCodes, OtherScores, RuntimeParity, Scores, TrainingData
+from autosam_inference.bundle.words import SYNTHETIC, in_a_line
 from autosam_inference.card import ModelCard
 from autosam_inference.errors import UserError, reasons
 from autosam_inference.files import DamagedError, unsealed
 from autosam_inference.frozen import Frozen
 
-SCHEMA = 1
+SCHEMA = 2  # 1 did not know whether scans were synthetic, nor scores on other datasets
 """Of the bundles that this version writes, and the newest that it reads."""
 
 CARD = "configs/card.json"
@@ -51,6 +52,10 @@ class BundleCard(ModelCard):
     training_data: TrainingData | None = None
     scores: Scores | None = None
     """None of a model that was exported without an evaluation."""
+    other_scores: tuple[OtherScores, ...] = ()
+    """On datasets that are not its own."""
+    settings: dict[str, Any] = {}
+    """Of the experiment, by dotted names: what differs from the defaults, and the seed. No places on disk."""
     known_failures: tuple[str, ...] = ()
     """Where not to trust it, in plain sentences."""
     parity: dict[str, RuntimeParity] = {}
@@ -61,6 +66,17 @@ class BundleCard(ModelCard):
     """Of the software that it was exported with."""
     files: dict[str, FileRecord]
     """Every file but the card itself, by its path in the bundle with ``/``."""
+
+    @property
+    def warning(self) -> str | None:
+        """Of a model that has seen no patient: what it is, and its scores."""
+        return None if self.short_warning is None else in_a_line(self)
+
+    @property
+    def short_warning(self) -> str | None:
+        """What it is."""
+        synthetic = self.training_data is not None and self.training_data.synthetic
+        return SYNTHETIC if synthetic else None
 
 
 def read_bundle_card(text: bytes, place: str) -> BundleCard:

@@ -33,6 +33,8 @@ class TrainingData(Frozen):
     licence: str
     cases: dict[str, NonNegativeInt]
     """Cases of each split: train, val, test."""
+    synthetic: bool = False
+    """Was every scan, with labels or without, drawn by a program? Then the model has seen no patient."""
 
 
 class OrganScore(Frozen):
@@ -58,6 +60,21 @@ class Scores(Frozen):
     mean_nsd: Share | None
     nsd_tolerance_mm: float
     organs: dict[str, OrganScore]
+
+
+class OtherScores(Scores):
+    """An evaluation on a dataset that is not the run's own, which it was not trained on.
+
+    Attributes:
+        dataset: its name.
+        fingerprint: beginning of its hash, by which two of one name are told apart.
+        synthetic: whether its scans were drawn by a program; None where its description is not known any more.
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str
+    synthetic: bool | None
 
 
 class RuntimeParity(Frozen):

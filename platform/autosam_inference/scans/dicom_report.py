@@ -1,7 +1,7 @@
 """Measurements as a DICOM structured report (TID 1500), filed by a PACS beside the series and its label map."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pydicom
@@ -52,6 +52,7 @@ _FLAGS: dict[Flag, Code] = {
     "check": Code("TRUST-CHECK", PRIVATE, "check"),
     "do not use": Code("TRUST-DO-NOT-USE", PRIVATE, "do not use"),
 }
+_WARNING = Code("MODEL-WARNING", PRIVATE, "Warning of the model")
 
 
 def write_dicom_report(
@@ -151,8 +152,15 @@ def _group(
             name=card.model.name, version=card.run_id, family=codes.DCM.ArtificialIntelligence, manufacturer=MAKER
         ),
         measurements=_numbers(measured, said),
-        qualitative_evaluations=None if said is None else [QualitativeEvaluation(_TRUST, _FLAGS[said.flag])],
+        qualitative_evaluations=list(_evaluations(card, said)) or None,
     )
+
+
+def _evaluations(card: ModelCard, said: OrganQuality | None) -> Iterator[QualitativeEvaluation]:
+    if card.short_warning is not None:
+        yield QualitativeEvaluation(_WARNING, Code("SYNTHETIC-SCANS-ALONE", PRIVATE, card.short_warning))
+    if said is not None:
+        yield QualitativeEvaluation(_TRUST, _FLAGS[said.flag])
 
 
 def _numbers(measured: measurements.Measurement, said: OrganQuality | None) -> list[Measurement]:

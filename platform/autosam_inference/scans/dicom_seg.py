@@ -128,6 +128,7 @@ def _made(
         series_number=_SERIES_NUMBER,
         **made_by(card),
         content_label="SEGMENTATION",
+        content_description=card.short_warning,
         series_description=f"Segmentation by {card.run_id}"[:64],
         **geometry,
     )

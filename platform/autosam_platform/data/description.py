@@ -71,6 +71,8 @@ class DatasetDescription(Frozen):
         spacing_xyz: voxel spacing after preparation, mm.
         hu_window: HU outside are clipped.
         licence: of images and labels, as their owner states it; it is told with every model that is exported.
+        synthetic: whether every scan is drawn by a program, and of no patient. It goes into the card of a model that is
+            exported, and not into records: read it from ``load_description``.
         foreground_fraction: share of training patches that are centred on an organ.
         nsd_tolerance_mm: tolerance of the normalised surface distance.
     """
@@ -94,6 +96,7 @@ class DatasetDescription(Frozen):
     annotated: dict[str, tuple[str, ...]] = {}
     sources: tuple[Source, ...] = ()
     licence: str | None = None
+    synthetic: Annotated[bool, Field(exclude=True)] = False
     foreground_fraction: Probability = 0.5
     nsd_tolerance_mm: PositiveFloat = 2.0
 

@@ -23,11 +23,11 @@ from autosam_platform.export.monai_inference import inference
 from autosam_platform.export.monai_metadata import metadata
 from autosam_platform.export.network import ExportError, PublishedModel, published_model
 from autosam_platform.export.parity import evaluated_cases, measured, require_parity
-from autosam_platform.export.telling import known_failures, scores, training_data
+from autosam_platform.export.telling import known_failures, other_scores, scores, settings, training_data
 from autosam_platform.export.writing import require_replaceable, seal, write_bundle
 from autosam_platform.workspace import RunFolder
 
-VERSION = 2  # raise it whenever the same run would give another bundle
+VERSION = 3  # raise it whenever the same run would give another bundle
 
 Calibrate = Callable[[TrainedModel], Calibration]
 
@@ -75,7 +75,9 @@ def export_bundle(export: Export, place: Path) -> bool:
 
 
 def _made_from(export: Export, told: Scores | None) -> str:
-    parts = (VERSION, SCHEMA, __version__, files_hash(export.run.model), None if told is None else told.model_dump())
+    run = export.run
+    says = (training_data(run), told, *other_scores(run))
+    parts = (VERSION, SCHEMA, __version__, files_hash(run.model), [each and each.model_dump() for each in says])
     return content_hash(*parts, export.licence, export.parity_cases, export.calibrate is not None, _versions())
 
 
@@ -111,7 +113,7 @@ def _fill(folder: Path, export: Export, model: PublishedModel, told: Scores | No
 
 
 def _card(run: RunFolder, told: Scores | None, made_from: str) -> BundleCard:
-    card, data = run.card, training_data(run)
+    card, data, others = run.card, training_data(run), other_scores(run)
     return BundleCard.model_validate(
         card.model_dump(mode="json", exclude={"split"})  # ids of cases stay in the lab
         | {
@@ -122,7 +124,9 @@ def _card(run: RunFolder, told: Scores | None, made_from: str) -> BundleCard:
             "codes": {each.name: codes_of(each.name) for each in card.classes},
             "training_data": data,
             "scores": told,
-            "known_failures": known_failures(card, told, data),
+            "other_scores": others,
+            "settings": settings(run),
+            "known_failures": known_failures(card, told, data, others),
             "export_versions": _versions(),
             "files": {},
         }

@@ -15,7 +15,7 @@ def student_to_export(workspace: Workspace) -> RunFolder:
         ModelFolderError: a finished run's description is damaged, so that it cannot be told what it is.
     """
     runs = [run for run in workspace.finished_runs if find_model(run.card.model.name).role != "teacher"]
-    distilled = [run for run in runs if "teacher" in run.card.lineage]
+    distilled = [run for run in runs if run.distilled]
     candidates = distilled or runs
     if not candidates:
         raise ExportError(f"there is no finished student in {workspace}: python jobs/distill_student.py makes one.")

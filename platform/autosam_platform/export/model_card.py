@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from autosam_inference.bundle.card import BundleCard
-from autosam_inference.bundle.contents import OrganScore, RuntimeParity
+from autosam_inference.bundle.contents import OrganScore, RuntimeParity, Scores
 from autosam_models.sizes import size_text
 from autosam_platform.export.monai_metadata import INTENDED_USE
 
@@ -19,6 +19,7 @@ def readme(card: BundleCard) -> str:
             "",
             "## What it is for",
             "",
+            *([f"**{card.warning}**", ""] if card.warning else []),
             INTENDED_USE,
             "",
             "## Where it fails",
@@ -28,10 +29,15 @@ def readme(card: BundleCard) -> str:
             "## How good it is",
             "",
             *_scores(card),
+            *_other_scores(card),
             "",
             "## What it was trained on",
             "",
             *_data(card),
+            "",
+            "## How it was trained",
+            "",
+            *_settings(card),
             "",
             "## How to run it",
             "",
@@ -53,11 +59,27 @@ def _scores(card: BundleCard) -> Iterator[str]:
     yield f"On {told.n_cases} test cases, which it was not trained on, each on its own grid. NSD is the share of the"
     yield f"surface within {told.nsd_tolerance_mm:g} mm. n: cases that the organ has a score in."
     yield ""
+    yield from _table(card, told)
+
+
+def _table(card: BundleCard, told: Scores) -> Iterator[str]:
     yield "| id | organ | Dice % | lowest Dice % | NSD % | HD95 mm | n | not found |"
     yield "|---:|---|---:|---:|---:|---:|---:|---:|"
     for each in card.classes:
         yield f"| {each.id} | {each.name} | {_row(told.organs[each.name])} |"
     yield f"| | mean over organs | {_percent(told.mean_dice)} | | {_percent(told.mean_nsd)} | | | |"
+
+
+def _other_scores(card: BundleCard) -> Iterator[str]:
+    for each in card.other_scores:
+        cases = f"{'synthetic ' if each.synthetic else ''}case{'' if each.n_cases == 1 else 's'}"
+        yield ""
+        yield f"### On {each.dataset}, another dataset"
+        yield ""
+        yield f"On {each.n_cases} {cases} ({each.split}, fingerprint {each.fingerprint}), each on its own grid; NSD"
+        yield f"within {each.nsd_tolerance_mm:g} mm."
+        yield ""
+        yield from _table(card, each)
 
 
 def _row(organ: OrganScore) -> str:
@@ -78,6 +100,13 @@ def _data(card: BundleCard) -> Iterator[str]:
     low, high = card.hu_window
     yield f"Scans were resampled to {size_text(card.spacing_xyz)} mm (x, y, z), and HU outside {low} to {high} clipped."
     for name, value in card.lineage.items():
+        yield f"- {name}: {value}"
+
+
+def _settings(card: BundleCard) -> Iterator[str]:
+    yield f"What differs from the defaults of version {card.versions.get('autosam_platform', 'unknown')}, and the seed:"
+    yield ""
+    for name, value in card.settings.items():
         yield f"- {name}: {value}"
 
 

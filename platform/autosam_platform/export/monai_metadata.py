@@ -47,7 +47,7 @@ def metadata(card: BundleCard) -> dict[str, Any]:
         "label_classes": "one channel: 0 is background, the others are network_data_format.outputs.pred.channel_def",
         "pred_classes": f"{card.num_classes} channels of logits",
         "eval_metrics": {} if card.scores is None else {"mean_dice": card.scores.mean_dice},
-        "intended_use": INTENDED_USE,
+        "intended_use": " ".join(filter(None, (card.warning, INTENDED_USE))),
         "references": [],
         "network_data_format": {
             "inputs": {"image": _image(card)},

@@ -9,7 +9,9 @@ from typing import Any
 import rich
 
 from autosam_inference.bundle import is_bundle
+from autosam_inference.card import ModelFolderError
 from autosam_inference.files import content_hash
+from autosam_inference.included import included_model, named_included
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
@@ -115,6 +117,8 @@ def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
 def finished_run(name: str | None) -> RunFolder:
     """A finished run: by its name, with or without the hash, by a path, or the newest.
 
+    A distilled student and its twin without a teacher have one name without the hash, which is then the student's.
+
     Raises:
         ConfigError: there is none, or several that differ by their hashes; the message says which there are.
     """
@@ -128,21 +132,34 @@ def finished_run(name: str | None) -> RunFolder:
         if run.finished:
             return run
     alike = [run for run in done if run.name.rpartition("-")[0] == name]
-    if len(alike) == 1:
-        return alike[0]
+    for each in (alike, list(filter(_is_distilled, alike))):
+        if len(each) == 1:
+            return each[0]
     if alike:
         raise ConfigError(f"'{name}' may be any of {', '.join(run.name for run in reversed(alike))}: name one of them")
     names = ", ".join(run.name for run in reversed(done)) or "none"
     raise ConfigError(f"'{name}' is no finished run; in {ours} there are: {names}")
 
 
+def _is_distilled(run: RunFolder) -> bool:
+    try:
+        return run.distilled
+    except ModelFolderError:  # whoever takes it by its whole name is told
+        return False
+
+
 def named_model(name: str | None) -> NamedModel:
-    """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, or the newest run.
+    """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, the included model by
+    its word; where none is named, the newest run, or the included model where no run is finished.
 
     Raises:
         ConfigError: there is no such run.
         BundleError: the bundle cannot be used.
     """
+    by_default = name is None and not workspace().finished_runs
+    included = included_model() if by_default else named_included(name or "")
+    if included is not None:
+        return NamedModel.of_bundle(included)
     if name is None or workspace().run(name).finished or not is_bundle(Path(name)):
         return NamedModel.of_run(finished_run(name))
     return NamedModel.of_bundle(Path(name).expanduser().absolute())

@@ -1,6 +1,7 @@
 """The folder of a run, and of an evaluation of its model."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,18 @@ class EvaluationFolder:
         return self.records / f"{case_file_name(case_id)}.json"
 
 
+_OTHER_EVALUATION = re.compile(r"evaluation-(\w+)-([0-9a-f]{8})-(train|val|test)")
+
+
+@dataclass(frozen=True)
+class OtherEvaluation(EvaluationFolder):
+    """What an evaluation on a dataset wrote that is not the run's own."""
+
+    dataset: str
+    fingerprint: str
+    split: str
+
+
 def _recorded_id(record: Path) -> str:
     """The case's id, which is the file's name where that has no hash in it."""
     if "~" not in record.stem:
@@ -183,14 +196,30 @@ class RunFolder:
         """Has it a model?"""
         return self.model_card.is_file()
 
+    @property
+    def distilled(self) -> bool:
+        """Did a teacher teach it?
+
+        Raises:
+            ModelFolderError: the run is not finished, or its model is damaged.
+        """
+        return "teacher" in self.card.lineage
+
     def evaluation(self, split: str = "test", other: str | None = None) -> EvaluationFolder:
         """Where the run's own evaluation on a split lies.
 
         Args:
-            other: name of a dataset that is not the run's own.
+            other: name and beginning of the fingerprint of a dataset that is not the run's own, with a hyphen between.
         """
         name = f"evaluation-{other}-{split}" if other else "evaluation" if split == "test" else f"evaluation-{split}"
         return EvaluationFolder(self.folder / name, self.paths)
+
+    @property
+    def other_evaluations(self) -> list["OtherEvaluation"]:
+        """Finished evaluations on datasets that are not the run's own, in the order of their names."""
+        found = ((path, _OTHER_EVALUATION.fullmatch(path.name)) for path in sorted(self.folder.glob("evaluation-*")))
+        made = [OtherEvaluation(path, self.paths, *match.groups()) for path, match in found if match]
+        return [each for each in made if each.summary.is_file() and each.metrics.is_file()]
 
     def evaluation_of(self, label: str) -> EvaluationFolder:
         """Where another model was evaluated for this run's report."""
