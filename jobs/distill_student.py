@@ -5,6 +5,8 @@ Examples:
     python jobs/distill_student.py --recipe distill_swin          the same into the paper's SwinUNETR-Tiny
     python jobs/distill_student.py --recipe torso_student         for real scans, from synthetic torsos: two hours
     python jobs/distill_student.py --teacher btcv-1a2b3c4d --student swin_unetr_small --recipe btcv --dataset.root DATA
+    python jobs/distill_student.py --teacher seed-1a2b3c4d,seed-5e6f7a8b     the mean of two runs teaches
+    python jobs/distill_student.py --teacher FOLDER_OF_LABEL_MAPS --recipe btcv --dataset.root DATA
 """
 
 import sys

@@ -8,10 +8,12 @@ import pytest
 from small_models import PATCH, write_model
 from synthetic_scans import write_btcv
 
+from autosam_inference.card import files_hash
 from autosam_inference.several import ModelFolders
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.distillation.fit import supervision_of
+from autosam_platform.distillation.named import identity_of
 from autosam_platform.distillation.teacher import MismatchError, OnlineTeacher, TrainedTeacher, stored_teacher
 from autosam_platform.evaluation.cost import cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
@@ -81,6 +83,8 @@ def test_the_names_of_runs_become_their_models_and_the_order_makes_no_other_run(
     assert told.distillation.teachers == tuple(str(each) for each in models[:2])
     assert with_teacher(told, folder).model_dump() == told.model_dump()
     alone = with_teacher(experiment(folder, "fold-0"), folder)
+    assert identity_of(str(told.distillation.teacher)) == identity_of(str(turned.distillation.teacher))
+    assert identity_of(str(alone.distillation.teacher)) == files_hash(models[0])
     assert told.run_id("data") == turned.run_id("data") != alone.run_id("data")
     supervision = supervision_of(told, prepared, Workspace(folder / "ws"))
     assert supervision.tags["teacher"] == "small-01234567, small-01234567"
@@ -109,12 +113,14 @@ def test_a_folder_with_a_comma_is_one_teacher_and_refused_among_several(
         ("fold-0,fold-0", "teachers fold-0 and fold-0 are the same model, which would count twice"),
         ("fold-0,copy", "teachers fold-0 and copy are the same model"),
         ("fold-0,nobody", "'nobody' is no finished run"),
+        ("raw", "raw is no teacher: it holds neither a model .* nor label maps called as the cases are"),
     ],
 )
 def test_what_is_no_set_of_teachers_is_refused(
     models: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch, names: str, message: str
 ) -> None:
     monkeypatch.setenv("AUTOSAM_WORKSPACE", str(folder / "ws"))
+    monkeypatch.chdir(folder)
     copy = folder / "ws" / "runs" / "copy"
     if not copy.exists():
         copy.symlink_to(models[0].parent)

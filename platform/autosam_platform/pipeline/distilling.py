@@ -92,6 +92,11 @@ def _folder_of(name: str, recipes: Path) -> Path:
         return trained(parse_job(["--recipe", name], recipes, description="").experiment())[1].run.model
     if answer_files(place.expanduser()):
         return place.expanduser().absolute()
+    if place.exists() and not any(run.finished for run in (workspace().run(name), workspace().run_at(place))):
+        raise ConfigError(
+            f"{name} is no teacher: it holds neither a model ({CARD} and {WEIGHTS}, or a finished run's model/) nor "
+            "label maps called as the cases are (CASE.nii.gz)"
+        )
     return finished_run(name).model
 
 
@@ -142,7 +147,7 @@ def _compared(experiment: Experiment, dataset: PreparedDataset, student: FitResu
     if student.run != twin.run:
         parts[STUDENT] = ModelFolders.of(student.run.model)
     teachers = [Path(each) for each in experiment.distillation.teachers]
-    models = []
+    models: list[Compared] = []
     if answer_files(teachers[0]):
         models += _files_scored(teachers[0], dataset, student.run.evaluation_of(TEACHER))
     else:
