@@ -13,8 +13,8 @@ def dice_and_entropy(logits_BKDHW: Tensor, label_BDHW: Tensor) -> tuple[Tensor, 
     """Soft Dice loss, mean over the organs in a sample's label, and cross entropy, mean over voxels. Both of shape B.
 
     The Dice of class k is (2 I + s) / (P + Y + s): I its probability where the label has it, P its probability
-    everywhere, Y its voxels, as MONAI's ``DiceLoss`` has it, which with torch's ``cross_entropy`` takes twice as long on
-    a CPU (docs/benchmarks.md): a third of a small student's step. It is 0 of a sample without organs.
+    everywhere, Y its voxels, as MONAI's ``DiceLoss`` has it, which with torch's ``cross_entropy`` takes twice as long
+    on a CPU (docs/benchmarks.md): a third of a small student's step. It is 0 of a sample without organs.
 
     Args:
         logits_BKDHW: float32 or float64; class 0 is background.
