@@ -4,6 +4,7 @@ Examples:
     python jobs/distill_student.py                                the embedded demo: its teacher into a small U-Net
     python jobs/distill_student.py --recipe distill_swin          the same into the paper's SwinUNETR-Tiny
     python jobs/distill_student.py --recipe torso_student         for real scans, from synthetic torsos: two hours
+    python jobs/distill_student.py --seeds 3                      with three seeds, and what they come to
     python jobs/distill_student.py --teacher btcv-1a2b3c4d --student swin_unetr_small --recipe btcv --dataset.root DATA
     python jobs/distill_student.py --teacher seed-1a2b3c4d,seed-5e6f7a8b     the mean of two runs teaches
     python jobs/distill_student.py --teacher FOLDER_OF_LABEL_MAPS --recipe btcv --dataset.root DATA
@@ -18,6 +19,7 @@ from pydantic import Field
 
 from autosam_models import model_names
 from autosam_platform.command_line import Job, parse_kind_of_job
+from autosam_platform.experiment import Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 
 
@@ -30,6 +32,8 @@ class DistillJob(Job):
     network: Annotated[str, tyro.conf.arg(name="student"), Field(examples=model_names())] = "swin_unetr_tiny"
     """A model of `python -m autosam_models`; it takes the place of the recipe's model and its options. Where none is
     named, it is the recipe's, if that is no teacher."""
+    seeds: Positive = 1
+    """Student and twin are trained with so many seeds in turn, from the training's own on, and compared over all."""
 
 
 def main() -> None:
@@ -38,10 +42,10 @@ def main() -> None:
     run_job(lambda: _distil(job), job)
 
 
-def _distil(job: Job) -> Outcome:
-    from autosam_platform.pipeline.distilling import distil  # takes seconds: not for --help or --check
+def _distil(job: DistillJob) -> Outcome:
+    from autosam_platform.pipeline.distilling import distil_over_seeds  # takes seconds: not for --help or --check
 
-    return distil(job.experiment(), RECIPES)
+    return distil_over_seeds(job.experiment(), RECIPES, job.seeds)
 
 
 if __name__ == "__main__":

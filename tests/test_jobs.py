@@ -211,6 +211,26 @@ def test_a_student_is_distilled_and_compared_with_its_twin_and_its_teacher(
     assert "teacher's probabilities" not in again.stdout
 
 
+def test_several_seeds_are_trained_in_turn_and_compared_together(
+    job_here: Run, scans: Path, trained: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first seed's student and twin are those of the test before, and are found."""
+    monkeypatch.setattr(on_ray, "OnRay", InProcess)
+    settings = ["--recipe", scans / "recipe.json", "--student", "autosam_demo", "--teacher", trained["run"]]
+    done = job_here("distill_student", *settings, "--kd-lambda", 0.5, "--seeds", 2, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    found, folder = result["over_seeds"], Path(result["place"])
+    assert found["runs"][0] == result["run"] == folder.name != found["runs"][1]
+    second = json.loads((folder.with_name(found["runs"][1]) / "report" / "report.json").read_text())
+    pair = "student vs student without distillation"
+    differences = [each["wilcoxon"][pair]["dice"]["mean_difference"] for each in (result, second)]
+    assert found["dice"]["per_seed"] == pytest.approx(differences) and found["dice"]["n"] == 1
+    assert found["dice"]["mean"] == pytest.approx(sum(differences) / 2)
+    assert json.loads((folder / "report" / "over_seeds.json").read_text()) == found
+    assert f"{pair} over 2 seeds, NSD: " in done.stdout
+
+
 def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: tests/training/test_fit.py holds a worker on Ray equal to it, bit for bit."""
     monkeypatch.setattr(on_ray, "OnRay", InProcess)

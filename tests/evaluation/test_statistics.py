@@ -4,10 +4,11 @@ import json
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 
 from autosam_platform.evaluation.metrics import ClassMetrics
-from autosam_platform.evaluation.statistics import case_means, compare_cases, holm
+from autosam_platform.evaluation.statistics import PairedComparison, case_means, compare_cases, holm, over_seeds
 from autosam_platform.evaluation.table import Row
 
 NAN = math.nan
@@ -107,3 +108,53 @@ def test_holm_multiplies_by_the_tests_that_are_left_and_never_falls() -> None:
     assert holm([0.03, 0.01, NAN, 0.02]) == pytest.approx([0.04, 0.03, NAN, 0.04], nan_ok=True)
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def _found(*gains: float) -> PairedComparison:
+    return compare_cases(livers(*(0.5 + each for each in gains)), livers(*[0.5] * len(gains)))
+
+
+def test_seeds_are_put_together_case_by_case() -> None:
+    """Two seeds, six cases: the means over seeds are 0.02, 0.03 … 0.07, all of one sign, so p is 2 / 64."""
+    gain = over_seeds([_found(0.01, 0.02, 0.03, 0.04, 0.05, 0.06), _found(0.03, 0.04, 0.05, 0.06, 0.07, 0.08)])
+    assert gain.per_seed == pytest.approx((0.035, 0.055))
+    assert (gain.n, gain.mean, gain.p_value) == (6, pytest.approx(0.045), 2 / 64)
+    assert 0.02 < gain.low < 0.036 and 0.054 < gain.high < 0.07
+    assert str(gain).startswith("+4.50 points (95 %: +2.") and str(gain).endswith(
+        "n = 6, p = 0.0312; by seed +3.50, +5.50"
+    )
+
+
+def test_the_interval_over_seeds_is_that_of_drawing_them_one_by_one() -> None:
+    """The slow way: draw seeds and cases with replacement, and take the mean of what was drawn."""
+    rng = np.random.default_rng(5)
+    gains = rng.normal(0.02, 0.03, (3, 1)) + rng.normal(0, 0.05, (3, 8))
+    gain = over_seeds([_found(*each) for each in gains])
+    means = [gains[np.ix_(rng.integers(3, size=3), rng.integers(8, size=8))].mean() for _ in range(10_000)]
+    assert [gain.low, gain.high] == pytest.approx(np.percentile(means, [2.5, 97.5]).tolist(), abs=0.003)
+
+
+def test_of_a_gain_of_one_seed_only_the_seeds_tell() -> None:
+    """The cases agree, the seeds do not: an interval over cases alone would call this certain."""
+    gain = over_seeds([_found(*[0.1] * 8), _found(*[-0.02] * 8), _found(*[-0.02] * 8)])
+    assert gain.low == pytest.approx(-0.02) and gain.high == pytest.approx(0.1) and gain.mean == pytest.approx(0.02)
+
+
+def test_cases_that_a_seed_has_no_score_for_are_left_out() -> None:
+    first, second = _found(0.01, 0.02), _found(0.03, 0.04)
+    del second.differences["case 0"]
+    gain = over_seeds([first, second])
+    assert (gain.n, gain.mean) == (1, pytest.approx(0.03))
+    del first.differences["case 1"]
+    with pytest.raises(ValueError, match="no case has a score with every seed"):
+        over_seeds([first, second])
+
+
+def test_one_seed_has_no_interval_and_comparisons_survive_json() -> None:
+    found = _found(0.01, 0.02)
+    gain = over_seeds([PairedComparison.of_json(json.loads(json.dumps(found.as_json())))])
+    assert math.isnan(gain.low) and gain.per_seed == pytest.approx((0.015,))
+    assert gain.as_json()["low"] is None
+    same = _found(0.0, 0.0)
+    assert math.isnan(PairedComparison.of_json(same.as_json()).p_value)
+    assert "no p: no case differs" in str(over_seeds([same]))

@@ -26,7 +26,7 @@ from autosam_platform.workspace import RunFolder
 
 _PAIRS: tuple[tuple[Label, Label], ...] = ((STUDENT, TWIN), (STUDENT, TEACHER))
 _NONE = "–"  # in place of a number that there is not
-_METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
+METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Comparison:
     found: PairedComparison
 
     def __str__(self) -> str:
-        return f"{self.ours} vs {self.theirs}, {_METRICS[self.metric]}: {self.found}"
+        return f"{self.ours} vs {self.theirs}, {METRICS[self.metric]}: {self.found}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def matched_report(run: RunFolder, models: Sequence[Compared]) -> Report:
     """
     known = by_label(models)
     pairs = [pair for pair in _PAIRS if all(label in known for label in pair)]
-    report = Report(known, tuple(_compare(known, *pair, metric) for pair in pairs for metric in _METRICS))
+    report = Report(known, tuple(_compare(known, *pair, metric) for pair in pairs for metric in METRICS))
     _write_table(run.report_table, report)
     save_report_picture(run.report_picture, known, [str(each) for each in report.comparisons if each.metric == "dice"])
     write_json(run.report_json, report.as_json())

@@ -7,8 +7,9 @@ no independent observations, so each case counts once, with the mean over its or
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
 from scipy.stats import wilcoxon
 
 from autosam_platform.evaluation.table import Row, mean, without_nan
@@ -16,6 +17,7 @@ from autosam_platform.evaluation.table import Row, mean, without_nan
 Metric = Literal["dice", "nsd"]
 
 _FEWEST = 6  # cases: with 5, even five differences of one sign have p = 2 / 2⁵ = 0.0625
+_RESAMPLES = 10_000  # of seeds and cases; a limit of the interval moves by a hundredth of its width with another draw
 _DIGITS = 12  # differences that are equal but for rounding are ties, and those of equal scores are zero
 
 
@@ -48,6 +50,11 @@ class PairedComparison:
         """All fields, with None for NaN, which JSON lacks."""
         return without_nan(asdict(self))
 
+    @classmethod
+    def of_json(cls, values: dict[str, Any]) -> Self:
+        """What ``as_json`` gave."""
+        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
+
 
 def compare_cases(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric = "dice") -> PairedComparison:
     """Compare two models by Wilcoxon's signed-rank test over cases, two-sided.
@@ -73,6 +80,61 @@ def compare_cases(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric = "
             shared.setdefault(case, []).append(score - others[case, organ])
     differences = {case: round(mean(each), _DIGITS) for case, each in shared.items()}
     return PairedComparison(len(differences), mean(differences.values()), _p_value(differences.values()), differences)
+
+
+@dataclass(frozen=True)
+class GainOverSeeds:
+    """How one way to train differs from another, each trained with several seeds and tested on the same cases.
+
+    Attributes:
+        per_seed: ours − theirs, mean over cases, as a share.
+        n: cases that all seeds have a score for.
+        mean: over seeds and cases.
+        low, high: 95 % interval of the mean, over other seeds and other cases; NaN of a single seed.
+        p_value: two-sided, of Wilcoxon's signed-rank test over cases, each with its mean over the seeds.
+    """
+
+    per_seed: tuple[float, ...]
+    n: int
+    mean: float
+    low: float
+    high: float
+    p_value: float
+
+    def __str__(self) -> str:
+        seeds = ", ".join(f"{100 * each:+.2f}" for each in self.per_seed)
+        interval = "" if math.isnan(self.low) else f" (95 %: {100 * self.low:+.2f} to {100 * self.high:+.2f})"
+        p = "no p: no case differs" if math.isnan(self.p_value) else f"p = {self.p_value:.3g}"
+        return f"{100 * self.mean:+.2f} points{interval}, n = {self.n}, {p}; by seed {seeds}"
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields, with None for NaN, which JSON lacks."""
+        return without_nan(asdict(self))
+
+
+def over_seeds(found: Sequence[PairedComparison]) -> GainOverSeeds:
+    """Put together the comparisons of several seeds, each of its own pair of models.
+
+    The interval is a percentile bootstrap in which seeds and cases are drawn anew, each by itself: a gain that hangs
+    on one lucky seed, or on a few easy cases, has a wide one. Of few seeds it is too narrow all the same: three can be
+    drawn in ten ways only. The draws are those of one seed, so the same scores have the same interval.
+
+    Raises:
+        ValueError: there is no comparison, or no case has a score with every seed.
+    """
+    shared = sorted(set.intersection(*(set(each.differences) for each in found))) if found else []
+    if not shared:
+        raise ValueError("no case has a score with every seed: evaluate all of them on the same cases")
+    gains_SN = np.array([[each.differences[case] for case in shared] for each in found])
+    seeds, cases = gains_SN.shape
+    rng = np.random.default_rng(0)
+    of_seeds = rng.multinomial(seeds, [1 / seeds] * seeds, _RESAMPLES) / seeds
+    of_cases = rng.multinomial(cases, [1 / cases] * cases, _RESAMPLES) / cases
+    drawn = np.einsum("rs,sn,rn->r", of_seeds, gains_SN, of_cases, optimize=True)
+    low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if seeds > 1 else (math.nan, math.nan)
+    means = [round(each, _DIGITS) for each in gains_SN.mean(0).tolist()]
+    per_seed = tuple(gains_SN.mean(1).tolist())
+    return GainOverSeeds(per_seed, cases, float(gains_SN.mean()), low, high, _p_value(means))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

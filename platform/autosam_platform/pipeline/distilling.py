@@ -21,10 +21,11 @@ from autosam_platform.distillation.compared import Compared
 from autosam_platform.distillation.file_scores import scored_files
 from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
-from autosam_platform.distillation.report import Report, matched_report
+from autosam_platform.distillation.report import METRICS, Report, matched_report
 from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
 from autosam_platform.evaluation.cost import ModelCost, cost_of
 from autosam_platform.evaluation.evaluate import evaluate_cases
+from autosam_platform.evaluation.statistics import GainOverSeeds, Metric, PairedComparison, over_seeds
 from autosam_platform.evaluation.table import Summary, read_rows
 from autosam_platform.experiment import ConfigError, Experiment, answer_files
 from autosam_platform.measure import machine
@@ -61,6 +62,39 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
     print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
     return Outcome(student.run.folder, numbers)
+
+
+def distil_over_seeds(experiment: Experiment, recipes: Path, seeds: int) -> Outcome:
+    """``distil`` with several seeds in turn, the first of them the experiment's, and what they come to together.
+
+    The teacher is the same for all, and so are the cases; student and twin of a seed are compared with one another.
+    What one seed says of a small gain is chance. Written into the first student's report.
+
+    Raises:
+        ConfigError: see ``distil``.
+    """
+    outcomes = [distil(_with_seed(experiment, experiment.training.seed + each), recipes) for each in range(seeds)]
+    first = outcomes[0]
+    pair = f"{STUDENT} vs {TWIN}"
+    if seeds == 1 or pair not in first.numbers.get("wilcoxon", {}):
+        return first
+    found: dict[Metric, GainOverSeeds] = {
+        metric: over_seeds([PairedComparison.of_json(each.numbers["wilcoxon"][pair][metric]) for each in outcomes])
+        for metric in METRICS
+    }
+    for metric, gain in found.items():
+        print(f"{pair} over {seeds} seeds, {METRICS[metric]}: {gain}")
+    numbers = {"runs": [each.numbers["run"] for each in outcomes]} | {
+        name: gain.as_json() for name, gain in found.items()
+    }
+    place = workspace().run(first.numbers["run"]).report_over_seeds
+    write_json(place, numbers)
+    print(f"Over the seeds: {place}", flush=True)
+    return Outcome(first.place, first.numbers | {"over_seeds": numbers})
+
+
+def _with_seed(experiment: Experiment, seed: int) -> Experiment:
+    return experiment.model_copy(update={"training": experiment.training.model_copy(update={"seed": seed})})
 
 
 def with_teacher(experiment: Experiment, recipes: Path) -> Experiment:

@@ -258,6 +258,11 @@ class RunFolder:
         return self.report / "report.json"
 
     @property
+    def report_over_seeds(self) -> Path:
+        """What several seeds came to, in the folder of the first one's report."""
+        return self.report / "over_seeds.json"
+
+    @property
     def report_picture(self) -> Path:
         return self.report / "report.png"
 
