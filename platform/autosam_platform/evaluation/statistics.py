@@ -53,7 +53,8 @@ class PairedComparison:
     @classmethod
     def of_json(cls, values: dict[str, Any]) -> Self:
         """What ``as_json`` gave."""
-        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+        return cls(**known)
 
 
 def compare_cases(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric = "dice") -> PairedComparison:
