@@ -50,6 +50,12 @@ class Augmentation(Frozen):
     blur: Probability = 0.0
     noise: Probability = 0.0
 
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Those that came later are not written where they never happen: hashes and records stay what they were."""
+        later = ("zoom", "contrast", "blur", "noise")
+        return {name: value for name, value in serialise(self).items() if value or name not in later}
+
 
 class DatasetDescription(Frozen):
     """Everything the platform knows about a dataset.
@@ -284,12 +290,6 @@ class _OfSource(DatasetDescription):
     """The description of one source; masks of the classes that it does not annotate are not looked at."""
 
     unannotated: frozenset[str]
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """What the lowest and the highest HU of the window become."""
-        low, high = normalise(np.array(self.hu_window), self.hu_window, self.scaling).tolist()
-        return low, high
 
     @property
     def mask_classes(self) -> dict[str, int]:
