@@ -14,7 +14,7 @@ def dice_and_entropy(logits_BKDHW: Tensor, label_BDHW: Tensor) -> tuple[Tensor, 
 
     The Dice of class k is (2 I + s) / (P + Y + s): I its probability where the label has it, P its probability
     everywhere, Y its voxels, as MONAI's ``DiceLoss`` has it, which with torch's ``cross_entropy`` takes twice as long
-    on a CPU (docs/benchmarks.md): a third of a small student's step. It is 0 of a sample without organs.
+    on a CPU (docs/benchmarks.md). The Dice loss of a sample without organs is 0.
 
     Args:
         logits_BKDHW: float32 or float64; class 0 is background.
