@@ -10,5 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "jobs" / "recipes"
 SPACES = ROOT / "jobs" / "spaces"
+STUDIES = ROOT / "jobs" / "studies"
 
 sys.path[:0] = [str(ROOT / name) for name in ("platform", "models") if str(ROOT / name) not in sys.path]

@@ -5,7 +5,7 @@ import shlex
 import streamlit as st
 import yaml
 
-from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.evaluation.paper import dice_by_lambda
 from autosam_platform.locks import is_locked
 from autosam_platform.tuning.trials import DICE, SIZE
 from autosam_platform.workspace import SweepFolder, workspace
@@ -67,7 +67,7 @@ def _of_one(record: SweepRecord) -> None:
     if not sweep_charts.is_number(record.table, parameter) or record.finished.empty:
         show(sweep_charts.scatter(record, parameter), f"scatter-{record.name}")
         return
-    paper = TABLE_4 if parameter.name == _KD_LAMBDA else None
+    paper = dice_by_lambda() if parameter.name == _KD_LAMBDA else None
     st.subheader(plain(parameter.name), help=plain(parameter.about) or None)
     show(sweep_charts.curve(record, parameter, paper), f"curve-{record.name}")
     if paper:

@@ -158,6 +158,29 @@ def told_first(arguments: Sequence[str], flag: str, otherwise: str) -> str:
         return otherwise
 
 
+def told_settings(kind: type[J], arguments: Sequence[str], job: J) -> dict[str, Any]:
+    """What a command line says of an experiment's settings, by dotted names, as ``job`` has read it: also where it says
+    what is so anyway.
+    """
+    known = {"name": ("name",)}
+    for section, field in Experiment.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Section):
+            for name, setting in part.model_fields.items():
+                aliases = [alias for each in setting.metadata for alias in getattr(each, "aliases", None) or ()]
+                own = [f"{section}.{name}", f"{section}.no_{name}", *(alias.removeprefix("--") for alias in aliases)]
+                known |= {flag.replace("-", "_"): (section, name) for flag in own}
+    told: dict[str, Any] = {}
+    for argument in arguments:
+        flag = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and flag in known:
+            value: Any = job
+            for name in known[flag]:
+                value = getattr(value, name)
+            told[".".join(known[flag])] = value
+    return told
+
+
 def _own_student(recipe: dict[str, Any]) -> str | None:
     """The recipe's model, if it is one that a job may train in place of a teacher."""
     section = recipe.get("model")

@@ -10,7 +10,7 @@ import pytest
 from example_sweeps import ADAPTER, KERNEL, LAMBDA, RATIO, adapter_trials, lambda_trials, write_sweep
 from streamlit.testing.v1 import AppTest
 
-from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.evaluation.paper import dice_by_lambda
 from autosam_platform.locks import LOCK
 from autosam_platform.workspace import SweepFolder
 from dashboard.components.base.places import ReadingError
@@ -132,9 +132,9 @@ def test_trials_of_two_sweeps_in_one_file_are_refused(empty: Path) -> None:
 
 def test_the_curve_has_the_papers_beside_it_in_percent(empty: Path) -> None:
     record = _record(write_sweep(empty, LAMBDA, lambda_trials(), 3))
-    ours, papers = sweep_charts.curve(record, record.parameters[0], TABLE_4).data
+    ours, papers = sweep_charts.curve(record, record.parameters[0], dice_by_lambda()).data
     assert (list(ours.x), list(ours.y)) == ([0.0, 0.5], [10.0, 75.0])
-    assert dict(zip(papers.x, papers.y, strict=True)) == TABLE_4
+    assert dict(zip(papers.x, papers.y, strict=True)) == dice_by_lambda()
     assert record.parameters[0].label == "kd_lambda (weight of the labels)"
 
 

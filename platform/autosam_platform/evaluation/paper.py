@@ -1,6 +1,29 @@
-"""Figures of the paper, to be shown beside ours and plainly marked as the paper's."""
+"""Figures of a paper, to be shown beside ours and plainly marked as the paper's: data, a file per paper."""
 
-from typing import NamedTuple
+import functools
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from autosam_inference.errors import UserError, reasons
+
+PAPERS = Path(__file__).parent / "papers"
+OURS = "autosam_adapter"
+"""The paper that this project builds."""
+
+
+class PaperError(UserError):
+    """A paper's figures that cannot be read; the message names the file and what is wrong with it."""
+
+
+class PaperSplit(NamedTuple):
+    """Cases that the paper trained, validated and tested on (Sec. 7.1)."""
+
+    train: int
+    val: int
+    test: int
 
 
 class Published(NamedTuple):
@@ -12,50 +35,93 @@ class Published(NamedTuple):
     table: int
 
 
-class PaperSplit(NamedTuple):
-    """Cases that the paper trained, validated and tested on (Sec. 7.1)."""
-
-    train: int
-    val: int
-    test: int
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-SPLITS = {
-    "btcv": PaperSplit(24, 0, 6),
-    "amos": PaperSplit(200, 0, 100),
-    "ct_org": PaperSplit(81, 0, 19),
-    "pelvic": PaperSplit(225, 30, 45),
-}
-"""By the names of our descriptions of datasets."""
+class PaperRow(_Part):
+    """A row of a table, a number per column in percent; None is a number that the paper does not give.
 
-_COLUMNS = ("btcv", "amos", "ct_org", "pelvic")
-_TABLE_1 = {
-    "nnU-Net": ((84.34, 73.21), (87.43, 77.12), (85.51, 75.60), (88.04, 83.87)),
-    "nnFormer": ((83.51, 71.65), (84.52, 70.06), (82.75, 70.31), (87.60, 82.13)),
-    "UNETR": ((85.47, 74.35), (77.24, 60.58), (83.13, 71.56), (86.68, 81.54)),
-    "SwinUNETR": ((86.58, 75.26), (86.19, 74.83), (84.34, 72.32), (89.12, 83.54)),
-    "AutoSAM Adapter": ((87.15, 78.83), (88.65, 79.41), (85.12, 76.37), (91.30, 84.35)),
-}
-# Of Table 2 the rows that Table 1 lacks; it has BTCV and AMOS only.
-_TABLE_2: dict[str, tuple[tuple[float, float | None], ...]] = {
-    "SAM, no fine-tuning": ((54.86, None), (49.31, None)),
-    "MedSAM, prompt encoder and mask decoder tuned": ((80.65, 66.82), (70.28, 59.61)),
-    "MedSAM, all tuned": ((84.57, 73.76), (83.10, 70.26)),
-}
+    Attributes:
+        parameters: that are tuned, in millions.
+    """
 
-TABLE_4 = {0.0: 78.54, 0.2: 82.45, 0.5: 83.27, 0.8: 81.14, 1.0: 79.63}
-"""Mean Dice in percent by λ: SwinUNETR-Small on BTCV's test cases (Table 4)."""
+    title: str
+    parameters: float | None = None
+    dice: tuple[float | None, ...] = ()
+    nsd: tuple[float | None, ...] = ()
+
+
+class PaperTable(_Part):
+    """A table of a paper: rows by keys that a study's rows have, too."""
+
+    number: int
+    columns: tuple[str, ...]
+    rows: dict[str, PaperRow]
+
+    @model_validator(mode="after")
+    def _rows_are_whole(self) -> Self:
+        for key, row in self.rows.items():
+            for metric in (row.dice, row.nsd):
+                if len(metric) not in (0, len(self.columns)):
+                    raise ValueError(f"{key} has {len(metric)} numbers for {len(self.columns)} columns")
+        return self
+
+    def percent(self, row: str, column: str, metric: str) -> float | None:
+        """What the table prints there; None where it prints nothing."""
+        if row not in self.rows or column not in self.columns:
+            return None
+        numbers: tuple[float | None, ...] = getattr(self.rows[row], metric)
+        return numbers[self.columns.index(column)] if numbers else None
+
+
+class Paper(_Part):
+    """What a paper prints.
+
+    Attributes:
+        ours: what it calls its own model.
+        splits: by the names of our descriptions of datasets.
+    """
+
+    title: str
+    ours: str
+    splits: dict[str, PaperSplit]
+    tables: dict[str, PaperTable]
+
+
+@functools.cache
+def load_paper(name: str = OURS) -> Paper:
+    """A paper's figures by the name of its file in ``papers/``.
+
+    Raises:
+        PaperError: there is no such file, or it does not hold what a paper's file holds.
+    """
+    path = PAPERS / f"{name}.yaml"
+    known = sorted(each.stem for each in PAPERS.glob("*.yaml"))
+    if name not in known:
+        raise PaperError(f"no paper '{name}': there are {', '.join(known)}, and another one is a file in {PAPERS}")
+    try:
+        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise PaperError(f"{path}: {'; '.join(reasons(error))}") from error
 
 
 def published(dataset: str) -> list[Published]:
-    """The paper's results on a dataset of ours (Tables 1 and 2), best Dice first; none where it is not in the paper."""
-    if dataset not in _COLUMNS:
-        return []
-    column = _COLUMNS.index(dataset)
-    rows = [
-        Published(model, *scores[column], number)
-        for number, table in ((1, _TABLE_1), (2, _TABLE_2))
-        for model, scores in table.items()
-        if column < len(scores)
-    ]
-    return sorted(rows, key=lambda row: row.dice, reverse=True)
+    """The paper's results on a dataset of ours (Tables 1 and 2), best Dice first; none where it is not in the paper.
+
+    A model that both tables have counts once.
+    """
+    found: dict[str, Published] = {}
+    for name in ("table1", "table2"):
+        table = load_paper().tables[name]
+        for key, row in table.rows.items():
+            dice = table.percent(key, dataset, "dice")
+            if dice is not None:
+                found.setdefault(key, Published(row.title, dice, table.percent(key, dataset, "nsd"), table.number))
+    return sorted(found.values(), key=lambda row: row.dice, reverse=True)
+
+
+def dice_by_lambda() -> dict[float, float]:
+    """Mean Dice in percent by λ: SwinUNETR-Small on BTCV's test cases (Table 4)."""
+    table = load_paper().tables["table4"]
+    return {float(row.title): row.dice[0] for row in table.rows.values() if row.dice and row.dice[0] is not None}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -235,7 +236,11 @@ def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG at ``DPI``, whole or not at all."""
+    """Write a figure as what its name ends in, PNG (at ``DPI``) or SVG, whole or not at all.
+
+    An SVG is the same bytes whenever it is drawn: it has no date, and its ids come from what is drawn.
+    """
     FigureCanvasAgg(figure)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    kind = path.suffix.removeprefix(".")
+    with atomic_write(path) as temporary, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)

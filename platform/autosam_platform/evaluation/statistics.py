@@ -16,7 +16,7 @@ from autosam_platform.evaluation.table import Row, mean, without_nan
 
 Metric = Literal["dice", "nsd"]
 
-_FEWEST = 6  # cases: with 5, even five differences of one sign have p = 2 / 2⁵ = 0.0625
+FEWEST = 6  # cases: with 5, even five differences of one sign have p = 2 / 2⁵ = 0.0625
 _RESAMPLES = 10_000  # of seeds and cases; a limit of the interval moves by a hundredth of its width with another draw
 _DIGITS = 12  # differences that are equal but for rounding are ties, and those of equal scores are zero
 
@@ -43,7 +43,7 @@ class PairedComparison:
         found = f"{100 * self.mean_difference:+.2f} points, n = {self.n}, "
         if math.isnan(self.p_value):
             return found + "no p: no case differs"
-        few = f" (with fewer than {_FEWEST} cases p cannot be below 0.05)" if self.n < _FEWEST else ""
+        few = f" (with fewer than {FEWEST} cases p cannot be below 0.05)" if self.n < FEWEST else ""
         return f"{found}p = {self.p_value:.3g}{few}"
 
     def as_json(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from autosam_inference.errors import UserError
 from autosam_platform.workspace import Workspace
 
 EXPERIMENT = "autosam"
+STUDIES = "autosam studies"
+"""Where MLflow keeps runs, and studies."""
 RUN_ID = "autosam.run_id"
 """Tag with the name of a run; runs without it are not ours."""
 PARENT = "mlflow.parentRunId"

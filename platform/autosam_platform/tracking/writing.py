@@ -26,6 +26,7 @@ from autosam_platform.tracking.reading import (
     EXPERIMENT,
     MOST_RUNS,
     RUN_ID,
+    STUDIES,
     RunSummary,
     TrackingError,
     database,
@@ -151,6 +152,22 @@ def open_run(workspace: Workspace, run_id: str, *, tags: Mapping[str, Any], para
 
 
 @_explained
+def open_study(workspace: Workspace, name: str, *, tags: Mapping[str, Any]) -> Run:
+    """Begin the record of a study, or go on with it: beside those of the runs, so that no list of runs has it.
+
+    Raises:
+        TrackingError: the database or server cannot be used.
+    """
+    client = _client(workspace)
+    found = _find(client, name, STUDIES)
+    if found is not None:
+        client.update_run(found.info.run_id, status="RUNNING")
+        return _run(client, found)
+    names = {f"autosam.{key}": str(value) for key, value in tags.items()} | {RUN_ID: name}
+    return _run(client, client.create_run(_experiment(client, workspace, STUDIES), tags=names, run_name=name))
+
+
+@_explained
 def tag_run(workspace: Workspace, run_id: str, tags: Mapping[str, Any], state: str | None = None) -> None:
     """Record facts about a run without opening it, and close it where a state is given; nothing where it is unknown.
 
@@ -214,8 +231,8 @@ def _summary(run: MlflowRun) -> RunSummary:
     return RunSummary.of(info.run_id, info.status, info.start_time, dict(run.data.tags), run.data.metrics)
 
 
-def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+def _find(client: MlflowClient, run_id: str, kind: str = EXPERIMENT) -> MlflowRun | None:
+    experiment = client.get_experiment_by_name(kind)
     if experiment is None or "'" in run_id:  # none of ours has a quote, and a filter cannot hold one
         return None
     found = client.search_runs([experiment.experiment_id], f"tags.`{RUN_ID}` = '{run_id}'", max_results=1)
@@ -229,13 +246,13 @@ def _run(client: MlflowClient, found: MlflowRun) -> Run:
     return Run(client, found.info.run_id, place.removesuffix(own) if local else None)
 
 
-def _experiment(client: MlflowClient, workspace: Workspace) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
+def _experiment(client: MlflowClient, workspace: Workspace, kind: str = EXPERIMENT) -> str:
+    found = client.get_experiment_by_name(kind)
     if found is not None:
         return found.experiment_id
     # A server keeps artifacts where it was told to; the database in the workspace keeps them beside itself.
     place = None if database(workspace) is None else artifact_location(workspace)
-    return client.create_experiment(EXPERIMENT, artifact_location=place)
+    return client.create_experiment(kind, artifact_location=place)
 
 
 def _client(workspace: Workspace) -> MlflowClient:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from autosam_platform.evaluation.paper import TABLE_4
+from autosam_platform.evaluation.paper import dice_by_lambda
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.tuning.space import FloatParameter, IntParameter
 from autosam_platform.tuning.trials import Trial
@@ -28,7 +28,7 @@ def save_curve(
     _draw_curve(axes[0], points, f"ours: {title}", label, "mean Dice %, validation cases")
     if name == KD_LAMBDA:
         paper = "the paper's Table 4: SwinUNETR-Small on BTCV"
-        _draw_curve(axes[1], TABLE_4, paper, label, "mean Dice %, test cases", colour="tab:grey")
+        _draw_curve(axes[1], dice_by_lambda(), paper, label, "mean Dice %, test cases", colour="tab:grey")
     elif parameter.log:
         axes[0].set_xscale("log")
     save_figure(figure, path)

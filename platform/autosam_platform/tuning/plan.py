@@ -128,13 +128,24 @@ def require_disk(needed: int, folder: Path, budget_gb: float, used: int) -> str:
     """
     free = shutil.disk_usage(folder).free
     said = (
-        f"{_gb(needed)} of disk at most{f' beside {_gb(used)} taken so far' if used else ''}; "
-        f"the budget is {budget_gb:g} GB (--disk-gb), {_gb(free)} are free"
+        f"{gigabytes(needed)} of disk at most{f' beside {gigabytes(used)} taken so far' if used else ''}; "
+        f"the budget is {budget_gb:g} GB (--disk-gb), {gigabytes(free)} are free"
     )
     if needed + used > budget_gb * 1e9 or needed > free:
         remedy = "have fewer trials at a time (--concurrent), raise --disk-gb, or make room"
         raise PlanError(f"The sweep needs {said}: {remedy}.")
     return said
+
+
+def require_room(needed: int, folder: Path) -> None:
+    """Refuse what the disk cannot hold.
+
+    Raises:
+        PlanError: names what is needed and what is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise PlanError(f"{gigabytes(needed)} of disk may be needed and {gigabytes(free)} are free: make room")
 
 
 def prune(trials: Sequence[Trial], best: Trial | None, workspace: Workspace) -> None:
@@ -152,5 +163,6 @@ def size_of(trials: Sequence[Trial], workspace: Workspace) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _gb(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 1e9:.2g} GB" if size < 1e9 else f"{size / 1e9:.1f} GB"

@@ -9,6 +9,7 @@ from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
 from autosam_platform.workspace.root import Workspace, settings_at, workspace
 from autosam_platform.workspace.runs import EvaluationFolder, RunFolder
+from autosam_platform.workspace.studies import StudyFolder
 from autosam_platform.workspace.sweeps import SweepFolder
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PredictionFolder",
     "PreparedFolder",
     "RunFolder",
+    "StudyFolder",
     "SweepFolder",
     "Workspace",
     "WorkspacePaths",

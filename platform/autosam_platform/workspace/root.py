@@ -12,6 +12,7 @@ from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
 from autosam_platform.workspace.runs import RunFolder
+from autosam_platform.workspace.studies import StudyFolder
 from autosam_platform.workspace.sweeps import SweepFolder
 
 
@@ -53,7 +54,7 @@ def _default_folder() -> Path:
     return Path.home() / "autosam-workspace" if uploaded else Path("workspace")
 
 
-_RUNS, _SWEEPS = "runs", "sweeps"
+_RUNS, _SWEEPS, _STUDIES = "runs", "sweeps", "studies"
 
 
 class Workspace(WorkspacePaths):
@@ -100,6 +101,17 @@ class Workspace(WorkspacePaths):
     def sweep(self, name: str) -> SweepFolder:
         """A sweep, made or not."""
         return SweepFolder(self.folder / _SWEEPS / name)
+
+    @property
+    def studies(self) -> list[StudyFolder]:
+        """All studies, the one last written first."""
+        found = [self.study(path.name) for path in (self.folder / _STUDIES).glob("*") if path.is_dir()]
+        begun = [study for study in found if study.results.exists()]
+        return sorted(begun, key=lambda study: study.results.stat().st_mtime, reverse=True)
+
+    def study(self, name: str) -> StudyFolder:
+        """A study, made or not."""
+        return StudyFolder(self.folder / _STUDIES / name)
 
     @property
     def predictions(self) -> Path:

@@ -1,0 +1,387 @@
+"""A study from its plan to its report: what is done is found, what is missing is trained, and all of it is told."""
+
+import contextlib
+import functools
+import json
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import rich
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from autosam_inference.errors import UserError
+from autosam_inference.files import content_hash, write_json
+from autosam_platform.cluster import connect, map_tasks
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.distillation.fit import supervision_of
+from autosam_platform.evaluation.table import read_rows
+from autosam_platform.experiment import Experiment
+from autosam_platform.locks import LOOK_SECONDS
+from autosam_platform.measure import machine
+from autosam_platform.pipeline.distilling import with_unlabelled
+from autosam_platform.pipeline.ending import Outcome
+from autosam_platform.pipeline.steps import evaluated, prepared_dataset, trained
+from autosam_platform.studies.description import StudyError
+from autosam_platform.studies.plan import DEMO, Cell, Member, StudyPlan
+from autosam_platform.studies.report import write_study
+from autosam_platform.studies.results import CellResult, MemberResult, StudyResults, differences, merged
+from autosam_platform.studies.table import headers, lines, notes
+from autosam_platform.tracking.writing import open_study
+from autosam_platform.training.fitting import find_fit
+from autosam_platform.training.pace import seconds_of_fit, seconds_per_step, steps_of
+from autosam_platform.training.size import count_parameters
+from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, share
+from autosam_platform.workspace import RunFolder, StudyFolder, workspace
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A training with all that it needs.
+
+    Attributes:
+        experiment: its teacher is the folder of a model.
+        found: it has been made before.
+    """
+
+    label: str
+    experiment: Experiment
+    dataset: PreparedDataset
+    found: bool
+
+
+@dataclass(frozen=True)
+class _ReadyCell:
+    cell: Cell
+    members: tuple[_Ready, ...]
+    parameters: int | None
+
+    @property
+    def missing(self) -> list[_Ready]:
+        return [each for each in self.members if not each.found]
+
+
+def make_study(plan: StudyPlan, *, concurrent: int | None) -> Outcome:
+    """Make all cells of a study that are not there yet, several at a time where the cluster has room, and its report.
+
+    A cell that cannot be made does not stop the others: its place has a dash and the reason.
+
+    Args:
+        concurrent: cells at a time; where not said, as many as the cluster holds.
+
+    Raises:
+        StudyError: another process makes the study.
+        PlanError: cluster or disk are too small.
+    """
+    started = time.monotonic()
+    folder = workspace().study(plan.name)
+    folder.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder.lock, timeout=LOOK_SECONDS):
+            results = _made(plan, folder, concurrent)
+    except filelock.Timeout as error:
+        raise StudyError(f"{folder.name} is being made by another process: wait for it, or stop it") from error
+    _show(results)
+    record = open_study(workspace(), plan.name, tags={"study": plan.key, "recipe": plan.recipe})
+    for path in folder.files:
+        record.add_file(path)
+    record.finish()
+    minutes = round((time.monotonic() - started) / 60, 2)
+    print(f"This took {minutes:.1f} minutes. Report: {folder.report}", flush=True)
+    asked = [cell for cell in plan.cells if not cell.reason]
+    whole = all(results.cell(cell.row, cell.column).whole for cell in asked)
+    numbers: dict[str, Any] = {"study": plan.name, "cells": len(asked), "done": results.done, "minutes": minutes}
+    return Outcome(folder.folder, numbers, whole=whole)
+
+
+def _made(plan: StudyPlan, folder: StudyFolder, concurrent: int | None) -> StudyResults:
+    datasets = _datasets(plan)
+    teachers = {column: _teacher(plan, column, experiment) for column, experiment in plan.teachers.items()}
+    models = {column: str(run.model) for column, run in teachers.items()}
+    ready = [_ready(cell, datasets, models) for cell in plan.cells]
+    results = _begun(plan, ready, {column: run.name for column, run in teachers.items()})
+    write_study(folder, results)
+    for each in ready:
+        if not each.missing and each.members:
+            results = _with(plan, folder, results, _make(each))
+    missing = [each for each in ready if each.missing]
+    if missing:
+        for cell in _make_all(missing, folder, concurrent):
+            results = _with(plan, folder, results, cell)
+    return results
+
+
+def _datasets(plan: StudyPlan) -> dict[str, PreparedDataset]:
+    """The prepared dataset of each experiment, by a hash of its section."""
+    found: dict[str, PreparedDataset] = {}
+    for _, experiment in plan.experiments:
+        key = _key(experiment)
+        if key not in found:
+            found[key] = prepared_dataset(experiment.dataset)
+            found[key].require_complete(allow_rejected=experiment.dataset.allow_rejected)
+    return found
+
+
+def _key(experiment: Experiment) -> str:
+    return content_hash(experiment.dataset.model_dump(mode="json"))
+
+
+def _teacher(plan: StudyPlan, column: str, experiment: Experiment) -> RunFolder:
+    print(f"The teacher of {plan.columns[column].title or column}:", flush=True)
+    return trained(experiment)[1].run
+
+
+def _ready(cell: Cell, datasets: Mapping[str, PreparedDataset], teachers: Mapping[str, str]) -> _ReadyCell:
+    members = tuple(_ready_member(cell, member, datasets, teachers) for member in cell.members)
+    if not members:
+        return _ReadyCell(cell, (), None)
+    first = members[0]
+    return _ReadyCell(cell, members, count_parameters(first.experiment, first.dataset.num_classes)[1])
+
+
+def _ready_member(
+    cell: Cell, member: Member, datasets: Mapping[str, PreparedDataset], teachers: Mapping[str, str]
+) -> _Ready:
+    experiment, dataset = member.experiment, datasets[_key(member.experiment)]
+    if cell.taught:
+        section = experiment.distillation.model_copy(update={"teacher": teachers[cell.column]})
+        experiment = with_unlabelled(experiment.model_copy(update={"distillation": section}))
+    return _Ready(member.label, experiment, dataset, find_fit(experiment, dataset, workspace()).found)
+
+
+def _begun(plan: StudyPlan, ready: Sequence[_ReadyCell], teachers: Mapping[str, str]) -> StudyResults:
+    cells = tuple(
+        CellResult(
+            row=each.cell.row,
+            column=each.cell.column,
+            wanted=max(len(each.members), 1),
+            parameters=each.parameters,
+            reason=each.cell.reason,
+        )
+        for each in ready
+    )
+    datasets = {each.cell.column: member.dataset for each in ready for member in each.members}
+    return StudyResults(
+        name=plan.name,
+        recipe=plan.recipe,
+        demo=plan.recipe == DEMO,
+        study=plan.study,
+        columns=dict(plan.columns),
+        cells=cells,
+        teachers=dict(teachers),
+        tolerances={column: dataset.description.nsd_tolerance_mm for column, dataset in datasets.items()},
+    )
+
+
+def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: int | None) -> Iterator[CellResult]:
+    """The cells as they are done, as many at a time as the cluster holds with all their workers."""
+    import ray
+
+    connect()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    widest = max((each.members[0].experiment.compute for each in missing), key=lambda compute: compute.workers)
+    shared = share(widest, nodes, min(concurrent or len(missing), len(missing)), most=concurrent is not None)
+    ready = [_on(each, shared.compute) for each in missing]
+    trainings = sum(len(each.missing) for each in ready)
+    print(f"{trainings} trainings for {len(ready)} cells: {shared.said.replace('trial', 'cell')}", flush=True)
+    _say_what_it_takes(ready, shared.at_a_time)
+    for each in ready:
+        _store_answers(each)
+    if shared.at_a_time == 1:
+        yield from map(_make, ready)
+        return
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(_make_logged)
+    waiting = list(ready)
+    running: dict[Any, _ReadyCell] = {}
+    while waiting or running:
+        while waiting and len(running) < shared.at_a_time:
+            each = waiting.pop(0)
+            log = folder.log(each.cell.row, each.cell.column)
+            print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
+            running[task.remote(each, log)] = each
+        done, _ = ray.wait(list(running), num_returns=1)
+        cell = running.pop(done[0]).cell
+        try:
+            result = ray.get(done[0])
+        except ray.exceptions.RayError as error:
+            result = CellResult(
+                row=cell.row, column=cell.column, reason=f"its process was lost ({type(error).__name__})"
+            )
+        print(f"{_place(cell)}: {result.reason or 'done'}; {len(waiting) + len(running)} to go", flush=True)
+        yield result
+
+
+def _on(each: _ReadyCell, compute: Any) -> _ReadyCell:
+    members = [replace(one, experiment=_computing(one.experiment, compute)) for one in each.members]
+    return replace(each, members=tuple(members))
+
+
+def _computing(experiment: Experiment, compute: Any) -> Experiment:
+    """The experiment with its cores, and whether it has GPUs; what decides a result stays."""
+    given = {"gpu": compute.gpu, "cpus_per_worker": compute.cpus_per_worker}
+    return experiment.model_copy(update={"compute": experiment.compute.model_copy(update=given)})
+
+
+def _say_what_it_takes(ready: Sequence[_ReadyCell], at_a_time: int) -> None:
+    """Print an estimate of time and disk, and refuse what the disk cannot hold.
+
+    Raises:
+        PlanError: names what is needed and what is free.
+    """
+    trainings = [one for each in ready for one in each.missing]
+    counts = [count_parameters(one.experiment, one.dataset.num_classes) for one in trainings]
+    needed = disk_needed(counts, len(trainings), at_a_time)
+    require_room(needed, workspace().folder)
+    paces = _paces(trainings)
+    seconds, unknown = 0.0, 0
+    for one in trainings:
+        pace = paces[_pace_key(one)]
+        unknown += pace is None
+        seconds += 0.0 if pace is None else seconds_of_fit(one.experiment, one.dataset, pace)
+    left = f", {unknown} of them not counted, since a step could not be timed" if unknown else ""
+    time_said = f"about {_duration(seconds / at_a_time)} of training and evaluation{left}"
+    print(f"Needed: {time_said}; {gigabytes(needed)} of disk at most.", flush=True)
+
+
+def _paces(trainings: Sequence[_Ready]) -> dict[str, float | None]:
+    """Seconds per step by what decides them, each measured once on a machine."""
+    different = {_pace_key(one): one for one in trainings}
+    found: dict[str, float | None] = {}
+    for key in different:
+        kept = workspace().cost(key)
+        if kept.exists():
+            found[key] = json.loads(kept.read_text(encoding="utf-8"))["seconds_per_step"]
+    unknown = [key for key in different if key not in found]
+    gpu = any(different[key].experiment.compute.gpu for key in unknown)
+    cores = max((different[key].experiment.compute.cpus_per_worker or 1 for key in unknown), default=1)
+    task = functools.partial(_pace, different)
+    for key, pace in zip(unknown, map_tasks(task, unknown, label="timing steps", cpus=cores, gpu=gpu), strict=True):
+        write_json(workspace().cost(key), {"seconds_per_step": pace})
+        found[key] = pace
+    return found
+
+
+def _pace(different: Mapping[str, _Ready], key: str) -> float | None:
+    return seconds_per_step(different[key].experiment, different[key].dataset.num_classes)
+
+
+def _pace_key(one: _Ready) -> str:
+    experiment = one.experiment
+    model = experiment.model.model_dump(mode="json", exclude={"checkpoint"})
+    training = experiment.training.model_dump(mode="json", include={"batch", "precision", "optimizer"})
+    compute = experiment.compute.model_dump(mode="json", include={"gpu", "cpus_per_worker", "activation_checkpointing"})
+    return content_hash("pace", model, training, compute, one.dataset.num_classes, machine(torch.device("cpu")))
+
+
+def _store_answers(each: _ReadyCell) -> None:
+    """Ask a teacher now, once, and not in each of the cells that start together."""
+    for one in each.missing:
+        if one.experiment.distils:
+            supervision_of(one.experiment, one.dataset, workspace())
+
+
+def _make_logged(each: _ReadyCell, log: Path) -> CellResult:
+    """``_make``, in a process of its own, which writes into a file what it says."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a", encoding="utf-8", buffering=1) as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        return _make(each)
+
+
+def _make(each: _ReadyCell) -> CellResult:
+    """Train and evaluate what of a cell is not there; the reason in its place where that fails."""
+    cell = each.cell
+    members: list[MemberResult] = []
+    reason = ""
+    for one in each.members:
+        try:
+            members.append(_member(one))
+        except UserError as error:
+            print(f"{_place(cell)}: {error}", flush=True)
+            reason = f"{f'{one.label}: ' if one.label else ''}{error}"
+        except Exception as error:  # one cell must not stop the others, and its log has the whole of it
+            traceback.print_exc()
+            reason = f"{type(error).__name__}: {error}"
+    return CellResult(
+        row=cell.row,
+        column=cell.column,
+        members=tuple(members),
+        wanted=len(each.members),
+        parameters=each.parameters,
+        reason=reason.rstrip("."),
+    )
+
+
+def _member(one: _Ready) -> MemberResult:
+    dataset, result = trained(one.experiment)
+    summary = evaluated(result.run, dataset, "test", one.experiment.inference.overlap)
+    card = result.run.card
+    return MemberResult(
+        label=one.label,
+        run=result.run.name,
+        seed=one.experiment.training.seed,
+        dice=_known(summary.mean_dice),
+        nsd=_known(summary.mean_nsd),
+        cases=(len(dataset.cases("train")), len(dataset.cases("val")), len(dataset.cases("test"))),
+        split=content_hash(card.split),
+        weights=card.weights_hash or "",
+        steps=steps_of(one.experiment, dataset),
+        patch=one.experiment.model.patch_DHW,
+        batch=one.experiment.training.batch * one.experiment.compute.workers,
+        seconds=(card.model_extra or {}).get("training_seconds"),
+    )
+
+
+def _with(plan: StudyPlan, folder: StudyFolder, results: StudyResults, cell: CellResult) -> StudyResults:
+    """The results with another cell, written at once: a study that is killed has lost nothing that was done."""
+    cells = tuple(cell if (each.row, each.column) == (cell.row, cell.column) else each for each in results.cells)
+    results = results.model_copy(update={"cells": cells})
+    found = [
+        each
+        for column in plan.columns
+        for each in differences(
+            plan.study,
+            column,
+            {
+                one.row: merged([read_rows(workspace().run(member.run).evaluation().metrics) for member in one.members])
+                for one in cells
+                if one.column == column and one.whole
+            },
+        )
+    ]
+    results = results.model_copy(update={"differences": tuple(found)})
+    write_study(folder, results)
+    return results
+
+
+def _show(results: StudyResults) -> None:
+    table = Table(title=results.study.title, box=SIMPLE_HEAD)
+    for index, name in enumerate(headers(results)):
+        table.add_column(name, justify="right" if index else "left")
+    for line in lines(results):
+        table.add_row(*line)
+    rich.print(table)
+    for note in notes(results):
+        print(note)
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.row}, {cell.column}"
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value  # NaN is not equal to itself
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

@@ -1,0 +1,148 @@
+"""The figure of a study: its numbers beside the paper's, as points, as a curve or as bars."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from autosam_platform.evaluation.pictures import DPI, save_figure
+from autosam_platform.studies.description import FigureKind
+from autosam_platform.studies.results import StudyResults
+from autosam_platform.studies.table import NAMES, number
+
+_OURS, _PAPER = "tab:blue", "0.45"
+
+
+def save_figures(results: StudyResults, places: Sequence[Path]) -> None:
+    """Draw the numbers of a study into files, PNG or SVG by their names; nothing where there is no number yet.
+
+    The kinds of figures that show scans are drawn elsewhere: ``slices``, ``embeddings``.
+    """
+    draw = _DRAWN.get(results.study.figure)
+    if draw is None or not any(cell.members for cell in results.cells):
+        return
+    figure = draw(results)
+    for place in places:
+        save_figure(figure, place)
+
+
+def _dots(results: StudyResults) -> Figure:
+    """A panel per column and metric: a row's mean with its spread, the paper's beside it."""
+    metrics, columns, rows = results.study.metrics, list(results.columns), list(results.study.rows)
+    size = 1.6 + 3.1 * len(columns), 1.0 + len(metrics) * (1.0 + 0.36 * len(rows))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    figure.suptitle(results.study.title, fontsize=12, weight="bold")
+    panels = figure.subplots(len(metrics), len(columns), squeeze=False, sharey=True)
+    for metric, line in zip(metrics, panels, strict=True):
+        for column, panel in zip(columns, line, strict=True):
+            found = [number(results, row, column, metric) for row in rows]
+            at = np.arange(len(rows))
+            _with_spread(panel, [each.ours for each in found], at, [each.spread for each in found])
+            papers = [each.paper for each in found]
+            if not all(map(math.isnan, papers)):
+                panel.scatter(papers, at, marker="D", s=34, facecolor="none", edgecolor=_PAPER, label="paper", zorder=3)
+            panel.set_yticks(at, [results.study.rows[row].title or row for row in rows])
+            panel.set_xlabel(f"{NAMES[metric]} %")
+            panel.set_title(results.columns[column].title or column, fontsize=10)
+            panel.grid(axis="x", color="0.9")
+            panel.set_axisbelow(True)
+            panel.margins(x=0.12, y=0.12)
+        line[0].invert_yaxis()
+    _legend(figure, panels[0][0])
+    return figure
+
+
+def _curve(results: StudyResults) -> Figure:
+    """The metric over ``Row.at``, a panel per column, ours with its spread; the paper's in a panel of its own scale."""
+    study = results.study
+    metric, columns = study.metrics[0], list(results.columns)
+    ordered = sorted(study.rows, key=lambda row: study.rows[row].at or 0.0)
+    at = [study.rows[row].at or 0.0 for row in ordered]
+    found = {column: [number(results, row, column, metric) for row in ordered] for column in columns}
+    papers = [column for column in columns if not all(math.isnan(each.paper) for each in found[column])]
+    figure = Figure(figsize=(4.6 * (len(columns) + len(papers)), 3.8), dpi=DPI, layout="constrained")
+    figure.suptitle(study.title, fontsize=12, weight="bold")
+    panels = iter(figure.subplots(1, len(columns) + len(papers), squeeze=False)[0])
+    for column in columns:
+        title = results.columns[column].title or column
+        _line(next(panels), at, [each.ours for each in found[column]], [each.spread for each in found[column]], title)
+        if column in papers:
+            numbers = [each.paper for each in found[column]]
+            _line(next(panels), at, numbers, [math.nan] * len(at), f"{title}: the paper's", colour=_PAPER)
+    for panel in figure.axes:
+        panel.set_xlabel(study.axis)
+        panel.set_ylabel(f"mean {NAMES[metric]} %")
+    return figure
+
+
+def _bars(results: StudyResults) -> Figure:
+    """Rows as groups of bars, a bar per column, each with its number and spread; a panel per metric."""
+    study, columns, rows = results.study, list(results.columns), list(results.study.rows)
+    figure = Figure(figsize=(4.8 * len(study.metrics), 3.8), dpi=DPI, layout="constrained")
+    figure.suptitle(study.title, fontsize=12, weight="bold")
+    panels = figure.subplots(1, len(study.metrics), squeeze=False)[0]
+    width = 0.8 / len(columns)
+    for metric, panel in zip(study.metrics, panels, strict=True):
+        for index, column in enumerate(columns):
+            found = [number(results, row, column, metric) for row in rows]
+            heights = [0.0 if math.isnan(each.ours) else each.ours for each in found]
+            at = np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width
+            spreads = [0.0 if math.isnan(each.spread) else each.spread for each in found]
+            bars = panel.bar(at, heights, width * 0.92, yerr=spreads if any(spreads) else None, capsize=3)
+            bars.set_label(results.columns[column].title or column)
+            panel.bar_label(bars, [each.own for each in found], padding=2, fontsize=8)
+        panel.set_xticks(range(len(rows)), [study.rows[row].title or row for row in rows])
+        panel.set_ylabel(f"mean {NAMES[metric]} %")
+        panel.margins(y=0.14)
+        panel.grid(axis="y", color="0.9")
+        panel.set_axisbelow(True)
+    _legend(figure, panels[0])
+    return figure
+
+
+def _with_spread(panel: Axes, values: Sequence[float], at: Sequence[float], spreads: Sequence[float]) -> None:
+    known = [0.0 if math.isnan(each) else each for each in spreads]
+    panel.errorbar(
+        values, at, xerr=known if any(known) else None, fmt="o", color=_OURS, capsize=3, label="ours", zorder=4
+    )
+    for value, place in zip(values, at, strict=True):
+        if not math.isnan(value):
+            offset = {"textcoords": "offset points", "xytext": (0, 6), "ha": "center", "fontsize": 8}
+            panel.annotate(f"{value:.1f}", (value, place), **offset)  # type: ignore[arg-type]
+
+
+def _line(
+    panel: Axes, at: Sequence[float], values: Sequence[float], spreads: Sequence[float], title: str, colour: str = _OURS
+) -> None:
+    known = [
+        (x, y, 0.0 if math.isnan(s) else s) for x, y, s in zip(at, values, spreads, strict=True) if not math.isnan(y)
+    ]
+    if known:
+        x, y, spread = (list(part) for part in zip(*known, strict=True))
+        panel.errorbar(x, y, yerr=spread if any(spread) else None, fmt="o-", color=colour, capsize=3)
+        for place, value in zip(x, y, strict=True):
+            offset = {"textcoords": "offset points", "xytext": (0, 7), "ha": "center", "fontsize": 9}
+            panel.annotate(f"{value:.2f}", (place, value), **offset)  # type: ignore[arg-type]
+    panel.set_xlim(*_around(at))
+    panel.set_title(title, fontsize=10)
+    panel.margins(0.12, 0.2)
+    panel.grid(alpha=0.3)
+
+
+def _around(at: Sequence[float]) -> tuple[float, float]:
+    """The axis from the first to the last place, whether or not there is a number at each."""
+    gaps = [later - earlier for earlier, later in pairwise(sorted(at))] or [1.0]
+    return min(at) - min(gaps) / 2, max(at) + min(gaps) / 2
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    handles, labels = panel.get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+
+
+_DRAWN: dict[FigureKind, Callable[[StudyResults], Figure]] = {"dots": _dots, "curve": _curve, "bars": _bars}

@@ -1,0 +1,266 @@
+"""From a study and a recipe to the experiments that its cells are made of."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autosam_inference.errors import reasons
+from autosam_inference.files import content_hash
+from autosam_models import find_model, model_names
+from autosam_platform.command_line import load_recipe
+from autosam_platform.experiment import Experiment
+from autosam_platform.studies.description import Changes, Column, Part, Row, Study, StudyError
+
+DEMO = "demo"
+"""The recipe with which a study is made at demo size, all its columns from embedded data."""
+
+_VERSION = 1  # raise it whenever the same study would make other runs or another report
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a person asked for a study.
+
+    Attributes:
+        recipe: by its name or file.
+        recipes: folder of those that have names.
+        told: what the command line says of the settings, which goes before all else, by dotted names.
+        roots: folders of the raw scans by the keys of columns: where any is given, each column with its own recipe is
+            made of it.
+        seeds: trainings of each cell, with seeds from the recipe's on.
+    """
+
+    recipe: str
+    recipes: Path
+    told: Changes = field(default_factory=dict)
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training of a cell: which seed or fold it is, in words, and what is trained."""
+
+    label: str
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a row and a column meet.
+
+    Attributes:
+        members: trainings; none where it is not to be made.
+        taught: they learn from the teacher of the column.
+        reason: why it is not made.
+    """
+
+    row: str
+    column: str
+    members: tuple[Member, ...] = ()
+    taught: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What is to be made.
+
+    Attributes:
+        key: the study's name.
+        recipe: that it is made by, in words.
+        columns: the study's, or one that stands for a recipe which is none of theirs.
+        teachers: by column.
+    """
+
+    key: str
+    study: Study
+    recipe: str
+    columns: Mapping[str, Column]
+    cells: tuple[Cell, ...]
+    teachers: Mapping[str, Experiment]
+
+    @functools.cached_property
+    def name(self) -> str:
+        """Study, recipe, and a hash of all that decides what is made."""
+        cells = [[cell.row, cell.column, *(_decisive(each.experiment) for each in cell.members)] for cell in self.cells]
+        teachers = {column: _decisive(each) for column, each in self.teachers.items()}
+        made_of = content_hash(_VERSION, self.study.model_dump(mode="json", exclude={"about"}), cells, teachers)
+        return f"{self.key}-{Path(self.recipe).stem}-{made_of[:8]}"
+
+    def cell(self, row: str, column: str) -> Cell:
+        """The cell of that row and column."""
+        return next(each for each in self.cells if (each.row, each.column) == (row, column))
+
+    @property
+    def experiments(self) -> Iterator[tuple[str, Experiment]]:
+        """All that may be trained, teachers first, each with its place in words."""
+        for column, experiment in self.teachers.items():
+            yield f"teacher, {column}", experiment
+        for cell in self.cells:
+            for member in cell.members:
+                yield ", ".join(filter(None, (cell.row, cell.column, member.label))), member.experiment
+
+
+def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
+    """The experiments of all cells.
+
+    Raises:
+        StudyError: a setting was told that the study itself varies, a folder is given of no column, or an experiment
+            cannot be; the message names the cell.
+        ConfigError: a recipe cannot be read.
+    """
+    _require_free(study, asked)
+    columns = _columns(study, asked)
+    made = {name: column for name, column in columns.items() if not _not_asked(column, name, asked)}
+    all_taught = any(row.taught for row in study.rows.values())
+    teachers = {
+        name: _experiment(_settings(column, name, asked), [study.teacher], asked, f"{key}, teacher of {name}")
+        for name, column in made.items()
+        if study.teacher is not None and (column.taught or all_taught)
+    }
+    cells = tuple(
+        _cell(key, study, asked, row_key, row, name, column)
+        for row_key, row in study.rows.items()
+        for name, column in columns.items()
+    )
+    return StudyPlan(key, study, ",".join(asked.roots) or asked.recipe, columns, cells, teachers)
+
+
+def _columns(study: Study, asked: Asked) -> Mapping[str, Column]:
+    """The study's; where a recipe is asked for that is none of theirs, one for it, in place of all that have one."""
+    own = [column.recipe for column in study.columns.values() if column.recipe is not None]
+    if asked.recipe == DEMO or asked.roots or not own or asked.recipe in own:
+        return study.columns
+    name = Path(asked.recipe).stem.replace("-", "_").lower()
+    return {name: Column(title=Path(asked.recipe).stem, recipe=asked.recipe)}
+
+
+def _not_asked(column: Column, name: str, asked: Asked) -> str:
+    """Why a column is not made; empty where it is."""
+    if column.recipe is None or (asked.recipe == DEMO and not asked.roots):
+        return ""
+    if asked.roots:
+        return "" if name in asked.roots else f"no folder of its scans was given: --roots {name} FOLDER"
+    return "" if column.recipe == asked.recipe else f"not asked for: --recipe {column.recipe} makes it"
+
+
+def _settings(column: Column, name: str, asked: Asked) -> dict[str, Any]:
+    """The recipe's settings for a column, before the rows change them."""
+    recipe = column.recipe if asked.roots and column.recipe is not None else asked.recipe
+    settings = load_recipe(recipe, asked.recipes)
+    if name in asked.roots:
+        changed(settings, {"dataset.root": asked.roots[name]})
+    # The teacher of a recipe that distils is the study's affair.
+    settings.pop("distillation", None)
+    return settings
+
+
+def _cell(key: str, study: Study, asked: Asked, row_key: str, row: Row, name: str, column: Column) -> Cell:
+    reason = _not_asked(column, name, asked)
+    if reason:
+        return Cell(row_key, name, reason=reason)
+    place = f"{key}, {row_key}, {name}"
+    settings, taught = _settings(column, name, asked), row.taught or column.taught
+    if taught:
+        changed(settings, {"distillation.teacher": f"the teacher of {name}"})  # a run, which is known when it is made
+    parts = [Part(demo=study.demo), column, row]
+    base = _experiment(settings, parts, asked, place)
+    members = [Member("", base)]
+    if row.folds is not None:
+        members = [
+            Member(f"fold {fold + 1}", _with(base, f"{place}, fold {fold + 1}", folds=row.folds, fold=fold))
+            for fold in range(row.folds)
+        ]
+    if asked.seeds > 1:
+        members = [
+            replace(each, label=f"{each.label} seed {seed}".strip(), experiment=_with_seed(each.experiment, seed))
+            for each in members
+            for seed in range(base.training.seed, base.training.seed + asked.seeds)
+        ]
+    return Cell(row_key, name, tuple(members), taught)
+
+
+def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place: str) -> Experiment:
+    """The recipe's settings as the parts change them one after the other, and the command line after all of them.
+
+    It has the recipe's name where nothing is changed, so that a run which the recipe's own job has made is found; else
+    it is called by dataset and model, so that one which another study has made is.
+    """
+    small = asked.recipe == DEMO and not asked.roots
+    settings = deepcopy(settings)
+    changes = [part.changes for part in parts] + [part.demo for part in parts if small]
+    own = settings.get("model", {}).get("name")
+    for each in changes:
+        changed(settings, each)
+    changed(settings, _for_model(asked.told, settings.get("model", {}).get("name"), own))
+    try:
+        if any(changes):
+            experiment = Experiment.model_validate(settings)
+            settings["name"] = f"{Path(experiment.dataset.name).stem}-{experiment.model.name}".replace("_", "-")
+        experiment = Experiment.model_validate(settings)
+        experiment.require_files()
+    except ValidationError as error:
+        raise StudyError(f"{place} cannot be trained: {'; '.join(reasons(error))}") from error
+    return experiment
+
+
+def _for_model(told: Changes, name: Any, own: Any) -> Changes:
+    """What was told without what is meant for the recipe's own model: its options, and SAM's checkpoint."""
+    foreign = set() if name == own else {"model.options"}
+    if name in model_names() and "checkpoint" not in find_model(name).options:
+        foreign.add("model.checkpoint")
+    return {key: value for key, value in told.items() if key not in foreign}
+
+
+def _with(experiment: Experiment, place: str, **changes: Any) -> Experiment:
+    try:
+        dataset = type(experiment.dataset).model_validate(experiment.dataset.model_dump() | changes)
+    except ValidationError as error:
+        raise StudyError(f"{place} cannot be trained: {'; '.join(reasons(error))}") from error
+    return experiment.model_copy(update={"dataset": dataset})
+
+
+def _with_seed(experiment: Experiment, seed: int) -> Experiment:
+    return experiment.model_copy(update={"training": experiment.training.model_copy(update={"seed": seed})})
+
+
+def changed(settings: dict[str, Any], changes: Changes) -> None:
+    """Change nested settings by dotted names, in place.
+
+    Another model has not the options of the one before it, nor its checkpoint, unless the changes give them.
+    """
+    name = changes.get("model.name")
+    if name is not None and settings.get("model", {}).get("name") != name:
+        kept = {key: value for key, value in settings.get("model", {}).items() if key not in ("options", "checkpoint")}
+        settings["model"] = kept
+    for dotted, value in changes.items():
+        *sections, last = dotted.split(".")
+        place = settings
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = deepcopy(value)
+
+
+def _require_free(study: Study, asked: Asked) -> None:
+    """Refuse what the study itself says, and folders of columns that there are not."""
+    varied = {name for part in (*study.rows.values(), *study.columns.values()) for name in part.changes}
+    for name in asked.told:
+        if name in varied or name == "name" or (study.teacher is not None and name == "distillation.teacher"):
+            raise StudyError(
+                f"--{name.replace('_', '-')} is what the study itself says: leave it out, or copy the study"
+            )
+    with_recipe = [name for name, column in study.columns.items() if column.recipe is not None]
+    for name in asked.roots:
+        if name not in with_recipe:
+            known = ", ".join(with_recipe) or "none: give --dataset.root"
+            raise StudyError(f"--roots names {name}, which is no dataset of the study: there are {known}")
+
+
+def _decisive(experiment: Experiment) -> dict[str, Any]:
+    return experiment.model_dump(mode="json", exclude={"compute"}, exclude_defaults=True)

@@ -1,0 +1,82 @@
+"""How long a fit will take on this machine, from a few of its steps on random voxels."""
+
+import math
+import time
+
+import torch
+
+from autosam_inference.windows import all_windows
+from autosam_models import build_model, find_model
+from autosam_models.numerics import autocast
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.data.splits import Split
+from autosam_platform.experiment import Experiment
+from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.optimizers import build_optimizer
+from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
+
+_STEPS = 2  # beside a first one, in which kernels are chosen
+_FORWARD = 0.4  # of a step, about
+
+
+def seconds_per_step(experiment: Experiment, num_classes: int) -> float | None:
+    """Seconds that a worker of the machine this runs on takes for a step: the network, its loss and the optimiser.
+
+    Loading patches and, for several workers, talking to the others are not in it.
+
+    Returns:
+        None where the step does not fit into the memory.
+    """
+    gpu = torch.cuda.is_available() if experiment.compute.gpu is None else experiment.compute.gpu
+    device = torch.device("cuda" if gpu else "cpu")
+    if experiment.compute.cpus_per_worker is not None:
+        torch.set_num_threads(experiment.compute.cpus_per_worker)
+    try:
+        check_memory(experiment, num_classes, device, sharing=1 if gpu else experiment.compute.workers)
+    except TooLittleMemoryError:
+        return None
+    section, batch = experiment.model, experiment.training.batch
+    options = experiment.model_options()
+    model = build_model(section.name, in_channels=1, num_classes=num_classes, **options).to(device).train()
+    if section.checkpoint is not None:
+        find_model(section.name).as_trained(model)
+    optimizer, objective = build_optimizer(model, experiment.training), SegmentationObjective()
+    image_BCDHW = torch.randn(batch, 1, *section.patch_DHW, device=device)
+    sample = {
+        "label": torch.randint(num_classes, (batch, 1, *section.patch_DHW), dtype=torch.uint8, device=device),
+        "annotated": torch.ones(batch, num_classes, dtype=torch.bool, device=device),
+    }
+    fastest = math.inf
+    for _ in range(1 + _STEPS):
+        started = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(experiment.training.precision, device)():
+            logits_BKDHW = model(image_BCDHW)
+        objective(logits_BKDHW, sample)["loss"].mean().backward()
+        optimizer.step()
+        if gpu:
+            torch.cuda.synchronize(device)
+        fastest = min(fastest, time.perf_counter() - started)
+    return fastest
+
+
+def steps_of(experiment: Experiment, prepared: PreparedDataset) -> int:
+    """Steps of a whole fit."""
+    training = experiment.training
+    patches = len(prepared.cases("train")) * training.patches_per_case
+    return patches // (training.batch * experiment.compute.workers) * training.epochs
+
+
+def seconds_of_fit(experiment: Experiment, prepared: PreparedDataset, per_step: float) -> float:
+    """Seconds that a fit takes with its validations and the evaluation of the test cases, about."""
+    training, inference = experiment.training, experiment.inference
+    validations = -(-training.epochs // training.validate_every)
+    windows = validations * _windows(prepared, "val", experiment, inference.validation_overlap)
+    windows += _windows(prepared, "test", experiment, inference.overlap)
+    return per_step * (steps_of(experiment, prepared) + _FORWARD * windows / training.batch)
+
+
+def _windows(prepared: PreparedDataset, split: Split, experiment: Experiment, overlap: float) -> int:
+    patch = experiment.model.patch_DHW
+    sizes = [[max(n, edge) for n, edge in zip(case.shape_DHW, patch, strict=True)] for case in prepared.cases(split)]
+    return sum(len(all_windows(size, patch, overlap)) for size in sizes)
