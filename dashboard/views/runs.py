@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from autosam_platform.evaluation.paper import SPLITS
+from autosam_platform.evaluation.paper import load_paper
 from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
@@ -145,7 +145,7 @@ def _ours(table: pd.DataFrame, dataset: str) -> None:
 def _paper(table: pd.DataFrame, dataset: str) -> None:
     st.subheader("The paper's")
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=_PAPER)
-    split = " / ".join(str(number or "–") for number in SPLITS[dataset])
+    split = " / ".join(str(number or "–") for number in load_paper().splits[dataset])
     st.caption(
         f"As the paper prints them (its Tables 1 and 2), on its own split of {split} cases to train, validate and test "
         "on. A run of ours may be held against them only if its split is the same; the same numbers do not yet make "

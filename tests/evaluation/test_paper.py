@@ -1,10 +1,12 @@
 """The paper's figures as its tables have them."""
 
+from pathlib import Path
+
 import pytest
 
 from autosam_platform.data.description import load_description
 from autosam_platform.data.splits import InOrder
-from autosam_platform.evaluation.paper import SPLITS, PaperSplit, Published, published
+from autosam_platform.evaluation.paper import PAPERS, PaperError, PaperSplit, Published, load_paper, published
 
 
 def test_the_papers_results_are_ordered_and_name_their_table() -> None:
@@ -30,4 +32,22 @@ def test_the_splits_are_those_of_our_descriptions(name: str) -> None:
     split = load_description(name).split
     assert isinstance(split, InOrder)
     ours = {part.split: part.cases for part in split.parts}
-    assert PaperSplit(**{"val": 0, **ours}) == SPLITS[name]
+    assert PaperSplit(**{"val": 0, **ours}) == load_paper().splits[name]
+
+
+def test_a_table_says_what_it_prints_and_nothing_else() -> None:
+    table = load_paper().tables["table3"]
+    assert table.percent("no_apg", "btcv", "nsd") == 74.12
+    assert table.percent("no_apg", "amos", "nsd") is None
+    assert table.percent("nobody", "btcv", "dice") is None
+    assert load_paper().tables["table2"].percent("sam", "amos", "nsd") is None
+
+
+def test_a_paper_that_is_not_there_or_not_whole_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PaperError, match="no paper 'other': there are autosam_adapter"):
+        load_paper("other")
+    text = (PAPERS / "autosam_adapter.yaml").read_text(encoding="utf-8")
+    (tmp_path / "short.yaml").write_text(text.replace("dice: [87.15, 88.65], nsd", "dice: [87.15], nsd"), "utf-8")
+    monkeypatch.setattr("autosam_platform.evaluation.paper.PAPERS", tmp_path)
+    with pytest.raises(PaperError, match=r"short\.yaml.*autosam has 1 numbers for 2 columns"):
+        load_paper("short")

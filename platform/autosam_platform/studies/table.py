@@ -246,7 +246,7 @@ def _tested(results: StudyResults) -> dict[str, int]:
 
 
 def _budget(steps: int, patch: tuple[int, int, int], batch: int) -> str:
-    return f"{steps:,} steps of {batch} × {size_text(patch)}"
+    return f"{steps:,} steps (batch {batch}, patches of {size_text(patch)})"
 
 
 def _places(results: StudyResults) -> list[tuple[str, Metric]]:
@@ -272,7 +272,7 @@ def _parameters(results: StudyResults, row: str) -> str:
 
 
 def _latex_number(found: Number) -> str:
-    own = _for_latex(found.own).replace("±", r"$\pm$")
+    own = _for_latex(found.own)
     own = rf"\textbf{{{own}}}" if found.best else own
     return own if math.isnan(found.paper) else rf"{own} {{\scriptsize ({found.paper:.2f})}}"
 
@@ -297,6 +297,7 @@ _LATEX = str.maketrans(
         ">": r"$>$",
         "–": "--",
         "×": r"$\times$",
+        "±": r"$\pm$",
         "λ": r"$\lambda$",
         "“": "``",
         "”": "''",

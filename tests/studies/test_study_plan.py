@@ -1,0 +1,187 @@
+"""From a study and a recipe to the experiments of its cells."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from autosam_models import find_model
+from autosam_platform.experiment import ConfigError
+from autosam_platform.studies.description import Study, StudyError, load_study
+from autosam_platform.studies.plan import Asked, changed, plan_study
+
+ROOT = Path(__file__).parents[2]
+RECIPES, STUDIES = ROOT / "jobs" / "recipes", ROOT / "jobs" / "studies"
+SHIPPED = sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def _study(**fields: Any) -> Study:
+    columns = {"btcv": {"title": "BTCV", "recipe": "btcv"}, "amos": {"recipe": "amos", "demo": AMOS}}
+    rows = {"ours": {}, "nnunet": {"title": "nnU-Net", "changes": {"model.name": "nnunet"}}}
+    return Study.model_validate({"title": "A table", "columns": columns, "rows": rows} | fields)
+
+
+AMOS = {"dataset.name": "phantom_amos", "training.epochs": 4}
+
+
+def _asked(recipe: str = "demo", **more: Any) -> Asked:
+    return Asked(recipe, RECIPES, **more)
+
+
+def test_a_cell_is_the_recipe_as_its_column_and_then_its_row_change_it() -> None:
+    plan = plan_study("t", _study(demo={"training.epochs": 2}), _asked())
+    (ours,), (other,) = plan.cell("ours", "amos").members, plan.cell("nnunet", "amos").members
+    assert ours.experiment.dataset.name == "phantom_amos"
+    assert ours.experiment.training.epochs == 4  # the column comes after the study
+    assert ours.experiment.model.options["apg"] is True  # the recipe's
+    assert (other.experiment.model.name, other.experiment.model.options) == ("nnunet", {})  # another model has its own
+    assert other.experiment.model.patch_DHW == ours.experiment.model.patch_DHW == (64, 64, 64)
+
+
+def test_what_is_the_recipes_own_run_has_its_name_and_all_else_is_called_by_dataset_and_model() -> None:
+    plan = plan_study("t", _study(), _asked())
+    names = {(cell.row, cell.column): cell.members[0].experiment.name for cell in plan.cells}
+    assert names["ours", "btcv"] == "demo"
+    assert names["nnunet", "btcv"] == "phantom-nnunet"
+    assert names["ours", "amos"] == "phantom-amos-autosam-demo"
+
+
+def test_the_command_line_goes_before_all_else_but_for_what_another_model_has_not(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    told = {"training.epochs": 9, "model.options": {"upsample": 2}, "model.checkpoint": str(checkpoint)}
+    plan = plan_study("t", _study(), _asked(told=told))
+    ours, other = (plan.cell(row, "amos").members[0].experiment for row in ("ours", "nnunet"))
+    assert ours.training.epochs == other.training.epochs == 9
+    assert (ours.model.options, ours.model.checkpoint) == ({"upsample": 2}, checkpoint)
+    assert (other.model.options, other.model.checkpoint) == ({}, None)
+
+
+def test_what_the_study_varies_cannot_be_told() -> None:
+    with pytest.raises(StudyError, match=r"--model\.name is what the study itself says"):
+        plan_study("t", _study(), _asked(told={"model.name": "unetr"}))
+
+
+def test_a_recipe_makes_its_own_column_and_says_how_to_make_the_others(tmp_path: Path) -> None:
+    plan = plan_study("t", _study(), _asked("btcv", told={"dataset.root": tmp_path}))
+    assert plan.cell("ours", "btcv").members[0].experiment.dataset.root == tmp_path
+    assert plan.cell("ours", "amos").reason == "not asked for: --recipe amos makes it"
+
+
+def test_folders_make_each_column_with_its_own_recipe(tmp_path: Path) -> None:
+    plan = plan_study("t", _study(), _asked(roots={"amos": tmp_path}))
+    made = plan.cell("ours", "amos").members[0].experiment
+    assert (made.dataset.name, made.dataset.root, made.name) == ("amos", tmp_path, "amos")
+    assert made.training.epochs == 200  # not the demo's
+    assert plan.cell("ours", "btcv").reason == "no folder of its scans was given: --roots btcv FOLDER"
+    with pytest.raises(StudyError, match="--roots names ct_org, which is no dataset of the study"):
+        plan_study("t", _study(), _asked(roots={"ct_org": tmp_path}))
+
+
+def test_a_recipe_of_no_column_has_one_of_its_own() -> None:
+    plan = plan_study("t", _study(), _asked("torso"))
+    assert list(plan.columns) == ["torso"]
+    assert plan.cell("ours", "torso").members[0].experiment.dataset.name == "phantom_torso"
+
+
+def test_folds_and_seeds_are_trainings_of_one_cell() -> None:
+    plan = plan_study("t", _study(rows={"ours": {"folds": 3}}), _asked(seeds=2))
+    members = plan.cell("ours", "btcv").members
+    assert [each.label for each in members[:3]] == ["fold 1 seed 0", "fold 1 seed 1", "fold 2 seed 0"]
+    found = [(each.experiment.dataset.fold, each.experiment.training.seed) for each in members]
+    assert found == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_what_is_taught_has_the_teacher_of_its_column_and_λ_of_its_row() -> None:
+    rows = {"a": {"changes": {"model.name": "unet_nano", "distillation.kd_lambda": 0.2}}}
+    columns = {"alone": {}, "taught": {"taught": True, "demo": {"distillation.unlabelled": "rest"}}}
+    plan = plan_study("t", _study(teacher={}, columns=columns, rows=rows), _asked("distill"))
+    alone, taught = (plan.cell("a", column).members[0].experiment for column in columns)
+    assert alone.distillation.teacher is None
+    assert taught.distillation.teacher is not None
+    assert (taught.distillation.kd_lambda, taught.distillation.unlabelled) == (0.2, None)  # not at demo size
+    assert list(plan.teachers) == ["taught"]
+
+
+def test_the_name_follows_from_what_is_made() -> None:
+    names = [
+        plan_study("t", study, asked).name
+        for study, asked in (
+            (_study(), _asked()),
+            (_study(about="other words"), _asked()),
+            (_study(), _asked(seeds=2)),
+            (_study(), _asked(told={"training.epochs": 3})),
+            (_study(), _asked(told={"compute.cpus_per_worker": 1})),
+        )
+    ]
+    assert names[0] == names[1] == names[4]
+    assert len(set(names)) == 3
+    assert names[0].startswith("t-demo-")
+
+
+def test_another_models_options_go_unless_they_are_given() -> None:
+    settings = {"model": {"name": "a", "options": {"x": 1}, "checkpoint": "sam.pth", "patch_DHW": [1, 2, 3]}}
+    changed(settings, {"model.name": "b", "model.options.y": 2, "training.epochs": 5})
+    assert settings == {
+        "model": {"name": "b", "options": {"y": 2}, "patch_DHW": [1, 2, 3]},
+        "training": {"epochs": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"starred": "nobody"}, "starred is nobody, which is no row"),
+        ({"rows": {"ours": {"taught": True}}}, "ours is taught, and the study names no teacher"),
+        ({"figure": "curve"}, "a curve needs `at` in every row"),
+        ({"rows": {"ours": {"chnages": {}}}}, "chnages"),
+        ({"paper": {"name": "autosam_adapter", "table": "table9"}}, "no table 'table9'"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(tmp_path: Path, fields: dict[str, Any], problem: str) -> None:
+    path = tmp_path / "study.yaml"
+    content = {"title": "A table", "columns": {"btcv": {}}, "rows": {"ours": {}}} | fields
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        load_study(str(path), STUDIES)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_papers_rows_and_columns_have_the_keys_of_its_table(name: str) -> None:
+    study = load_study(name, STUDIES)
+    if study.paper is not None:
+        table = study.paper.find()
+        assert set(table.rows) == set(study.rows)
+        assert set(table.columns) == set(study.columns)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_study_resolves_every_row_at_demo_size_and_on_btcv(name: str, tmp_path: Path) -> None:
+    study = load_study(name, STUDIES)
+    checkpoint = tmp_path / "sam.pth"
+    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    told = {"dataset.root": tmp_path, "model.checkpoint": str(checkpoint)}
+    for recipe, settings in (("demo", {}), ("btcv", told)):
+        plan = plan_study(name, study, _asked(recipe, told=settings))
+        made = [cell for cell in plan.cells if not cell.reason]
+        assert {cell.row for cell in made} == set(study.rows)
+        for _, experiment in plan.experiments:
+            takes = "checkpoint" in find_model(experiment.model.name).options
+            assert (experiment.model.checkpoint is not None) == (takes and recipe == "btcv")
+
+
+def test_the_job_prints_every_training_and_trains_none(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    command = [sys.executable, str(ROOT / "jobs" / "study.py"), "table4", "--recipe", "btcv", "--dataset.root"]
+    command += [str(tmp_path), "--model.checkpoint", str(checkpoint), "--training.epochs=7", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    told = yaml.safe_load(done.stdout)
+    assert [each["training"]["epochs"] for each in told["trainings"].values()] == [7] * 6
+    assert [each["distillation"]["kd_lambda"] for each in told["trainings"].values()][1:] == [0, 0.2, 0.5, 0.8, 1]
+    assert {each["model"]["name"] for each in told["trainings"].values()} == {"autosam_vit_b", "swin_unetr_small"}
+    assert not list(tmp_path.glob("workspace/*"))
