@@ -25,6 +25,7 @@ st.navigation(
         st.Page("views/data.py", title="Data", url_path="data"),
         st.Page("views/viewer.py", title="Viewer", url_path="viewer"),
         st.Page("views/sweeps.py", title="Sweeps", url_path="sweeps"),
+        st.Page("views/studies.py", title="Studies", url_path="studies"),
         st.Page("views/predict.py", title="Predict", url_path="predict"),
         st.Page("views/launch.py", title="Launch", url_path="launch"),
         st.Page("views/cluster.py", title="Cluster", url_path="cluster"),

@@ -36,7 +36,8 @@ class PredictJob(CommandLine):
     """Resample DICOM slices that are tilted, shifted or unevenly spaced to an even grid, instead of refusing them."""
     run: str | None = None
     """Name or folder of a finished run, a bundle (its folder or zip), or `included`: the small model that comes with
-    the project. Where none is given, the newest run, or the included model where no run is finished."""
+    the project. Where none is given, the newest run, or the included model where no run is finished. Of several runs,
+    commas between them, such as the folds of a study, the mean of their probabilities counts."""
     runtime: RuntimeName | None = None
     """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
     output: Path | None = None
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _predict(job: PredictJob) -> Outcome:
-    from autosam_inference import TrainedModel, predict, read_scan, require_writable, write_nifti
+    from autosam_inference import predict, read_scan, require_writable, write_nifti
     from autosam_inference.bedside.writing import no_segmentation, write_segmentation
     from autosam_inference.picture import save_picture
     from autosam_inference.progress import WindowProgress
@@ -96,9 +97,7 @@ def _predict(job: PredictJob) -> Outcome:
     no_seg = no_segmentation(scan, chosen.card) if job.dicom_seg != "none" else None
     if no_seg:
         print(no_seg, file=sys.stderr, flush=True)
-    model = TrainedModel.load(
-        chosen.place, runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch
-    )
+    model = chosen.load(runtime=job.runtime, overlap=job.overlap, device=job.device, batch=job.batch)
     print(f"Predicting {source} with {chosen.name} on {model.runtime.device}", flush=True)
     watch = Stopwatch(model.runtime.synchronize)
     watch.seconds |= reading.seconds

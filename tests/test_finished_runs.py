@@ -8,6 +8,7 @@ from small_bundles import SYNTHETIC, WARNING, bare_bundle
 from small_cards import organs, small_card
 
 from autosam_inference import included
+from autosam_inference.card import ModelFolderError
 from autosam_inference.files import write_sealed
 from autosam_inference.included import INCLUDED
 from autosam_platform.experiment import ConfigError
@@ -84,6 +85,28 @@ def test_without_a_run_the_included_model_is_the_default(
         named_model(None)
     with pytest.raises(ConfigError, match="'included' is no finished run"):
         named_model(INCLUDED)
+
+
+def test_several_runs_answer_as_one_in_whatever_order_they_are_named(ours: Workspace) -> None:
+    for name in ("fold-00000001", "fold-00000002"):
+        _finish(ours, name)
+        ours.run(name).weights.write_text(name)
+    found = named_model("fold-00000001, fold-00000002")
+    assert {found.place, *found.others} == {ours.run(name).model for name in ("fold-00000001", "fold-00000002")}
+    assert found == named_model("fold-00000002,fold-00000001,fold-00000002")
+    assert found.name.startswith("mean-of-2-")
+    assert found.card.run_id == "mean of fold-00000001, fold-00000002"
+
+
+def test_runs_that_do_not_go_together_have_no_mean(ours: Workspace) -> None:
+    _finish(ours, "one-00000001")
+    other = ours.run("other-00000001")
+    other.model.mkdir(parents=True)
+    write_sealed(other.model_card, small_card(organs(2), run_id=other.name).model_dump(mode="json"))
+    for name in ("one-00000001", "other-00000001"):
+        ours.run(name).weights.write_text(name)
+    with pytest.raises(ModelFolderError, match="no mean: name runs of one dataset"):
+        named_model("one-00000001,other-00000001")
 
 
 @pytest.mark.parametrize("name", ["few", "demo-00000009", "demo-0000", ""])

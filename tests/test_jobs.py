@@ -335,3 +335,44 @@ def test_a_benchmark_compares_ours_with_the_plain_way(
 def test_a_benchmark_of_a_suite_that_is_not_there_is_refused(job_here: Run) -> None:
     done = job_here("benchmark", "speed")
     assert done.returncode == 2 and "teacher" in done.stderr
+
+
+def test_a_study_finds_what_is_trained_trains_the_rest_and_continues(
+    job: Run, job_here: Run, scans: Path, trained: dict[str, object], tmp_path: Path
+) -> None:
+    """A row without changes is the run that is there; one that cannot be built is a dash with the reason."""
+    study = {
+        "title": "Two systems",
+        "figure": "slices",
+        "starred": "same",
+        "columns": {"tiny": {"title": "Tiny scans"}},
+        "rows": {
+            "same": {"title": "as it was"},
+            "other": {"title": "without APG", "changes": {"model.options.apg": False}},
+            "lost": {"title": "diverged", "changes": {"training.learning_rate": 0.99, "training.clip_norm": 1e30}},
+        },
+    }
+    (tmp_path / "systems.yaml").write_text(yaml.safe_dump(study))
+    command = ["study", tmp_path / "systems.yaml", "--recipe", scans / "recipe.json", "--concurrent", "2", "--json"]
+    done = job(*command)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    folder = Path(told["place"])
+    results = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    cells = {cell["row"]: cell for cell in results["cells"]}
+    assert cells["same"]["members"][0]["run"] == trained["run"]
+    assert cells["same"]["members"][0]["dice"] == pytest.approx(trained["mean_dice"])
+    assert cells["other"]["members"][0]["run"] != trained["run"]
+    assert (done.returncode, told["done"]) == (0, 3) if cells["lost"]["members"] else (3, 2)
+    assert "of training and evaluation" in done.stdout
+    assert {path.name for path in folder.glob("*.*")} >= {
+        "table.md",
+        "table.csv",
+        "table.tex",
+        "report.html",
+        "figure.png",
+    }
+    assert (folder / "logs" / "other-tiny.log").read_text(encoding="utf-8")
+    again = job_here(*command)
+    assert json.loads(again.stdout.splitlines()[-1])["study"] == told["study"]
+    assert "trainings for" not in again.stdout

@@ -26,7 +26,7 @@ FLOORS = (
     {"export"},
     {"training"},
     {"distillation"},
-    {"tuning"},
+    {"tuning", "studies"},
     {"pipeline"},
     {"jobs", "dashboard"},
 )

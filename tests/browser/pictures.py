@@ -51,6 +51,7 @@ def _addresses(app: App, teacher: RunSummary, students: list[str], case: str) ->
         ("data", app("data")),
         ("viewer", app("viewer", run=teacher.run_id, case=case)),
         ("sweeps", app("sweeps")),
+        ("studies", app("studies")),
         ("launch", app("launch", job="distill_student")),
         ("cluster", app("cluster")),
     ]

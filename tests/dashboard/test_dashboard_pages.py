@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from example_cases import volumes, write_prediction, write_volume
 from example_runs import APP, CASE, DONE, write_card
+from example_studies import STUDY, write_example_study
 from example_sweeps import ADAPTER, adapter_trials, write_sweep
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
@@ -94,6 +95,7 @@ def test_no_page_imports_the_libraries_of_training(workspace: Path) -> None:
     write_card(run)
     run.weights.write_bytes(b"not read")
     write_sweep(workspace, ADAPTER, adapter_trials(), 4)
+    write_example_study(workspace, DONE)
     prediction = write_prediction(workspace, write_volume(workspace / "scan.nii.gz", volumes().scan), volumes().first)
     pages = [
         ("runs", {}, "dataframe"),
@@ -102,6 +104,7 @@ def test_no_page_imports_the_libraries_of_training(workspace: Path) -> None:
         ("viewer", {"run": DONE, "case": CASE}, "bidi_component"),
         ("viewer", {"prediction": prediction}, "bidi_component"),
         ("sweeps", {"sweep": ADAPTER}, "plotly_chart"),
+        ("studies", {"study": STUDY}, "dataframe"),
         ("predict", {"run": DONE}, "file_uploader"),
         ("launch", {"job": "train_teacher"}, "button"),
         ("launch", {"job": "sweep"}, "button"),

@@ -125,7 +125,7 @@ def test_what_is_not_there_is_a_dash_with_the_reason_and_conditions_are_named() 
     assert "BTCV: 20 / 4 / 8 cases to train, validate and test; the paper's 24 / 0 / 6; " in said
     size = "(batch 1, patches of 64 × 64 × 64)"
     assert f"100 steps {size}: AutoSAM & more; 50 steps {size}: nnU-Net; seed 0." in said
-    assert "– nnU-Net (AMOS), AutoSAM & more (AMOS): not asked for." in said
+    assert "– nnU-Net, AMOS; AutoSAM & more, AMOS: not asked for." in said
     few = _results(_cell("autosam", _member(0.9, cases=(24, 0, 5))), _cell("nnunet", _member(0.8, cases=(24, 0, 5))))
     assert "with fewer than 6 cases nothing is tested (BTCV)" in "\n".join(notes(few))
     seven = _results(_cell("autosam", _member(0.9, cases=(24, 0, 7))), _cell("nnunet", _member(0.8, cases=(24, 0, 7))))

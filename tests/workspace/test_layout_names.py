@@ -11,8 +11,8 @@ from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOTS = ("dashboard", "jobs", "platform")
-OTHERS = {("dashboard/components/jobs/ray_jobs.py", "ray")}
-"""Folders of others that happen to be called as ours are: Ray's own scratch."""
+OTHERS = {("dashboard/components/jobs/ray_jobs.py", "ray"), ("jobs/_roots.py", "studies")}
+"""Folders of others that happen to be called as ours are: Ray's own scratch, and the descriptions of studies."""
 
 OWNERS = (
     "platform/autosam_inference/bundle/",
@@ -27,10 +27,17 @@ _JOINING = {"joinpath", "glob", "rglob", "with_name", "Path", "PurePath"}
 def _layout() -> tuple[frozenset[str], frozenset[str]]:
     """Names of files (with a suffix, so that they mean nothing else) and of folders, as the workspace's objects say."""
     place = Workspace(Path("/workspace"))
-    run, sweep = place.run("NAME"), place.sweep("NAME")
-    objects = [place, run, run.evaluation(), run.evaluation("val"), sweep]
+    run, sweep, study = place.run("NAME"), place.sweep("NAME"), place.study("NAME")
+    objects = [place, run, run.evaluation(), run.evaluation("val"), sweep, study]
     found = [value for each in objects for name in dir(type(each)) if isinstance(value := _value(each, name), Path)]
-    found += [run.evaluation().folder, sweep.folder, place.dataset("NAME"), place.teacher("NAME")]
+    found += [
+        run.evaluation().folder,
+        sweep.folder,
+        study.folder,
+        study.log("NAME", "NAME").parent,
+        place.dataset("NAME"),
+        place.teacher("NAME"),
+    ]
     found += [place.prepared("NAME").folder, place.cost("NAME"), place.benchmark("NAME")]
     names = {part for path in found for part in path.relative_to(place.folder).parts}
     names -= {"NAME", "NAME.json", LOCK}  # the lock's name is that of locks.py
@@ -43,8 +50,8 @@ def _value(thing: object, name: str) -> object:
 
 
 _READ = {
-    *("card", "experiment", "case_ids", "has_cases", "run_folders", "finished_runs", "sweeps", "results", "finished"),
-    "distilled",
+    *("card", "experiment", "case_ids", "has_cases", "run_folders", "finished_runs", "sweeps", "studies", "finished"),
+    *("distilled", "files"),
 }
 FILES, FOLDERS = _layout()
 

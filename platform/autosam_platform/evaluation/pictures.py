@@ -65,7 +65,9 @@ def save_case_picture(
     for plane, panel in zip(PLANES, axes, strict=True):
         index = telling_slice(guide_DHW, plane.axis, len(classes) + 1)
         draw_scan(panel, plane, scan, size, index, hu_window)
-        _draw_labels(panel, plane, size, index, organs, prediction_DHW, truth_DHW)
+        draw_organs(panel, plane, size, index, organs, prediction_DHW)
+        if truth_DHW is not None:
+            draw_outlines(panel, plane, size, index, organs, truth_DHW)
     _draw_legend(figure, organs, metrics)
     how = "prediction filled" if truth_DHW is None else "prediction filled, truth outlined"
     figure.text(_GAP_PX / figure.bbox.width, 1 - 8 / figure.bbox.height, title, va="top", fontsize=13, weight="bold")
@@ -150,23 +152,21 @@ def draw_scan(
     panel.text(0.015, 0.985, f"{plane.name}, slice {index + 1} of {count}", ha="left", va="top", **letters)
 
 
-def _draw_labels(
+def draw_organs(
     panel: Axes,
     plane: Plane,
     size: Sequence[float],
     index: int,
     organs: Sequence[LabelClass],
     prediction_DHW: NDArray[np.integer],
-    truth_DHW: NDArray[np.integer] | None,
 ) -> None:
+    """Fill the organs of a slice, each with its colour; ``size`` is that of the volume in mm."""
     height, width = plane.millimetres(size)
     predicted = plane.cut(prediction_DHW, index)
     fill = np.zeros((*predicted.shape, 4))
     for organ in organs:
         fill[predicted == organ.id] = (*organ_rgb(organ.name), _FILL)
     panel.imshow(fill, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
-    if truth_DHW is not None:
-        draw_outlines(panel, plane, size, index, organs, truth_DHW)
 
 
 def draw_outlines(
@@ -178,17 +178,22 @@ def draw_outlines(
     truth_DHW: NDArray[np.integer],
 ) -> None:
     """Outline the organs of a slice, each in its colour; ``size`` is that of the volume in mm."""
-    height, width = plane.millimetres(size)
     true = plane.cut(truth_DHW, index)
-    rows, columns = true.shape
-    # Contours run through the middles of voxels, so the mask gets a rim of background to close at the scan's
-    # edge.
-    x = (np.arange(-1, columns + 1) + 0.5) * width / columns
-    y = (np.arange(-1, rows + 1) + 0.5) * height / rows
     for organ in organs:
-        mask = np.pad(true == organ.id, 1)
-        if mask.any():
-            panel.contour(x, y, mask, levels=[0.5], colors=[organ_rgb(organ.name)], linewidths=1.6)
+        draw_outline(panel, plane, size, true == organ.id, organ_rgb(organ.name))
+
+
+def draw_outline(
+    panel: Axes, plane: Plane, size: Sequence[float], mask: NDArray[np.bool_], colour: Any, width: float = 1.6
+) -> None:
+    """Outline what of a slice is in ``mask``, which has its rows and columns; ``size`` is that of the volume in mm."""
+    height_mm, width_mm = plane.millimetres(size)
+    rows, columns = mask.shape
+    # Contours run through the middles of voxels, so the mask gets a rim of background to close at the scan's edge.
+    x = (np.arange(-1, columns + 1) + 0.5) * width_mm / columns
+    y = (np.arange(-1, rows + 1) + 0.5) * height_mm / rows
+    if mask.any():
+        panel.contour(x, y, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=width)
 
 
 def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence[ClassMetrics]) -> None:

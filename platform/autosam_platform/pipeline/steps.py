@@ -150,16 +150,20 @@ def _is_distilled(run: RunFolder) -> bool:
 
 def named_model(name: str | None) -> NamedModel:
     """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, the included model by
-    its word; where none is named, the newest run, or the included model where no run is finished.
+    its word; where none is named, the newest run, or the included model where no run is finished. Of several runs,
+    commas between them, the mean.
 
     Raises:
         ConfigError: there is no such run.
+        ModelFolderError: several runs do not go together.
         BundleError: the bundle cannot be used.
     """
     by_default = name is None and not workspace().finished_runs
     included = included_model() if by_default else named_included(name or "")
     if included is not None:
         return NamedModel.of_bundle(included)
+    if name is not None and len(workspace().teachers(name)) > 1:
+        return NamedModel.of_runs([finished_run(each) for each in workspace().teachers(name)])
     if name is None or workspace().run(name).finished or not is_bundle(Path(name)):
         return NamedModel.of_run(finished_run(name))
     return NamedModel.of_bundle(Path(name).expanduser().absolute())

@@ -21,21 +21,23 @@ from autosam_inference.files import content_hash, write_json
 from autosam_platform.cluster import connect, map_tasks
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.fit import supervision_of
+from autosam_platform.evaluation.statistics import case_means
 from autosam_platform.evaluation.table import read_rows
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOOK_SECONDS
 from autosam_platform.measure import machine
 from autosam_platform.pipeline.distilling import with_unlabelled
 from autosam_platform.pipeline.ending import Outcome
-from autosam_platform.pipeline.steps import evaluated, prepared_dataset, trained
+from autosam_platform.pipeline.steps import evaluated, prepared_dataset, split_cases, trained
 from autosam_platform.studies.description import StudyError
 from autosam_platform.studies.plan import DEMO, Cell, Member, StudyPlan
 from autosam_platform.studies.report import write_study
 from autosam_platform.studies.results import CellResult, MemberResult, StudyResults, differences, merged
-from autosam_platform.studies.table import headers, lines, notes
+from autosam_platform.studies.slices import Shown, save_slices, telling_case
+from autosam_platform.studies.table import headers, lines, notes, title_of
 from autosam_platform.tracking.writing import open_study
 from autosam_platform.training.fitting import find_fit
-from autosam_platform.training.pace import seconds_of_fit, seconds_per_step, steps_of
+from autosam_platform.training.pace import seconds_of_answers, seconds_of_fit, seconds_per_step, steps_of
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, share
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
@@ -114,7 +116,41 @@ def _made(plan: StudyPlan, folder: StudyFolder, concurrent: int | None) -> Study
     if missing:
         for cell in _make_all(missing, folder, concurrent):
             results = _with(plan, folder, results, cell)
+    if plan.study.figure == "slices":
+        _draw_slices(ready, folder, results)
     return results
+
+
+def _draw_slices(ready: Sequence[_ReadyCell], folder: StudyFolder, results: StudyResults) -> None:
+    """The figure of scans, a line for each dataset of which a system is there, and the report that has it."""
+    datasets = {each.cell.column: each.members[0].dataset for each in ready if each.members}
+    shown = [
+        _shown(results, column, dataset)
+        for column, dataset in datasets.items()
+        if any(cell.column == column and cell.members for cell in results.cells)
+    ]
+    if shown:
+        save_slices((folder.figure, folder.figure_svg), shown, results.study.title)
+        write_study(folder, results)
+
+
+def _shown(results: StudyResults, column: str, dataset: PreparedDataset) -> Shown:
+    """The scan of a dataset that is shown, with the first training of each system."""
+    found = {
+        results.study.rows[cell.row].title or cell.row: workspace().run(cell.members[0].run).evaluation()
+        for cell in results.cells
+        if cell.column == column and cell.members
+    }
+    rows = {title: read_rows(evaluation.metrics) for title, evaluation in found.items()}
+    case_id = telling_case(rows)
+    case = next(each for each in split_cases(dataset, "test") if each.case_id == case_id)
+    return Shown(
+        title=title_of(results, column),
+        case=case,
+        description=dataset.description,
+        predictions={title: evaluation.prediction(case_id) for title, evaluation in found.items()},
+        dice={title: case_means(each)[case_id] for title, each in rows.items()},
+    )
 
 
 def _datasets(plan: StudyPlan) -> dict[str, PreparedDataset]:
@@ -238,15 +274,27 @@ def _say_what_it_takes(ready: Sequence[_ReadyCell], at_a_time: int) -> None:
     counts = [count_parameters(one.experiment, one.dataset.num_classes) for one in trainings]
     needed = disk_needed(counts, len(trainings), at_a_time)
     require_room(needed, workspace().folder)
-    paces = _paces(trainings)
+    teachers = {content_hash(str(one.experiment.distillation.teacher), _key(one.experiment)): one for one in trainings}
+    asked = [one for one in teachers.values() if one.experiment.distils]
+    paces = _paces([*trainings, *map(_asked_teacher, asked)])
     seconds, unknown = 0.0, 0
     for one in trainings:
         pace = paces[_pace_key(one)]
         unknown += pace is None
         seconds += 0.0 if pace is None else seconds_of_fit(one.experiment, one.dataset, pace)
-    left = f", {unknown} of them not counted, since a step could not be timed" if unknown else ""
+    for one in asked:  # what is stored already is found, so it is less where another study asked before
+        teacher, overlap = _asked_teacher(one), one.experiment.teacher_overlap
+        pace = paces[_pace_key(teacher)]
+        seconds += 0.0 if pace is None else seconds_of_answers(teacher.experiment, one.dataset, overlap, pace)
+    left = f", {unknown} trainings not counted, since a step could not be timed" if unknown else ""
     time_said = f"about {_duration(seconds / at_a_time)} of training and evaluation{left}"
     print(f"Needed: {time_said}; {gigabytes(needed)} of disk at most.", flush=True)
+
+
+def _asked_teacher(one: _Ready) -> _Ready:
+    """The teacher of a training, as it computes there."""
+    run = workspace().run_at(Path(one.experiment.distillation.teachers[0]).parent)
+    return replace(one, experiment=_computing(run.experiment, one.experiment.compute))
 
 
 def _paces(trainings: Sequence[_Ready]) -> dict[str, float | None]:
@@ -383,5 +431,5 @@ def _known(value: float) -> float | None:
 
 
 def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    minutes = max(seconds / 60, 1)
+    return f"{minutes:.0f} minute{'s' if minutes >= 1.5 else ''}" if minutes < 120 else f"{minutes / 60:.1f} hours"

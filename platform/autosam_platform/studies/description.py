@@ -125,14 +125,24 @@ class Study(Frozen):
         return self
 
 
+def _extended(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A study's fields over those of the one that it ``extends``: what it names takes the place of the other's."""
+    if "extends" not in fields:
+        return fields
+    other = load_recipe(str(fields["extends"]), folder, kind="study")
+    if "extends" in other:
+        raise StudyError(f"{fields['extends']} itself extends {other['extends']}: extend that one")
+    return other | {name: value for name, value in fields.items() if name != "extends"}
+
+
 def load_study(name: str, folder: Path) -> Study:
-    """Read a study: the name of one in ``folder``, or a path to a YAML file.
+    """Read a study: the name of one in ``folder``, or a path to a YAML file; it may extend another one.
 
     Raises:
         StudyError: there is no such study, or it is none.
     """
     try:
-        study = Study.model_validate(load_recipe(name, folder, kind="study"))
+        study = Study.model_validate(_extended(load_recipe(name, folder, kind="study"), folder))
     except ValidationError as error:
         problems = "\n".join(f"  {each}" for each in reasons(error))
         raise StudyError(f"the study {name} cannot be used:\n{problems}") from error

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.studies.description import FigureKind
 from autosam_platform.studies.results import StudyResults
-from autosam_platform.studies.table import NAMES, number
+from autosam_platform.studies.table import NAMES, number, title_of
 
 _OURS, _PAPER = "tab:blue", "0.45"
 
@@ -47,7 +47,7 @@ def _dots(results: StudyResults) -> Figure:
                 panel.scatter(papers, at, marker="D", s=34, facecolor="none", edgecolor=_PAPER, label="paper", zorder=3)
             panel.set_yticks(at, [results.study.rows[row].title or row for row in rows])
             panel.set_xlabel(f"{NAMES[metric]} %")
-            panel.set_title(results.columns[column].title or column, fontsize=10)
+            panel.set_title(title_of(results, column), fontsize=10)
             panel.grid(axis="x", color="0.9")
             panel.set_axisbelow(True)
             panel.margins(x=0.12, y=0.12)
@@ -68,7 +68,7 @@ def _curve(results: StudyResults) -> Figure:
     figure.suptitle(study.title, fontsize=12, weight="bold")
     panels = iter(figure.subplots(1, len(columns) + len(papers), squeeze=False)[0])
     for column in columns:
-        title = results.columns[column].title or column
+        title = title_of(results, column)
         _line(next(panels), at, [each.ours for each in found[column]], [each.spread for each in found[column]], title)
         if column in papers:
             numbers = [each.paper for each in found[column]]
@@ -93,7 +93,7 @@ def _bars(results: StudyResults) -> Figure:
             at = np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width
             spreads = [0.0 if math.isnan(each.spread) else each.spread for each in found]
             bars = panel.bar(at, heights, width * 0.92, yerr=spreads if any(spreads) else None, capsize=3)
-            bars.set_label(results.columns[column].title or column)
+            bars.set_label(title_of(results, column))
             panel.bar_label(bars, [each.own for each in found], padding=2, fontsize=8)
         panel.set_xticks(range(len(rows)), [study.rows[row].title or row for row in rows])
         panel.set_ylabel(f"mean {NAMES[metric]} %")

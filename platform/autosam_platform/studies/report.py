@@ -8,7 +8,7 @@ from autosam_inference.files import write_text
 from autosam_models.sizes import size_text
 from autosam_platform.studies.figures import save_figures
 from autosam_platform.studies.results import CellResult, StudyResults, write_results
-from autosam_platform.studies.table import NONE, headers, lines, notes, write_tables
+from autosam_platform.studies.table import NONE, headers, lines, notes, title_of, write_tables
 from autosam_platform.workspace import StudyFolder
 
 _STYLE = """body{font-family:sans-serif;margin:1.5em;color:#222;max-width:90em}
@@ -70,7 +70,7 @@ def _makings(results: StudyResults) -> Iterator[list[str]]:
 
 def _of_cell(results: StudyResults, cell: CellResult) -> Iterator[list[str]]:
     row = results.study.rows[cell.row].title or cell.row
-    column = results.columns[cell.column].title or cell.column
+    column = title_of(results, cell.column)
     for each in cell.members:
         minutes = NONE if each.seconds is None else f"{each.seconds / 60:.1f}"
         counts = " / ".join(map(str, each.cases))

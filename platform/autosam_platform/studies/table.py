@@ -74,7 +74,7 @@ def number(results: StudyResults, row: str, column: str, metric: Metric) -> Numb
 
 def headers(results: StudyResults) -> list[str]:
     """Names of the table's columns."""
-    return ["", "trained, M", *(f"{_title(results, column)} {NAMES[metric]}" for column, metric in _places(results))]
+    return ["", "trained, M", *(f"{title_of(results, column)} {NAMES[metric]}" for column, metric in _places(results))]
 
 
 def lines(results: StudyResults) -> list[list[str]]:
@@ -115,7 +115,7 @@ def as_latex(results: StudyResults) -> str:
     """A table for LaTeX's booktabs: the best of each column in bold, the paper's numbers beside ours."""
     places = _places(results)
     spans = " & ".join(
-        rf"\multicolumn{{{len(results.study.metrics)}}}{{c}}{{{_for_latex(_title(results, column))}}}"
+        rf"\multicolumn{{{len(results.study.metrics)}}}{{c}}{{{_for_latex(title_of(results, column))}}}"
         for column in results.columns
     )
     metrics = " & ".join(rf"{NAMES[metric]} $\uparrow$" for _, metric in places)
@@ -164,7 +164,7 @@ def _write_csv(path: Path, results: StudyResults) -> None:
 def _how_to_read(results: StudyResults) -> Iterator[str]:
     tolerances = sorted(set(results.tolerances.values()))
     nsd = f", NSD at {' or '.join(f'{each:g}' for each in tolerances)} mm" if tolerances else ""
-    n = ", ".join(f"{_title(results, column)} {count}" for column, count in _tested(results).items())
+    n = ", ".join(f"{title_of(results, column)} {count}" for column, count in _tested(results).items())
     yield f"Mean over organs and test cases in percent{nsd}; test cases: {n or 'none yet'}."
     if results.study.paper is not None:
         paper = load_paper(results.study.paper.name)
@@ -189,9 +189,9 @@ def _tests(results: StudyResults) -> Iterator[str]:
     told = (
         f"{_STAR}: {title} is better than each other row, p < {study.level:g}, Wilcoxon's signed-rank test over cases"
     )
-    few = [_title(results, column) for column, n in _tested(results).items() if n < FEWEST]
+    few = [title_of(results, column) for column, n in _tested(results).items() if n < FEWEST]
     least = math.ceil(1 - math.log2(study.level))  # n differences of one sign have p = 2 / 2ⁿ
-    short = [_title(results, column) for column, n in _tested(results).items() if FEWEST <= n < least]
+    short = [title_of(results, column) for column, n in _tested(results).items() if FEWEST <= n < least]
     told += f"; with fewer than {FEWEST} cases nothing is tested ({', '.join(few)})" if few else ""
     told += f"; with fewer than {least} cases no difference can have such a p ({', '.join(short)})" if short else ""
     yield told + "."
@@ -203,7 +203,7 @@ def _conditions(results: StudyResults) -> Iterator[str]:
         members = {cell.row: cell.members for cell in results.cells if cell.column == column and cell.members}
         if not members:
             continue
-        title = _title(results, column)
+        title = title_of(results, column)
         splits = {(each.cases, each.split) for found in members.values() for each in found}
         counts = sorted({cases for cases, _ in splits})
         said = (
@@ -234,9 +234,9 @@ def _missing(results: StudyResults) -> Iterator[str]:
     for cell in results.cells:
         if not cell.whole:
             reason = cell.reason or "not made yet: the same command makes it"
-            reasons.setdefault(reason, []).append(f"{_row_title(results, cell.row)} ({_title(results, cell.column)})")
+            reasons.setdefault(reason, []).append(f"{_row_title(results, cell.row)}, {title_of(results, cell.column)}")
     for reason, places in reasons.items():
-        yield f"{NONE} {', '.join(places)}: {reason}."
+        yield f"{NONE} {'; '.join(places)}: {reason}."
 
 
 def _tested(results: StudyResults) -> dict[str, int]:
@@ -253,8 +253,11 @@ def _places(results: StudyResults) -> list[tuple[str, Metric]]:
     return [(column, metric) for column in results.columns for metric in results.study.metrics]
 
 
-def _title(results: StudyResults, column: str) -> str:
-    return results.columns[column].title or column
+def title_of(results: StudyResults, column: str) -> str:
+    """A dataset's name, which at demo size is that of what its synthetic bodies stand for."""
+    found = results.columns[column]
+    title = found.title or column
+    return f"{title} (synthetic)" if results.demo and found.recipe is not None else title
 
 
 def _row_title(results: StudyResults, row: str) -> str:

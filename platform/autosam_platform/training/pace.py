@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -9,7 +10,7 @@ from autosam_inference.windows import all_windows
 from autosam_models import build_model, find_model
 from autosam_models.numerics import autocast
 from autosam_platform.data.preparation import PreparedDataset
-from autosam_platform.data.splits import Split
+from autosam_platform.data.store import StoredCase
 from autosam_platform.experiment import Experiment
 from autosam_platform.training.objectives import SegmentationObjective
 from autosam_platform.training.optimizers import build_optimizer
@@ -17,6 +18,7 @@ from autosam_platform.training.preflight import TooLittleMemoryError, check_memo
 
 _STEPS = 2  # beside a first one, in which kernels are chosen
 _FORWARD = 0.4  # of a step, about
+_START = 20.0  # seconds, mostly of processes that import
 
 
 def seconds_per_step(experiment: Experiment, num_classes: int) -> float | None:
@@ -68,15 +70,21 @@ def steps_of(experiment: Experiment, prepared: PreparedDataset) -> int:
 
 
 def seconds_of_fit(experiment: Experiment, prepared: PreparedDataset, per_step: float) -> float:
-    """Seconds that a fit takes with its validations and the evaluation of the test cases, about."""
+    """Seconds that a fit takes with its start, its validations and the evaluation of the test cases, about."""
     training, inference = experiment.training, experiment.inference
     validations = -(-training.epochs // training.validate_every)
-    windows = validations * _windows(prepared, "val", experiment, inference.validation_overlap)
-    windows += _windows(prepared, "test", experiment, inference.overlap)
-    return per_step * (steps_of(experiment, prepared) + _FORWARD * windows / training.batch)
+    windows = validations * _windows(prepared.cases("val"), experiment, inference.validation_overlap)
+    windows += _windows(prepared.cases("test"), experiment, inference.overlap)
+    return _START + per_step * (steps_of(experiment, prepared) + _FORWARD * windows / training.batch)
 
 
-def _windows(prepared: PreparedDataset, split: Split, experiment: Experiment, overlap: float) -> int:
+def seconds_of_answers(teacher: Experiment, prepared: PreparedDataset, overlap: float, per_step: float) -> float:
+    """Seconds that a teacher takes to say of the training cases, and of those in no split, what is where, about."""
+    cases = [*prepared.cases("train"), *prepared.apart]
+    return per_step * _FORWARD * _windows(cases, teacher, overlap) / teacher.training.batch
+
+
+def _windows(cases: Sequence[StoredCase], experiment: Experiment, overlap: float) -> int:
     patch = experiment.model.patch_DHW
-    sizes = [[max(n, edge) for n, edge in zip(case.shape_DHW, patch, strict=True)] for case in prepared.cases(split)]
+    sizes = [[max(n, edge) for n, edge in zip(case.shape_DHW, patch, strict=True)] for case in cases]
     return sum(len(all_windows(size, patch, overlap)) for size in sizes)

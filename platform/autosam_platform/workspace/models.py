@@ -1,12 +1,15 @@
-"""Models to predict with: that of a finished run, or a bundle."""
+"""Models to predict with: that of a finished run, the mean of several, or a bundle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from autosam_inference.bundle import Bundle
-from autosam_inference.card import ModelCard
+from autosam_inference.card import ModelCard, ModelFolderError
 from autosam_inference.files import content_hash
+from autosam_inference.model import TrainedModel
+from autosam_inference.several import ModelFolders, mean_of
 from autosam_platform.workspace.runs import RunFolder
 
 
@@ -17,11 +20,13 @@ class NamedModel:
     Attributes:
         name: the run's; of a bundle with a hash of its files behind it, since one run may be exported again.
         place: folder of the run's model, or the bundle's folder or zip.
+        others: folders of the models that answer together with it.
     """
 
     name: str
     place: Path
     card: ModelCard
+    others: tuple[Path, ...] = ()
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Self:
@@ -30,6 +35,25 @@ class NamedModel:
             ModelFolderError: the run has no usable model.
         """
         return cls(run.name, run.model, run.card)
+
+    @classmethod
+    def of_runs(cls, runs: Sequence[RunFolder]) -> Self:
+        """The mean of several runs' probabilities, such as the folds of a cross-validation.
+
+        Raises:
+            ModelFolderError: a run has no usable model, or they do not go together.
+        """
+        folders = ModelFolders.of(*dict.fromkeys(run.model for run in runs))
+        try:
+            card = folders.card
+        except ValueError as error:
+            raise ModelFolderError(f"{error}: name runs of one dataset, prepared alike") from error
+        first, *others = folders.folders
+        return cls(f"mean-of-{len(folders.folders)}-{folders.hash[:8]}", first, card, tuple(others))
+
+    def load(self, **options: Any) -> TrainedModel:
+        """The model, or the mean of all; ``options`` are those of ``TrainedModel.load``."""
+        return mean_of([TrainedModel.load(place, **options) for place in (self.place, *self.others)])
 
     @classmethod
     def of_bundle(cls, place: Path) -> Self:
