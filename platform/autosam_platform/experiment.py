@@ -246,6 +246,9 @@ class DistillationSection(Section):
     organ (channel), or soft Dice and KL divergence, as labels have them (soft_labels)."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Softens both distributions of the KL divergences (kl, channel); the others have none."""
+    calibrate: bool = False
+    """Soften or sharpen what the teacher says, for every distance, by the temperature at which it fits the labels of
+    the validation cases best; the record has that."""
     teacher_overlap: Overlap | None = None
     """Share that neighbouring windows have in common when the teacher predicts the training cases; where not given, as
     when models are evaluated."""

@@ -18,6 +18,12 @@ SCALES = (1, 2, 4)
 """Edges, in voxels, of the cells that ``pooled`` compares."""
 
 
+def softened(probabilities_BKDHW: Tensor, temperature: float) -> Tensor:
+    """Probabilities as their logits would give them at a temperature: softmax(logits / T). A 0 stays 0."""
+    powers_BKDHW = probabilities_BKDHW.pow(1 / temperature)
+    return powers_BKDHW / powers_BKDHW.sum(1, keepdim=True)
+
+
 def squared_error(logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
     """The paper's L_MSE: mean over classes and voxels of the squared difference of probabilities. Shape B."""
     return (logits_BKDHW.softmax(1) - teacher_BKDHW).square().flatten(1).mean(1)
@@ -29,8 +35,7 @@ def softened_divergence(logits_BKDHW: Tensor, teacher_BKDHW: Tensor, temperature
     Source: Hinton, Vinyals, Dean 2015, Sec. 2: T² keeps the gradient's size. softmax(logits / T) of the teacher is its
     probabilities to the power of 1/T, normalised, so its logits are not needed; what the store rounded to 0 stays 0.
     """
-    softened_BKDHW = teacher_BKDHW.pow(1 / temperature)
-    softened_BKDHW = softened_BKDHW / softened_BKDHW.sum(1, keepdim=True)
+    softened_BKDHW = softened(teacher_BKDHW, temperature)
     student_BKDHW = (logits_BKDHW / temperature).log_softmax(1)
     divergence_BKDHW = F.kl_div(student_BKDHW, softened_BKDHW, reduction="none")
     return temperature**2 * divergence_BKDHW.sum(1).flatten(1).mean(1)

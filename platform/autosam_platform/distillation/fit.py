@@ -10,6 +10,7 @@ from autosam_platform.distillation.file_teacher import FileTeacher
 from autosam_platform.distillation.named import named_teacher
 from autosam_platform.distillation.objective import build_objective
 from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher, stored_teacher
+from autosam_platform.distillation.temperature import calibrated_temperature
 from autosam_platform.distillation.unlabelled import UnlabelledError, answered, unlabelled_cases
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
@@ -57,6 +58,7 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
         teacher = OnlineTeacher(trained)
     else:
         raise ConfigError(f"{trained.name} cannot be asked anew for every patch: leave --teacher-mode online out")
+    temperature = calibrated_temperature(trained, prepared, workspace) if section.calibrate else 1.0
     unlabelled = answered(section, trained, prepared, workspace) if section.unlabelled is not None else None
     lineage = {
         "teacher": trained.name,
@@ -66,7 +68,10 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
     }
     if unlabelled is not None:
         lineage["unlabelled"] = f"{len(unlabelled.cases)} scans, {section.unlabelled_share:.0%} of the patches"
-    return Supervision(functools.partial(build_objective, section), teacher, lineage, unlabelled)
+    if section.calibrate:
+        lineage["teacher_temperature"] = f"{temperature:.3g}"
+        print(f"The teacher's probabilities are taken at a temperature of {temperature:.3g}.", flush=True)
+    return Supervision(functools.partial(build_objective, section, temperature), teacher, lineage, unlabelled)
 
 
 def _require_own_names(teacher: FileTeacher, alone: Sequence[StoredCase], prepared: PreparedDataset) -> None:

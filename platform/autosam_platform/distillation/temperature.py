@@ -1,0 +1,75 @@
+"""At which temperature a teacher is as sure as it may be: fitted to the labels of the validation cases."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.data.probabilities import WHOLE
+from autosam_platform.distillation.teacher import Answering, stored_answers
+from autosam_platform.experiment import ConfigError
+from autosam_platform.workspace import Workspace
+
+_BOUNDS = math.log(0.25), math.log(4.0)
+_UNSEEN = 0.5 / WHOLE
+"""Probability of a class that the store rounded to 0 and the label names: half of what it would have kept."""
+
+
+def calibrated_temperature(teacher: Answering, prepared: PreparedDataset, workspace: Workspace) -> float:
+    """The temperature T at which the teacher's probabilities, to the power of 1 / T and normalised, say best what the
+    labels of the validation cases are: the least mean negative log likelihood over their voxels.
+
+    Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), Sec. 4.2. Above 1 the teacher was too sure.
+
+    Raises:
+        ConfigError: no validation case has all organs annotated.
+        AnswerError: a teacher of files has no answer to some of them.
+    """
+    description = prepared.description
+    whole = {each.id for each in prepared.classes}
+    cases = [case for case in prepared.cases("val") if whole <= set(description.annotated_ids(case.case_id))]
+    if not cases:
+        raise ConfigError(
+            f"{prepared.name} has no validation case with all its organs, by whose labels a teacher's temperature "
+            "could be fitted: leave --distillation.calibrate out"
+        )
+    stored = stored_answers(teacher, prepared, cases, workspace).teacher
+    telling = [
+        telling_voxels(stored.probabilities(case, (0, 0, 0), case.shape_DHW), case.label().numpy()) for case in cases
+    ]
+    return fitted_temperature(np.concatenate([p for p, _ in telling], 1), np.concatenate([y for _, y in telling]))
+
+
+def telling_voxels(
+    stored_KDHW: NDArray[np.uint8], label_DHW: NDArray[np.integer]
+) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+    """Probabilities K × N and labels N of the voxels that say something of the temperature.
+
+    Where the teacher is certain and right, and that is nearly everywhere, no temperature changes anything.
+    """
+    flat_KN, label_N = stored_KDHW.reshape(len(stored_KDHW), -1), label_DHW.reshape(-1)
+    right_N = flat_KN[label_N, np.arange(len(label_N))] == WHOLE
+    return flat_KN[:, ~right_N], label_N[~right_N]
+
+
+def fitted_temperature(stored_KN: NDArray[np.uint8], label_N: NDArray[np.integer]) -> float:
+    """The temperature of the least mean negative log likelihood, from a quarter to 4; 1 where there is no voxel.
+
+    Args:
+        stored_KN: probabilities in 255ths.
+    """
+    count = len(label_N)
+    if not count:
+        return 1.0
+    with np.errstate(divide="ignore"):
+        logs_KN = np.log(stored_KN.astype(np.float64) / WHOLE)
+    at_N = label_N, np.arange(count)
+    logs_KN[at_N] = np.maximum(logs_KN[at_N], math.log(_UNSEEN))
+
+    def likelihood(log_temperature: float) -> float:
+        scaled_KN = logs_KN / math.exp(log_temperature)
+        return float((np.logaddexp.reduce(scaled_KN, axis=0) - scaled_KN[at_N]).mean())
+
+    return math.exp(minimize_scalar(likelihood, bounds=_BOUNDS, method="bounded").x)
