@@ -25,7 +25,7 @@ FLOORS = (
     {"evaluation"},
     {"export"},
     {"training"},
-    {"distillation"},
+    {"distillation", "prompted"},
     {"tuning", "studies"},
     {"pipeline"},
     {"jobs", "dashboard"},

@@ -14,7 +14,7 @@ def student_to_export(workspace: Workspace) -> RunFolder:
         ExportError: there is none, or more than one; the message lists them.
         ModelFolderError: a finished run's description is damaged, so that it cannot be told what it is.
     """
-    runs = [run for run in workspace.finished_runs if find_model(run.card.model.name).role != "teacher"]
+    runs = [run for run in workspace.finished_runs if find_model(run.card.model.name).role in ("student", "baseline")]
     distilled = [run for run in runs if run.distilled]
     candidates = distilled or runs
     if not candidates:
