@@ -37,6 +37,8 @@ class StudyJob(Job):
     Each column is then made with its own recipe."""
     seeds: Positive = 1
     """Trainings of each cell, with seeds from the recipe's on; the table has their mean and standard deviation."""
+    natural: AbsolutePath | None = None
+    """Folder of natural images (JPEG, PNG) for figure1a; scikit-learn's two sample pictures, in pieces, if none."""
     concurrent: Positive | None = None
     """Cells at a time; where not said, as many as the cluster holds."""
 
@@ -66,7 +68,7 @@ def _resolved(plan: StudyPlan) -> dict[str, Any]:
 def _study(job: StudyJob, plan: StudyPlan) -> Outcome:
     from autosam_platform.pipeline.studying import make_study  # takes seconds: not for --help or --check
 
-    return make_study(plan, concurrent=job.concurrent)
+    return make_study(plan, concurrent=job.concurrent, natural=job.natural)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,6 @@ def _table(results: StudyResults) -> None:
     table = pd.DataFrame(lines(results), columns=names)
     pinned = {"System": st.column_config.Column(pinned=True)}
     st.dataframe(table, hide_index=True, height="content", column_config=pinned)
-    for note in notes(results):
-        st.caption(plain(note))
 
 
 def _runs(results: StudyResults) -> None:
@@ -95,8 +93,11 @@ def _study(folder: StudyFolder, drawn_over: bool) -> None:
         results = read_results(folder.results)
         st.subheader(plain(results.study.title))
         st.markdown(plain(results.study.about))
-        _progress(results, folder)
-        _table(results)
+        if results.has_table:
+            _progress(results, folder)
+            _table(results)
+        for note in notes(results):
+            st.caption(plain(note))
         if folder.figure.exists():
             st.image(str(folder.figure), caption=plain(results.study.title))
         _files(folder)

@@ -30,6 +30,7 @@ from autosam_platform.pipeline.distilling import with_unlabelled
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, prepared_dataset, split_cases, trained
 from autosam_platform.studies.description import StudyError
+from autosam_platform.studies.embeddings import embedding_map, organ_slices, save_map
 from autosam_platform.studies.plan import DEMO, Cell, Member, StudyPlan
 from autosam_platform.studies.report import write_study
 from autosam_platform.studies.results import CellResult, MemberResult, StudyResults, differences, merged
@@ -37,10 +38,14 @@ from autosam_platform.studies.slices import Shown, save_slices, telling_case
 from autosam_platform.studies.table import headers, lines, notes, title_of
 from autosam_platform.tracking.writing import open_study
 from autosam_platform.training.fitting import find_fit
+from autosam_platform.training.loop import build_network
 from autosam_platform.training.pace import seconds_of_answers, seconds_of_fit, seconds_per_step, steps_of
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, share
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
+
+_PICTURES = 120
+"""Slices of each dataset, and natural images, on a map of embeddings."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,23 @@ class _ReadyCell:
     parameters: int | None
 
     @property
+    def oracle(self) -> bool:
+        """Is it asked by prompts from the labels?"""
+        return any(each.experiment.prompted for each in self.members)
+
+    @property
     def missing(self) -> list[_Ready]:
         return [each for each in self.members if not each.found]
 
 
-def make_study(plan: StudyPlan, *, concurrent: int | None) -> Outcome:
+def make_study(plan: StudyPlan, *, concurrent: int | None, natural: Path | None = None) -> Outcome:
     """Make all cells of a study that are not there yet, several at a time where the cluster has room, and its report.
 
     A cell that cannot be made does not stop the others: its place has a dash and the reason.
 
     Args:
         concurrent: cells at a time; where not said, as many as the cluster holds.
+        natural: folder of natural images, for a map of embeddings.
 
     Raises:
         StudyError: another process makes the study.
@@ -86,7 +97,8 @@ def make_study(plan: StudyPlan, *, concurrent: int | None) -> Outcome:
     folder.folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder.lock, timeout=LOOK_SECONDS):
-            results = _made(plan, folder, concurrent)
+            mapped = plan.study.figure == "embeddings"
+            results = _mapped(plan, folder, natural) if mapped else _made(plan, folder, concurrent)
     except filelock.Timeout as error:
         raise StudyError(f"{folder.name} is being made by another process: wait for it, or stop it") from error
     _show(results)
@@ -96,7 +108,7 @@ def make_study(plan: StudyPlan, *, concurrent: int | None) -> Outcome:
     record.finish()
     minutes = round((time.monotonic() - started) / 60, 2)
     print(f"This took {minutes:.1f} minutes. Report: {folder.report}", flush=True)
-    asked = [cell for cell in plan.cells if not cell.reason]
+    asked = [cell for cell in plan.cells if not cell.reason] if results.has_table else []
     whole = all(results.cell(cell.row, cell.column).whole for cell in asked)
     numbers: dict[str, Any] = {"study": plan.name, "cells": len(asked), "done": results.done, "minutes": minutes}
     return Outcome(folder.folder, numbers, whole=whole)
@@ -153,6 +165,38 @@ def _shown(results: StudyResults, column: str, dataset: PreparedDataset) -> Show
     )
 
 
+def _mapped(plan: StudyPlan, folder: StudyFolder, natural: Path | None) -> StudyResults:
+    """The map of how the first row's image encoder sees the slices of each dataset beside natural images."""
+    datasets = _datasets(plan)
+    first = next(cell for cell in plan.cells if cell.members)
+    experiment = first.members[0].experiment
+    if not experiment.prompted:
+        raise StudyError(f"a map of embeddings is of SAM itself, not of {experiment.model.name}: name a sam model")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network: Any = build_network(experiment, num_classes=2).eval().to(device)
+    slices = {}
+    for cell in plan.cells:
+        if cell.row == first.row and cell.members:
+            dataset = datasets[_key(cell.members[0].experiment)]
+            window = network.asking.grey(dataset.description.hu_window)
+            name = plan.columns[cell.column].title or cell.column
+            slices[f"{name} (synthetic)" if plan.recipe == DEMO else name] = organ_slices(
+                network, dataset.cases("all"), _PICTURES, window
+            )
+    print(f"Embedding {sum(map(len, slices.values()))} slices and {_PICTURES} natural images on {device}", flush=True)
+    found = embedding_map(network, slices, natural, _PICTURES)
+    save_map(found, (folder.figure, folder.figure_svg), folder.points, plan.study.title)
+    weights = "of SAM's checkpoint" if experiment.model.checkpoint else "random, since no SAM checkpoint was given"
+    remarks = *found.remarks, f"Image encoder: {experiment.model.name}, weights {weights}."
+    results = _begun(plan, [], {}).model_copy(update={"remarks": remarks})
+    write_study(folder, results)
+    return results
+
+
+def _is_untuned(experiment: Experiment) -> bool:
+    return experiment.prompted and experiment.asking.tune == "none"
+
+
 def _datasets(plan: StudyPlan) -> dict[str, PreparedDataset]:
     """The prepared dataset of each experiment, by a hash of its section."""
     found: dict[str, PreparedDataset] = {}
@@ -199,6 +243,7 @@ def _begun(plan: StudyPlan, ready: Sequence[_ReadyCell], teachers: Mapping[str, 
             wanted=max(len(each.members), 1),
             parameters=each.parameters,
             reason=each.cell.reason,
+            oracle=each.oracle,
         )
         for each in ready
     )
@@ -316,6 +361,8 @@ def _paces(trainings: Sequence[_Ready]) -> dict[str, float | None]:
 
 
 def _pace(different: Mapping[str, _Ready], key: str) -> float | None:
+    if different[key].experiment.prompted:  # it sees slices and organs, of which nobody knows the number yet
+        return None
     return seconds_per_step(different[key].experiment, different[key].dataset.num_classes)
 
 
@@ -366,12 +413,13 @@ def _make(each: _ReadyCell) -> CellResult:
         wanted=len(each.members),
         parameters=each.parameters,
         reason=reason.rstrip("."),
+        oracle=each.oracle,
     )
 
 
 def _member(one: _Ready) -> MemberResult:
     dataset, result = trained(one.experiment)
-    summary = evaluated(result.run, dataset, "test", one.experiment.inference.overlap)
+    summary = evaluated(result.run, dataset, "test")
     card = result.run.card
     return MemberResult(
         label=one.label,
@@ -382,7 +430,7 @@ def _member(one: _Ready) -> MemberResult:
         cases=(len(dataset.cases("train")), len(dataset.cases("val")), len(dataset.cases("test"))),
         split=content_hash(card.split),
         weights=card.weights_hash or "",
-        steps=steps_of(one.experiment, dataset),
+        steps=0 if _is_untuned(one.experiment) else steps_of(one.experiment, dataset),
         patch=one.experiment.model.patch_DHW,
         batch=one.experiment.training.batch * one.experiment.compute.workers,
         seconds=(card.model_extra or {}).get("training_seconds"),
@@ -412,14 +460,16 @@ def _with(plan: StudyPlan, folder: StudyFolder, results: StudyResults, cell: Cel
 
 
 def _show(results: StudyResults) -> None:
+    for note in notes(results):
+        print(note)
+    if not results.has_table:
+        return
     table = Table(title=results.study.title, box=SIMPLE_HEAD)
     for index, name in enumerate(headers(results)):
         table.add_column(name, justify="right" if index else "left")
     for line in lines(results):
         table.add_row(*line)
     rich.print(table)
-    for note in notes(results):
-        print(note)
 
 
 def _place(cell: Cell) -> str:

@@ -49,8 +49,8 @@ class EmbeddingMap:
         return (
             f"Means over the image embedding's places, mapped by t-SNE (perplexity {_PERPLEXITY:g}, seed 0): {shown}.",
             f"Natural images: {self.source}.",
-            f"Silhouette of slices and natural images in the encoder's own space, by cosine: {self.silhouette:.2f} (1 is "
-            "far apart, 0 is mixed). Distances on a t-SNE map itself mean little.",
+            f"Silhouette of slices and natural images in the encoder's own space, by cosine: {self.silhouette:.2f} (1: "
+            "far apart, 0: mixed). Distances on a t-SNE map itself mean little.",
         )
 
 

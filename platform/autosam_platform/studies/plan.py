@@ -213,8 +213,9 @@ def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place
 def _for_model(told: Changes, name: Any, own: Any) -> Changes:
     """What was told without what is meant for the recipe's own model: its options, and SAM's checkpoint."""
     foreign = set() if name == own else {"model.options"}
-    if name in model_names() and "checkpoint" not in find_model(name).options:
-        foreign.add("model.checkpoint")
+    if name in model_names():
+        foreign |= set() if "checkpoint" in find_model(name).options else {"model.checkpoint"}
+        foreign |= {"model.patch_DHW"} if find_model(name).prompted else set()
     return {key: value for key, value in told.items() if key not in foreign}
 
 
@@ -233,12 +234,15 @@ def _with_seed(experiment: Experiment, seed: int) -> Experiment:
 def changed(settings: dict[str, Any], changes: Changes) -> None:
     """Change nested settings by dotted names, in place.
 
-    Another model has not the options of the one before it, nor its checkpoint, unless the changes give them.
+    Another model has not the options of the one before it, nor its checkpoint, unless the changes give them; one that
+    is asked slice by slice has pictures of its own size.
     """
     name = changes.get("model.name")
     if name is not None and settings.get("model", {}).get("name") != name:
         kept = {key: value for key, value in settings.get("model", {}).items() if key not in ("options", "checkpoint")}
         settings["model"] = kept
+        if name in model_names() and find_model(name).prompted:
+            kept["patch_DHW"] = find_model(name).defaults["patch"]
     for dotted, value in changes.items():
         *sections, last = dotted.split(".")
         place = settings

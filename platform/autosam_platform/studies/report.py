@@ -33,11 +33,20 @@ def _page(folder: StudyFolder, results: StudyResults) -> str:
     said = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes(results))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>{about}</p>{_table(headers(results), lines(results))}{said}{_figure(folder)}"
-        f"<h2>How it was made</h2>{_table(_MADE, list(_makings(results)))}"
+        f"<h1>{title}</h1><p>{about}</p>{_scores(results)}{said}{_figure(folder)}"
+        f"{_makings_table(results)}"
         f'<p class="note">{html.escape(results.name)}; teachers: '
         f"{html.escape(', '.join(results.teachers.values()) or NONE)}.</p></html>\n"
     )
+
+
+def _scores(results: StudyResults) -> str:
+    return _table(headers(results), lines(results)) if results.has_table else ""
+
+
+def _makings_table(results: StudyResults) -> str:
+    rows = list(_makings(results))
+    return f"<h2>How it was made</h2>{_table(_MADE, rows)}" if rows else ""
 
 
 def _figure(folder: StudyFolder) -> str:

@@ -104,6 +104,7 @@ class StudyResults(Frozen):
         demo: it was made at demo size.
         teachers: runs by column.
         tolerances: of the NSD in mm, by column.
+        remarks: what is to be said of a study that has no table.
     """
 
     name: str
@@ -115,6 +116,12 @@ class StudyResults(Frozen):
     teachers: dict[str, str] = {}
     differences: tuple[Difference, ...] = ()
     tolerances: dict[str, float] = {}
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def has_table(self) -> bool:
+        """Is there a table? A map of embeddings has no scores."""
+        return self.study.figure != "embeddings"
 
     def cell(self, row: str, column: str) -> CellResult:
         """The cell of that row and column."""

@@ -87,7 +87,9 @@ def lines(results: StudyResults) -> list[list[str]]:
 
 
 def notes(results: StudyResults) -> list[str]:
-    """What has to be said under the table, a sentence or more each."""
+    """What has to be said under the table, or under the figure where there is none, a sentence or more each."""
+    if not results.has_table:
+        return list(results.remarks)
     return [
         *_how_to_read(results),
         *_tests(results),
@@ -97,7 +99,9 @@ def notes(results: StudyResults) -> list[str]:
 
 
 def write_tables(results: StudyResults, markdown: Path, table: Path, latex: Path) -> None:
-    """Write the table in its three forms, each whole or not at all."""
+    """Write the table in its three forms, each whole or not at all; nothing where the study has none."""
+    if not results.has_table:
+        return
     write_text(markdown, as_markdown(results))
     write_text(latex, as_latex(results))
     _write_csv(table, results)

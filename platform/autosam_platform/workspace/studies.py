@@ -47,6 +47,11 @@ class StudyFolder:
     def figure_svg(self) -> Path:
         return self.folder / "figure.svg"
 
+    @property
+    def points(self) -> Path:
+        """What a figure without a table shows, as CSV."""
+        return self.folder / "points.csv"
+
     def log(self, row: str, column: str) -> Path:
         """What the making of a cell printed, where several are made at a time."""
         return self.folder / "logs" / f"{row}-{column}.log"
@@ -54,7 +59,8 @@ class StudyFolder:
     @property
     def files(self) -> list[Path]:
         """What the study came to, as far as it is there."""
-        named = (self.markdown, self.csv, self.latex, self.report, self.figure, self.figure_svg, self.results)
+        tables = (self.markdown, self.csv, self.latex, self.points)
+        named = (*tables, self.report, self.figure, self.figure_svg, self.results)
         return [path for path in named if path.exists()]
 
     @property
