@@ -73,3 +73,15 @@ def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
         pytest.skip("this system does not tell how much memory a process used at most")
     estimated = bytes_of_step(_demo(), patch, batch=1, device=CPU, dtype=dtype) / 1e6
     assert 0.8 * estimated < measured < _MARGIN * estimated + _BASE / 1e6
+
+
+def test_all_answers_of_a_network_with_deep_supervision_are_counted():
+    """At 1/2 and 1/4 of the size they are 9/64 of the first one's numbers, of which a loss makes several more."""
+    patch, classes = (16, 64, 64), 64
+
+    def needed(*, deep: bool) -> int:
+        options = {"width": 12, "heads": 1, "patch": patch, "deep_supervision": deep}
+        build = partial(build_model, "nnformer", in_channels=1, num_classes=classes, **options)
+        return bytes_of_step(build, patch, **FP32)
+
+    assert needed(deep=True) - needed(deep=False) > 2 * 9 / 64 * 4 * 16 * 64 * 64 * classes
