@@ -190,7 +190,7 @@ _ASKING = tuple(each.name for each in fields(Asking))
 
 
 def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int | tuple[int, ...]) -> None:
-    """SAM itself, asked slice by slice; nothing of it is trained unless its option ``tune`` says so."""
+    """SAM itself, asked slice by slice; nothing of it is trained."""
     register(
         Model(
             name=name,
@@ -206,14 +206,15 @@ def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int |
 
 
 _PUBLISHED = {"side": 1024, "prompt_channels": 256, "decoder_mlp": 2048}
+_ENCODERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "b": (93_735_472, {"embed_dim": 768, "depth": 12, "heads": 12, "global_blocks": (2, 5, 8, 11)}),
+    "l": (312_342_832, {"embed_dim": 1024, "depth": 24, "heads": 16, "global_blocks": (5, 11, 17, 23)}),
+    "h": (641_090_608, {"embed_dim": 1280, "depth": 32, "heads": 16, "global_blocks": (7, 15, 23, 31)}),
+}
 
-for _vit, _count, _encoder in (
-    ("b", 93_735_472, {"embed_dim": 768, "depth": 12, "heads": 12, "global_blocks": (2, 5, 8, 11)}),
-    ("l", 312_342_832, {"embed_dim": 1024, "depth": 24, "heads": 16, "global_blocks": (5, 11, 17, 23)}),
-    ("h", 641_090_608, {"embed_dim": 1280, "depth": 32, "heads": 16, "global_blocks": (7, 15, 23, 31)}),
-):
+for _vit, (_count, _encoder) in _ENCODERS.items():
     _prompted(
-        f"sam_vit_{_vit}", _count, f"SAM ViT-{_vit.upper()} of segment_anything, Table 2", **_PUBLISHED, **_encoder
+        f"sam_vit_{_vit}", _count, f"SAM ViT-{_vit.upper()}, segment_anything's; Table 2", **_PUBLISHED, **_encoder
     )
 
 _prompted(
