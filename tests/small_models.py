@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,11 +14,21 @@ PATCH = (16, 16, 16)
 
 
 def write_model(
-    folder: Path, description: DatasetDescription, spacing_xyz: tuple[float, float, float], seed: int = 0
+    folder: Path,
+    description: DatasetDescription,
+    spacing_xyz: tuple[float, float, float],
+    seed: int = 0,
+    name: str = "autosam_demo",
+    patch: tuple[int, int, int] = PATCH,
+    **options: Any,
 ) -> Path:
-    """Write ``model.safetensors`` and ``model.json`` for ``description`` into ``folder``."""
+    """Write ``model.safetensors`` and ``model.json`` for ``description`` into ``folder``.
+
+    Args:
+        options: of the model; its checkpoint is not on the card.
+    """
     torch.manual_seed(seed)
-    model = build_model("autosam_demo", in_channels=1, num_classes=description.num_classes, patch=PATCH)
+    model = build_model(name, in_channels=1, num_classes=description.num_classes, patch=patch, **options)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
@@ -25,10 +36,10 @@ def write_model(
     )
     card = {
         "run_id": "small-01234567",
-        "model": {"name": "autosam_demo", "options": {}},
+        "model": {"name": name, "options": {key: value for key, value in options.items() if key != "checkpoint"}},
         "num_classes": description.num_classes,
         "classes": [each.model_dump() for each in description.classes],
-        "patch": PATCH,
+        "patch": patch,
         "overlap": 0.25,
         "spacing_xyz": spacing_xyz,
         "hu_window": description.hu_window,

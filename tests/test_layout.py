@@ -25,7 +25,7 @@ FLOORS = (
     {"evaluation"},
     {"export"},
     {"training"},
-    {"distillation"},
+    {"distillation", "prompted"},
     {"tuning"},
     {"pipeline"},
     {"jobs", "dashboard"},

@@ -4,8 +4,10 @@ Parameters are written down, since counting them takes seconds and torch: ``test
 model and holds them true.
 """
 
+from dataclasses import asdict, fields
 from typing import Any
 
+from autosam_models.prompted.asking import Asking
 from autosam_models.registry import Model, register
 from autosam_models.sizes import Size
 
@@ -226,4 +228,48 @@ _other(
     kernels=((1, 3, 3), *((3, 3, 3),) * 6),
     strides=((1, 1, 1), _HALVED_IN_PLANE, *(_HALVED,) * 4, _HALVED_IN_PLANE),
     deep_supervision=True,
+)
+
+_ASKING = tuple(each.name for each in fields(Asking))
+
+
+def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int | tuple[int, ...]) -> None:
+    """SAM itself, asked slice by slice; nothing of it is trained."""
+    register(
+        Model(
+            name=name,
+            role="prompted",
+            source=source,
+            builder="autosam_models.prompted.sam:build_prompted",
+            defaults={"patch": (1, side, side)} | sizes | asdict(Asking()),
+            options=("patch", "checkpoint", *_ASKING),
+            parameters=parameters,
+            trained_parameters=0,
+        )
+    )
+
+
+_PUBLISHED = {"side": 1024, "prompt_channels": 256, "decoder_mlp": 2048}
+_ENCODERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "b": (93_735_472, {"embed_dim": 768, "depth": 12, "heads": 12, "global_blocks": (2, 5, 8, 11)}),
+    "l": (312_342_832, {"embed_dim": 1024, "depth": 24, "heads": 16, "global_blocks": (5, 11, 17, 23)}),
+    "h": (641_090_608, {"embed_dim": 1280, "depth": 32, "heads": 16, "global_blocks": (7, 15, 23, 31)}),
+}
+
+for _vit, (_count, _encoder) in _ENCODERS.items():
+    _prompted(
+        f"sam_vit_{_vit}", _count, f"SAM ViT-{_vit.upper()}, segment_anything's; Table 2", **_PUBLISHED, **_encoder
+    )
+
+_prompted(
+    "sam_demo",
+    809_576,
+    "SAM of segment_anything, small, trained from scratch",
+    side=128,
+    embed_dim=96,
+    depth=4,
+    heads=4,
+    global_blocks=(1, 3),
+    prompt_channels=64,
+    decoder_mlp=128,
 )

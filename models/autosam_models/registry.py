@@ -21,7 +21,7 @@ class ModelCard:
 
     Attributes:
         name: what ``build_model`` is asked for.
-        role: its place in the paper: ``teacher``, ``student`` or ``baseline``.
+        role: its place in the paper: ``teacher``, ``student``, ``baseline``, or ``prompted``, of SAM itself.
         parameters: how many it has, for one image channel and K = 14.
         trained_parameters: how many of them training changes, once it has the weights that it starts from.
         source: where the architecture and its sizes come from.
@@ -54,6 +54,11 @@ class Model(ModelCard):
     options: tuple[str, ...]
     publisher: str | None = None
     freezer: str | None = None
+
+    @property
+    def prompted(self) -> bool:
+        """Is it asked by prompts, one slice and organ at a time, and not by a patch alone?"""
+        return self.role == "prompted"
 
     @property
     def card(self) -> ModelCard:
@@ -132,7 +137,7 @@ def model_cards() -> list[ModelCard]:
 
 
 def build_model(name: str, *, in_channels: int, num_classes: int, **options: Any) -> "nn.Module":
-    """Build a model: ``image_BCDHW`` in, ``logits_BKDHW`` of the same D, H, W out.
+    """Build a model: ``image_BCDHW`` in, ``logits_BKDHW`` of the same D, H, W out (``prompted``: see ``PromptedSam``).
 
     One with ``deep_supervision`` gives a tuple of them while it is in training mode: of that size first, then coarser
     ones, for training alone.

@@ -1,7 +1,6 @@
-"""The one place that imports segment_anything (SAM's published code, Apache-2.0), to compare ours with SAM's own.
+"""The one place that imports segment_anything (SAM's published code, Apache-2.0): prompted SAM is made of its modules.
 
-Only tests use it today; it stands here because prompted SAM, the baseline to come, is built of SAM's own modules. The
-teacher does without them: this import takes 0.9 s, and building a small model 0.02 s.
+The teacher does without them: this import takes 0.9 s, and building a small model 0.02 s.
 
 segment_anything imports torchvision, and torchvision registers shape functions for its compiled operators when it
 is imported. Beside a torch whose operators it was not compiled for (a CPU build of torch with torchvision's generic

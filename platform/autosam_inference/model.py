@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from autosam_inference.arrays import Array
 from autosam_inference.bundle import Bundle, is_bundle
-from autosam_inference.card import ModelCard, read_card
+from autosam_inference.card import ModelCard, ModelFolderError, read_card
 from autosam_inference.runtimes import Runtime
 from autosam_inference.runtimes.chosen import RuntimeName, runtime_of, runtime_of_run
 from autosam_inference.scans.grid import Volume
@@ -19,6 +19,7 @@ from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.resampling import resample
 from autosam_inference.sliding_window import OnWindow, Progress, Slab, sliding_window
 from autosam_inference.windows import Window, sweep_order
+from autosam_models import find_model
 from autosam_models.sizes import Size
 
 _BYTES_A_TASK = 1 << 30  # interpreter, libraries
@@ -70,6 +71,11 @@ class TrainedModel:
             computes = runtime_of(bundle, runtime or "openvino", device)
         else:
             card = read_card(place)
+            if find_model(card.model.name).prompted:
+                raise ModelFolderError(
+                    f"{card.run_id} is {card.model.name}, which is asked by prompts, and no scan comes with them: "
+                    "jobs/evaluate.py draws them from the labels of cases that have some. Name another run."
+                )
             computes = runtime_of_run(place, card, runtime or "torch", device)
         return cls(card, computes, card.overlap if overlap is None else overlap, batch)
 

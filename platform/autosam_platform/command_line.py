@@ -50,7 +50,7 @@ class Job(Experiment, CommandLine):
 
     recipe: str = "demo"
     """A recipe in jobs/recipes by its name (demo, distill, distill_swin, torso, torso_student, one_scan, btcv,
-    amos, ct_org, pelvic), or a YAML file."""
+    amos, ct_org, pelvic, sam), or a YAML file."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
@@ -172,6 +172,8 @@ def _with_network(recipe: dict[str, Any], name: str) -> dict[str, Any]:
         return recipe  # which is refused for it when all of it is read
     if section.get("name") != name:
         kept = {key: value for key, value in section.items() if key not in ("options", "checkpoint")}
+        if name in model_names() and find_model(name).prompted:  # it sees slices, whatever patches the recipe has
+            kept["patch_DHW"] = find_model(name).defaults["patch"]
         recipe = recipe | {"name": f"{recipe.get('name', 'autosam')}-{name}", "model": kept | {"name": name}}
     return recipe | {"network": name}
 

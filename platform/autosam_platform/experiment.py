@@ -18,6 +18,7 @@ from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
+from autosam_models.prompted.asking import Asking
 from autosam_models.sam_file import require_sam_file
 
 IDENTITY = 2
@@ -174,6 +175,8 @@ class ModelSection(Section):
         model.check_options(self.options)
         if self.checkpoint is not None and "checkpoint" not in model.options:
             raise ValueError(f"{self.name} cannot start from SAM's checkpoint: leave --model.checkpoint out")
+        if model.prompted:
+            Asking.of(self.options)
         return self
 
 
@@ -340,6 +343,15 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _prompts_have_no_teacher(self) -> Self:
+        if self.prompted and self.distils:
+            raise ValueError(
+                f"{self.model.name} is asked by prompts, organ by organ, and cannot learn a teacher's probabilities: "
+                "leave --teacher out, or name a student"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _scans_without_labels_have_a_teacher(self) -> Self:
         section = self.distillation
         if section.unlabelled is not None and (section.teacher is None or section.teacher_mode == "online"):
@@ -353,6 +365,16 @@ class Experiment(Section):
         """What the model is built with for training, beside SAM's checkpoint."""
         chosen = {CHECKPOINTING: True} if self.compute.activation_checkpointing else {}
         return {**self.model.options, "patch": self.model.patch_DHW, **chosen}
+
+    @property
+    def prompted(self) -> bool:
+        """Is the model asked by prompts from the label, slice by slice?"""
+        return find_model(self.model.name).prompted
+
+    @property
+    def asking(self) -> Asking:
+        """How a prompted model is asked."""
+        return Asking.of(self.model.options)
 
     @property
     def distils(self) -> bool:
@@ -408,11 +430,19 @@ class Experiment(Section):
         options = names.pop("model.options", {})
         names["model.options"] = {name: value for name, value in options.items() if built_in.get(name) != value}
         names["training.batch"] = self.training.batch * self.compute.workers
+        if self.prompted:
+            names = {name: value for name, value in names.items() if self._decides_prompted(name)}
         if self.distils:
             names["distillation.teacher_overlap"] = self.teacher_overlap
             if self.distillation.unlabelled is not None:  # of a manifest its name tells all that decides
                 names["distillation.unlabelled"] = Path(self.distillation.unlabelled).stem
         return names
+
+    def _decides_prompted(self, name: str) -> bool:
+        """Does a setting decide what a prompted model comes to? It has no windows, and is not trained; the seed decides
+        the weights that no checkpoint gives.
+        """
+        return name.partition(".")[0] not in ("inference", "training") or name == "training.seed"
 
     def _without_influence(self) -> list[str]:
         """What of the distillation makes no difference here."""

@@ -13,8 +13,6 @@ from several_sources import write_sources
 from small_models import write_model
 from synthetic_scans import SPACING_XYZ, make_scan, write_btcv, write_btcv_case
 
-from autosam_inference.card import read_card
-from autosam_inference.files import content_hash
 from autosam_inference.scans.scan import read_scan
 from autosam_inference.several import ModelFolders
 from autosam_platform.data.description import DatasetDescription, load_description
@@ -22,6 +20,7 @@ from autosam_platform.data.readers import Case, find_cases
 from autosam_platform.evaluation import evaluate
 from autosam_platform.evaluation.evaluate import EvaluationError, Plan, _memory, evaluate_case, evaluate_cases
 from autosam_platform.evaluation.metrics import case_metrics
+from autosam_platform.evaluation.predictor import SlidingWindow
 from autosam_platform.evaluation.table import Row, read_rows, summarise
 from autosam_platform.workspace import Workspace
 
@@ -44,17 +43,11 @@ def cases(tmp_path: Path, description: DatasetDescription) -> list[Case]:
 @pytest.fixture
 def plan(model: Path, description: DatasetDescription) -> Plan:
     return Plan(
-        ModelFolders.of(model),
-        hash_of(model),
+        SlidingWindow.of(ModelFolders.of(model)),
         Workspace(model.parent).run_at(model.parent).evaluation(),
         description,
-        overlap=0.25,
         tolerance_mm=2.0,
     )
-
-
-def hash_of(model: Path) -> str:
-    return content_hash(model / "model.safetensors", model / "model.json")
 
 
 def recount(case: Case, folder: Path, description: DatasetDescription) -> list[Row]:
@@ -144,15 +137,15 @@ def test_a_case_is_done_once_until_something_that_decides_it_changes(plan: Plan,
 
     (plan.folder.picture(case.case_id)).unlink()
     assert redone(plan)
-    assert redone(replace(plan, overlap=0.5))
+    assert redone(replace(plan, predictor=replace(plan.predictor, overlap=0.5)))
     assert redone(replace(plan, tolerance_mm=3.0))
     assert redone(plan)
     record.write_text("{")
     assert redone(plan)
     write_btcv_case(case.image.parents[1], 1, make_scan(seed=99))
     assert redone(plan)
-    write_model(plan.model.folders[0], plan.description, SPACING_XYZ, seed=1)
-    retrained = replace(plan, model_hash=plan.model.hash)
+    write_model(plan.predictor.models.folders[0], plan.description, SPACING_XYZ, seed=1)
+    retrained = replace(plan, predictor=SlidingWindow.of(plan.predictor.models))
     assert redone(retrained)
     assert not redone(retrained)
 
@@ -214,12 +207,12 @@ def test_other_classes_or_no_case_are_refused(model: Path, cases: list[Case], de
 
 
 def test_memory_is_estimated_from_the_header(tmp_path: Path, model: Path, cases: list[Case]) -> None:
-    models, card = ModelFolders.of(model), read_card(model)
+    window = SlidingWindow.of(ModelFolders.of(model))
     missing = replace(cases[0], image=tmp_path / "missing.nii.gz")
-    network = _memory(missing, models, card)
+    network = _memory(missing, window)
     # 11 × 19 × 23 voxels at the prepared spacing, windows of 16³, swept along the 23: 14 sums and their weights
     # in place of a single window's 16; and 20 bytes for each voxel
-    assert _memory(cases[0], models, card) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
+    assert _memory(cases[0], window) - network == 4 * 15 * 16 * 16 * (19 - 16) + 20 * 11 * 19 * 23
 
 
 @pytest.mark.usefixtures("ray_local")

@@ -1,4 +1,4 @@
-"""What every registered model must do, whoever made it.
+"""What every registered model of patches must do, whoever made it; of those with prompts see ``test_prompted_sam``.
 
 Patches are the smallest that a model takes, so that all of them together cost less than a minute. The teachers with
 SAM's encoders are built with four blocks instead of 12 to 32, since the others repeat these; UNETR with its own twelve;
@@ -32,7 +32,7 @@ def build(name: str, **options: bool) -> nn.Module:
     return entry.build(in_channels=1, num_classes=K, **arguments)
 
 
-@pytest.fixture(scope="module", params=model_names())
+@pytest.fixture(scope="module", params=[name for name in model_names() if not find_model(name).prompted])
 def built(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
     """A model's name and the model, once for all tests of it."""
     torch.manual_seed(0)

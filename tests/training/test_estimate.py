@@ -75,13 +75,15 @@ def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
     assert 0.8 * estimated < measured < _MARGIN * estimated + _BASE / 1e6
 
 
-def test_all_answers_of_a_network_with_deep_supervision_are_counted():
-    """At 1/2 and 1/4 of the size they are 9/64 of the first one's numbers, of which a loss makes several more."""
-    patch, classes = (16, 64, 64), 64
+class TwoScales(Scale):
+    """A second answer, of 2 × 5 × 5 × 5 numbers."""
 
-    def needed(*, deep: bool) -> int:
-        options = {"width": 12, "heads": 1, "patch": patch, "deep_supervision": deep}
-        build = partial(build_model, "nnformer", in_channels=1, num_classes=classes, **options)
-        return bytes_of_step(build, patch, **FP32)
+    def forward(self, image_BCDHW: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        logits_BKDHW = super().forward(image_BCDHW)
+        return logits_BKDHW, logits_BKDHW[..., ::2, ::2, ::2].contiguous()
 
-    assert needed(deep=True) - needed(deep=False) > 2 * 9 / 64 * 4 * 16 * 64 * 64 * classes
+
+def test_all_answers_of_a_network_that_gives_several_are_counted():
+    one, two = (bytes_of_step(build, (10, 10, 10), **FP32) for build in (Scale, TwoScales))
+    # The answer, its probabilities and their logarithms, and its labels (8 bytes each).
+    assert two - one >= 3 * 4 * 250 + 8 * 125

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from autosam_inference.errors import UserError
 from autosam_platform.evaluation.paper import published
+from autosam_platform.prompted.prompts import ORACLE
 from autosam_platform.tracking.reading import RunSummary
 from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import ReadingError, run_folder
@@ -46,7 +47,8 @@ def papers(dataset: str) -> pd.DataFrame:
 
 def _row(workspace: Workspace, run: RunSummary) -> dict[str, Any]:
     figures = {"dice": _percent(run.mean_dice), "nsd": _percent(run.mean_nsd)}
-    row = {"run": run.run_id, "model": run.model, "role": run.role} | figures
+    model = f"{run.model} · {ORACLE}" if run.role == "prompted" else run.model
+    row = {"run": run.run_id, "model": model, "role": run.role} | figures
     try:
         folder = run_folder(workspace, run.run_id)
         cases, card = run_files.read_summary(folder).get("n_cases"), run_files.read_card(folder)

@@ -62,7 +62,7 @@ def resenc(*, in_channels: int, num_classes: int, patch: Size, deep_supervision:
 
 def _planned(plan: Published, patch: Size, deep_supervision: bool) -> nn.Module:
     """The published class with its own initialisation, with the heads that are used."""
-    network = plan.build()
+    network: Any = plan.build()
     decoder = network.decoder
     if deep_supervision:
         decoder.__class__ = SupervisedDecoder

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from autosam_inference.card import ModelCard
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
-from autosam_inference.prediction import predict
 from autosam_inference.scans.dicom_files import is_dicom
 from autosam_inference.scans.grid import Volume
 from autosam_inference.scans.label_files import write_nifti
@@ -34,6 +33,7 @@ from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.readers import Case
 from autosam_platform.evaluation.metrics import ClassMetrics, case_metrics
 from autosam_platform.evaluation.pictures import save_case_picture, save_organ_picture
+from autosam_platform.evaluation.predictor import Predictor, SlidingWindow
 from autosam_platform.evaluation.seconds import medians, with_total, write_seconds
 from autosam_platform.evaluation.table import Row, Summary, summarise, write_rows
 from autosam_platform.workspace import EvaluationFolder, workspace
@@ -52,19 +52,15 @@ class Plan:
     """What every case of one evaluation is told.
 
     Attributes:
-        model: the folder of one, or of several whose mean is evaluated.
-        model_hash: of their files.
+        predictor: segments its scan.
         folder: where the results go.
-        overlap: of neighbouring windows.
         tolerance_mm: of the NSD.
         threads: that a case may compute with.
     """
 
-    model: ModelFolders
-    model_hash: str
+    predictor: Predictor
     folder: EvaluationFolder
     description: DatasetDescription
-    overlap: float
     tolerance_mm: float
     threads: int = 1
 
@@ -86,7 +82,7 @@ class Evaluated:
 
 
 def evaluate_cases(
-    model: Path | ModelFolders,
+    model: Path | ModelFolders | Predictor,
     cases: Sequence[Case],
     description: DatasetDescription,
     folder: EvaluationFolder | None = None,
@@ -98,10 +94,10 @@ def evaluate_cases(
     """Evaluate the model folder ``model`` on ``cases`` and write the results below ``folder``.
 
     Args:
-        model: or those of several, whose mean is evaluated.
+        model: or those of several, whose mean is evaluated; or what else makes the label maps.
         description: of the dataset that the cases belong to; its classes must be the model's.
         folder: the one of the model's run for its test cases where not given.
-        overlap: of neighbouring windows; the one of the model's run where not given.
+        overlap: of neighbouring windows; the one of the model's run where not given. A predictor has its own.
         tolerance_mm: of the NSD; the dataset's where not given.
         cpus: cores per case, and a GPU where the cluster has any; cases run side by side on what there is.
 
@@ -110,19 +106,19 @@ def evaluate_cases(
             the other cases are evaluated then, and kept for the next run of the same command.
         ModelFolderError: there is no usable model.
     """
-    models = model if isinstance(model, ModelFolders) else ModelFolders.of(model)
-    card = models.card
+    if isinstance(model, Path):
+        model = ModelFolders.of(model)
+    predictor = SlidingWindow.of(model, overlap) if isinstance(model, ModelFolders) else model
+    card = predictor.models.card
     _check_cases(cases, card, description)
     plan = Plan(
-        model=models,
-        model_hash=models.hash,
-        folder=folder or workspace().run_at(models.folders[0].parent).evaluation(),
+        predictor=predictor,
+        folder=folder or workspace().run_at(predictor.models.folders[0].parent).evaluation(),
         description=description,
-        overlap=card.overlap if overlap is None else overlap,
         tolerance_mm=description.nsd_tolerance_mm if tolerance_mm is None else tolerance_mm,
         threads=cpus or cores_per_task(len(cases)),
     )
-    memory = functools.partial(_memory, models=models, card=card)
+    memory = functools.partial(_memory, predictor=predictor)
     task = functools.partial(_evaluate_or_explain, plan=plan)
     label = f"evaluating {card.run_id}"
     results = map_tasks(task, cases, label=label, memory=memory, cpus=plan.threads, gpu=True)
@@ -144,13 +140,11 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     if known is not None and known["content"] == content:
         return Evaluated(case.case_id, [Row.from_json(each) for each in known["rows"]], known["seconds"])
 
-    model = plan.model.load(plan.model_hash, plan.overlap)
-    model.runtime.use_threads(plan.threads)
-    watch = Stopwatch(model.runtime.synchronize)
+    ready = plan.predictor.load(plan.threads)
+    watch = Stopwatch(ready.settle)
     with watch.phase("read"):
         scan, truth_DHW = _scan_and_truth(load_checked(case, plan.description))
-    # The figures are those of every window of the scan, as the paper has them.
-    prediction = predict(model, scan, coarse=False, watch=watch)
+    prediction = ready.predict(case.case_id, scan, truth_DHW, watch)
     image, prediction_DHW = scan.volume, prediction.label_DHW
     with watch.phase("write"):
         write_nifti(prediction, plan.folder.prediction(case.case_id))
@@ -159,7 +153,7 @@ def evaluate_case(case: Case, plan: Plan) -> Evaluated:
     with watch.phase("score"):
         metrics = _score(case, plan, image, prediction_DHW, truth_DHW)
     with watch.phase("picture"):
-        title = f"{case.case_id} · {model.card.run_id}"
+        title = _title(f"{case.case_id} · {prediction.card.run_id}", plan.predictor)
         _draw(plan.folder.picture(case.case_id), plan, image, prediction_DHW, truth_DHW, metrics, title)
     rows = [Row.of(case.case_id, each, plan.tolerance_mm) for each in metrics]
     done = Evaluated(case.case_id, rows, with_total(watch.seconds))
@@ -225,7 +219,7 @@ def _check_cases(cases: Sequence[Case], card: ModelCard, description: DatasetDes
 def _content_hash(case: Case, plan: Plan) -> str:
     """Hash of all that decides a case's results: the model, both files, the settings."""
     schema = plan.description.model_dump(mode="json", exclude={"licence"})
-    return content_hash(VERSION, plan.model_hash, plan.overlap, plan.tolerance_mm, schema, *case.hashed)
+    return content_hash(VERSION, *plan.predictor.identity, plan.tolerance_mm, schema, *case.hashed)
 
 
 def _scan_and_truth(checked: CheckedCase) -> tuple[Scan, NDArray[np.uint8]]:
@@ -263,21 +257,24 @@ def _write_results(plan: Plan, card: ModelCard, cases: Sequence[Evaluated]) -> S
     rows = [row for each in cases for row in each.rows]
     sources = {each.case_id: plan.description.source_of(each.case_id) for each in cases}
     named = {case_id: source.name for case_id, source in sources.items() if source is not None}
-    summary = summarise(rows, medians([each.seconds for each in cases]), named)
+    summary = replace(summarise(rows, medians([each.seconds for each in cases]), named), notice=plan.predictor.notice)
     write_rows(plan.folder.metrics, rows)
     write_seconds(plan.folder.seconds, {each.case_id: each.seconds for each in cases})
-    save_organ_picture(plan.folder.organs, rows, f"{card.run_id}: {summary.n_cases} cases")
+    save_organ_picture(plan.folder.organs, rows, _title(f"{card.run_id}: {summary.n_cases} cases", plan.predictor))
     write_json(plan.folder.summary, summary.as_json())
     return summary
 
 
-def _memory(case: Case, models: ModelFolders, card: ModelCard) -> int:
+def _title(told: str, predictor: Predictor) -> str:
+    return f"{told} · {predictor.notice}" if predictor.notice else told
+
+
+def _memory(case: Case, predictor: Predictor) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
         grid = read_grid(case.image)
     except ScanError:
-        return models.bytes_of_prediction()  # the case will say so itself
-    sides = zip(grid.shape_DHW, grid.spacing_DHW, card.spacing_DHW, strict=True)
-    depth, height, width = (math.ceil(n * old / new) for n, old, new in sides)
-    voxels = max(math.prod(grid.shape_DHW), depth * height * width)
-    return models.bytes_of_prediction((depth, height, width)) + _BYTES_A_VOXEL * voxels
+        return predictor.memory(None)  # the case will say so itself
+    growth = math.prod(old / new for old, new in zip(grid.spacing_DHW, predictor.models.card.spacing_DHW, strict=True))
+    voxels = math.prod(grid.shape_DHW) * max(1.0, growth)
+    return predictor.memory(grid) + math.ceil(_BYTES_A_VOXEL * voxels)

@@ -94,6 +94,7 @@ class Summary:
     Attributes:
         per_source: by the names of a dataset's sources, where the cases are of several.
         seconds_per_case: medians of the phases of a case and of their total.
+        notice: what a reader of the figures must know of how they were made; empty where there is nothing.
     """
 
     mean_dice: float
@@ -104,10 +105,12 @@ class Summary:
     per_class: dict[str, Score]
     seconds_per_case: dict[str, float]
     per_source: dict[str, SourceScore] = field(default_factory=dict)
+    notice: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """All fields, with None for NaN, which JSON lacks; no sources where there are none."""
-        return without_nan({name: value for name, value in asdict(self).items() if value or name != "per_source"})
+        """All fields, with None for NaN, which JSON lacks; no sources and no notice where there are none."""
+        told = asdict(self).items()
+        return without_nan({name: value for name, value in told if value or name not in ("per_source", "notice")})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -196,6 +199,7 @@ def mean(values: Iterable[float]) -> float:
 def as_table(summary: Summary, title: str) -> Table:
     """The summary for a terminal, in percent and mm: ``rich.print`` shows it."""
     caption = "n: cases. HD95 only where truth and prediction hold the organ."
+    title = f"{title}\n{summary.notice}" if summary.notice else title
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, show_footer=True)
     table.add_column("organ", "mean over organs")
     table.add_column("Dice %", percent(summary.mean_dice), justify="right")

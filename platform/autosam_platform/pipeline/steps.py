@@ -12,6 +12,7 @@ from autosam_inference.bundle import is_bundle
 from autosam_inference.card import ModelFolderError
 from autosam_inference.files import content_hash
 from autosam_inference.included import included_model, named_included
+from autosam_models import find_model
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
@@ -24,6 +25,8 @@ from autosam_platform.evaluation.seconds import as_line
 from autosam_platform.evaluation.table import Summary, as_table, sources_table
 from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
 from autosam_platform.pipeline.ending import Outcome
+from autosam_platform.prompted.fit import fit_prompted
+from autosam_platform.prompted.predictor import PromptedPredictor
 from autosam_platform.tracking.writing import open_run, read_curves
 from autosam_platform.training.curves import save_curves
 from autosam_platform.training.fitting import FitResult
@@ -46,7 +49,7 @@ def train_and_evaluate(experiment: Experiment) -> Outcome:
     dataset, result = trained(experiment)
     numbers: dict[str, Any] = {"run": result.run.name}
     if dataset.cases("test"):
-        numbers |= evaluated(result.run, dataset, "test", experiment.inference.overlap).as_json()
+        numbers |= evaluated(result.run, dataset, "test").as_json()
     else:
         print(f"{dataset.name} has no test cases, so nothing was evaluated; jobs/evaluate.py --split val does.")
     numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
@@ -63,8 +66,10 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
     dataset = prepared_dataset(experiment.dataset)
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
-    result = fit_student(experiment, dataset, workspace())
-    state = "was trained before and is found" if result.found else "is trained"
+    fitted = fit_prompted if experiment.prompted else fit_student
+    result = fitted(experiment, dataset, workspace())
+    done = "is there, not trained" if experiment.prompted else "is trained"
+    state = "was made before and is found" if result.found else done
     print(f"{result.run.name} {state}: {result.run.model}", flush=True)
     return dataset, result
 
@@ -96,10 +101,17 @@ def evaluated(
 
     Args:
         other: of a dataset that is not the run's own, see ``dataset_to_evaluate``.
+
+    Raises:
+        ConfigError: an overlap is given of a run that is asked slice by slice.
     """
+    prompted = find_model(run.card.model.name).prompted
+    if prompted and overlap is not None:
+        raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
     folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
-    summary = evaluate_cases(run.model, cases, dataset.description, folder, overlap=overlap)
+    model = PromptedPredictor.of(run.model) if prompted else run.model
+    summary = evaluate_cases(model, cases, dataset.description, folder, overlap=overlap)
     _record(run, folder, f"{other}-{split}" if other else split, summary)
     rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
     if summary.per_source:
@@ -223,8 +235,10 @@ def _record(folder: RunFolder, evaluation: EvaluationFolder, split: str, summary
             numbers[f"{prefix}/hd95_mm/{name}"] = score.hd95_mm
         numbers |= {f"{prefix}/seconds/{name}": value for name, value in summary.seconds_per_case.items()}
         run.log(numbers, step=0)
-        save_curves(folder.curves, read_curves(workspace(), folder.name), folder.name)
-        run.add_file(folder.curves)
+        curves = read_curves(workspace(), folder.name)
+        if "train/loss" in curves:  # of what was trained
+            save_curves(folder.curves, curves, folder.name)
+            run.add_file(folder.curves)
         run.add_file(evaluation.folder, evaluation.folder.name)
         run.tag({f"autosam.evaluation.{split}": made_of})
     run.finish()

@@ -47,13 +47,14 @@ def save(
     rank: int,
     position: Position,
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizer | None,
     curve: Sequence[dict[str, float]] = (),
     average: nn.Module | None = None,
 ) -> None:
     """Write this rank's part of a checkpoint into ``folder``; rank 0 writes what all have in common.
 
     Args:
+        optimizer: None of a model that is not trained, whose checkpoint nothing goes on from.
         curve: points that are reported together with this checkpoint, and lost if the run is killed before.
         average: the model with the running mean of the weights, where one is kept.
     """
@@ -63,7 +64,8 @@ def save(
     safetensors.torch.save_model(model if average is None else average, str(folder / "weights.safetensors"))
     if average is not None:
         safetensors.torch.save_model(model, str(folder / "trained.safetensors"))
-    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    if optimizer is not None:
+        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
     write_json(folder / "curve.json", list(curve))
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     write_json(folder / "position.json", asdict(position) | {"files": sizes})

@@ -70,7 +70,7 @@ class Fit:
         self.progress = ProgressFile(task.run.progress) if speaks else None
         self.prepared = PreparedDataset.load(task.dataset)
         self._check_memory()
-        self.model = _build(self.experiment, self.prepared.num_classes).to(self.device)
+        self.model = build_network(self.experiment, self.prepared.num_classes).to(self.device)
         self.average = WeightAverage.of(self.model, self.settings.ema)
         self.optimizer = build_optimizer(self.model, self.settings)
         self.objective = DeepSupervision(task.objective())
@@ -293,7 +293,12 @@ class Fit:
             self.progress.say(text)
 
 
-def _build(experiment: Experiment, num_classes: int) -> nn.Module:
+def build_network(experiment: Experiment, num_classes: int) -> nn.Module:
+    """The network that a fit starts from: SAM's weights where there is a checkpoint, the others by the seed.
+
+    Args:
+        num_classes: K, background included.
+    """
     checkpoints.seed_everything(experiment.training.seed)
     section, options = experiment.model, experiment.model_options()
     if section.checkpoint is not None:

@@ -55,8 +55,8 @@ class DeepSupervision(nn.Module):
             return self._objective(outputs, batch)
         losses = [self._objective(logits_BKDHW, _at(logits_BKDHW.shape[2:], batch)) for logits_BKDHW in outputs]
         weights = [0.5**number for number in range(len(losses))]
-        whole_B = sum(weight * each["loss"] for weight, each in zip(weights, losses, strict=True)) / sum(weights)
-        return losses[0] | {"loss": whole_B}
+        weighted = [weight * each["loss"] for weight, each in zip(weights, losses, strict=True)]
+        return losses[0] | {"loss": torch.stack(weighted).sum(0) / sum(weights)}
 
 
 def _at(size: torch.Size, batch: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ def _at(size: torch.Size, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         return batch
     coarse = {"label": F.interpolate(label_B1DHW.float(), size, mode="nearest-exact").to(label_B1DHW.dtype)}
     if "probabilities" in batch:
-        coarse["probabilities"] = F.adaptive_avg_pool3d(batch["probabilities"].float(), size)
+        coarse["probabilities"] = F.interpolate(batch["probabilities"].float(), size, mode="area")
     return {**batch, **coarse}
 
 

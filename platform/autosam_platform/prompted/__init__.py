@@ -1,0 +1,1 @@
+"""SAM and MedSAM: asked slice by slice about one organ after another, by prompts that come from the label."""
