@@ -113,13 +113,13 @@ def _other(
     parameters: int,
     options: tuple[str, ...] = (),
     *,
-    published: str,
-    **sizes: int | tuple[int, ...],
+    published: str | None = None,
+    **sizes: bool | float | tuple[int, ...] | tuple[Size, ...],
 ) -> None:
     """Another network, of which everything is trained.
 
     Args:
-        published: what describes it in ``autosam_models.published``.
+        published: what describes it in ``autosam_models.published``; None where it has no class but ours.
     """
     register(
         Model(
@@ -131,7 +131,7 @@ def _other(
             options=("patch", *options),
             parameters=parameters,
             trained_parameters=parameters,
-            publisher=f"autosam_models.published:{published}",
+            publisher=published and f"autosam_models.published:{published}",
         )
     )
 
@@ -173,24 +173,68 @@ _other(
     "unetr",
     "baseline",
     "MONAI's UNETR, ViT-B, feature size 16",
-    "autosam_models.baselines:unetr",
+    "autosam_models.baselines.unetr:unetr",
     93_011_374,
     published="unetr",
+)
+_other(
+    "nnformer",
+    "baseline",
+    "Zhou et al. 2023, its authors' sizes for Synapse, with deep supervision",
+    "autosam_models.baselines.nnformer:nnformer",
+    150_054_210,
+    ("width", "heads", "drop_path", "deep_supervision"),
+    width=192,
+    heads=6,
+    drop_path=0.2,
+    deep_supervision=True,
 )
 _other(
     "nnunet",
     "baseline",
     "nnU-Net's PlainConvUNet, six stages, without deep supervision",
-    "autosam_models.baselines:nnunet",
+    "autosam_models.baselines.nnunet:nnunet",
     31_194_446,
+    ("deep_supervision",),
     published="nnunet",
+    deep_supervision=False,
+)
+
+_HALVED, _HALVED_IN_PLANE = (2, 2, 2), (1, 2, 2)
+_other(
+    "nnunet_resenc_m",
+    "baseline",
+    "nnU-Net's ResidualEncoderUNet, preset M for CT at 1 × 1 × 1.5 mm, with deep supervision",
+    "autosam_models.baselines.nnunet:resenc",
+    102_354_936,
+    ("deep_supervision",),
+    published="resenc",
+    blocks=(1, 3, 4, 6, 6, 6),
+    widths=(32, 64, 128, 256, 320, 320),
+    kernels=((3, 3, 3),) * 6,
+    strides=((1, 1, 1), *(_HALVED,) * 5),
+    deep_supervision=True,
+)
+_other(
+    "nnunet_resenc_l",
+    "baseline",
+    "nnU-Net's ResidualEncoderUNet, preset L for BTCV at 0.76 × 0.76 × 3 mm, with deep supervision",
+    "autosam_models.baselines.nnunet:resenc",
+    141_406_534,
+    ("deep_supervision",),
+    published="resenc",
+    blocks=(1, 3, 4, 6, 6, 6, 6),
+    widths=(32, 64, 128, 256, 320, 320, 320),
+    kernels=((1, 3, 3), *((3, 3, 3),) * 6),
+    strides=((1, 1, 1), _HALVED_IN_PLANE, *(_HALVED,) * 4, _HALVED_IN_PLANE),
+    deep_supervision=True,
 )
 
 _ASKING = tuple(each.name for each in fields(Asking))
 
 
 def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int | tuple[int, ...]) -> None:
-    """SAM itself, asked slice by slice; nothing of it is trained unless its option ``tune`` says so."""
+    """SAM itself, asked slice by slice; nothing of it is trained."""
     register(
         Model(
             name=name,
@@ -206,14 +250,15 @@ def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int |
 
 
 _PUBLISHED = {"side": 1024, "prompt_channels": 256, "decoder_mlp": 2048}
+_ENCODERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "b": (93_735_472, {"embed_dim": 768, "depth": 12, "heads": 12, "global_blocks": (2, 5, 8, 11)}),
+    "l": (312_342_832, {"embed_dim": 1024, "depth": 24, "heads": 16, "global_blocks": (5, 11, 17, 23)}),
+    "h": (641_090_608, {"embed_dim": 1280, "depth": 32, "heads": 16, "global_blocks": (7, 15, 23, 31)}),
+}
 
-for _vit, _count, _encoder in (
-    ("b", 93_735_472, {"embed_dim": 768, "depth": 12, "heads": 12, "global_blocks": (2, 5, 8, 11)}),
-    ("l", 312_342_832, {"embed_dim": 1024, "depth": 24, "heads": 16, "global_blocks": (5, 11, 17, 23)}),
-    ("h", 641_090_608, {"embed_dim": 1280, "depth": 32, "heads": 16, "global_blocks": (7, 15, 23, 31)}),
-):
+for _vit, (_count, _encoder) in _ENCODERS.items():
     _prompted(
-        f"sam_vit_{_vit}", _count, f"SAM ViT-{_vit.upper()} of segment_anything, Table 2", **_PUBLISHED, **_encoder
+        f"sam_vit_{_vit}", _count, f"SAM ViT-{_vit.upper()}, segment_anything's; Table 2", **_PUBLISHED, **_encoder
     )
 
 _prompted(

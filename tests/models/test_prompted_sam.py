@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_sam import SIDE, save_small_sam
 
-from autosam_models import build_model, trained_parameters
+from autosam_models import build_model
 from autosam_models.prompted.asking import Asking
 from autosam_models.prompted.sam import PromptedSam, as_seen
 from autosam_models.sam_import import segment_anything
@@ -114,29 +114,12 @@ def test_another_file_is_refused_by_what_does_not_fit(tmp_path: Path, change: An
         build(path)
 
 
-@pytest.mark.parametrize("prompt", ["points", "box"])
-@pytest.mark.parametrize("tune", ["prompt_and_mask", "all"])
-def test_what_is_tuned_gets_a_gradient_and_nothing_else_does(prompt: str, tune: str) -> None:
-    network = build(side=64, prompt=prompt, tune=tune, hu_window="dataset").train()
-    image_B = torch.rand(2, 3, 64, 64) * 255 if tune == "all" else torch.rand(2, 64, 4, 4)
-    logits_B1HW = network(image_B, torch.tensor([[[3.0, 5.0], [30.0, 40.0]], [[9.0, 1.0], [12.0, 60.0]]]))
-    assert logits_B1HW.shape == (2, 1, 64, 64)
-    logits_B1HW.square().mean().backward()
-    for name, parameter in network.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, f"several workers would wait for {name}"
-    tuned = {name.split(".")[1] for name, each in network.named_parameters() if each.requires_grad}
-    assert tuned == {"prompt_encoder", "mask_decoder"} | ({"image_encoder"} if tune == "all" else set())
-    assert not trained_parameters(build(side=64))
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"prompt": "mask"}, "prompt 'mask' is not possible: choose points, box"),
         ({"points": 0}, "points 0"),
         ({"margin": -1}, "margin -1 is not possible: give a whole number"),
-        ({"tune": "all", "hu_window": "dataset", "masks": "best"}, "masks best goes with tune none only"),
-        ({"tune": "all"}, "hu_window dataset"),
     ],
 )
 def test_ways_of_asking_that_there_are_not_are_refused(options: dict[str, Any], message: str) -> None:

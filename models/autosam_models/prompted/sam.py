@@ -27,33 +27,16 @@ class PromptedSam(nn.Module):
 
     Args:
         sam: segment_anything's ``Sam``.
-        asking: how; it decides what is trained.
+        asking: how.
     """
 
-    def __init__(self, sam: nn.Module, asking: Asking) -> None:
+    def __init__(self, sam: Any, asking: Asking) -> None:
         super().__init__()
-        self.sam: Any = sam
+        self.sam = sam
         self.asking = asking
-        self.side: int = self.sam.image_encoder.img_size
+        self.side: int = sam.image_encoder.img_size
         self.resize = segment_anything.utils.transforms.ResizeLongestSide(self.side)
-        for name, parameter in self.sam.named_parameters():
-            parameter.requires_grad_(_is_tuned(name, asking))
-
-    def forward(self, image_B: Tensor, prompt_BP2: Tensor) -> Tensor:
-        """Logits of the single mask of one organ in each slice of a batch, B × 1 × S × S, as training wants them.
-
-        Args:
-            image_B: pictures, B × 3 × S × S; or where the image encoder is not tuned their embeddings, B × C × h × w.
-            prompt_BP2: pixels of the pictures.
-        """
-        embedding_BCHW = self.embed(image_B) if self.asking.tune == "all" else image_B
-        low_B1HW = torch.cat(
-            [
-                self.decode(embedding_CHW, prompt_P2[None], best=False)[0]
-                for embedding_CHW, prompt_P2 in zip(embedding_BCHW, prompt_BP2, strict=True)
-            ]
-        )
-        return F.interpolate(low_B1HW, (self.side, self.side), mode="bilinear", align_corners=False)
+        self.requires_grad_(False)
 
     def embed(self, pictures_B3HW: Tensor) -> Tensor:
         """Image embeddings of pictures of 0 to 255, all of one size: B × C × S/16 × S/16."""
@@ -226,20 +209,3 @@ def _resized(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     if name.endswith(("rel_pos_h", "rel_pos_w")):
         return resize_rows(tensor, shape[0])
     return tensor
-
-
-def _is_tuned(name: str, asking: Asking) -> bool:
-    """Is a parameter of SAM trained? None is that no gradient reaches: several workers would wait for it."""
-    if asking.tune == "none" or (asking.tune == "prompt_and_mask" and name.startswith(PREFIX)):
-        return False
-    return not name.startswith(_NEVER_ASKED + (_OF_POINTS if asking.prompt == "box" else _OF_BOXES))
-
-
-_NEVER_ASKED = (
-    "prompt_encoder.mask_downscaling.",  # of prompts that are masks
-    "prompt_encoder.point_embeddings.0.",  # of points outside of what is asked for
-    "mask_decoder.iou_prediction_head.",
-    *(f"mask_decoder.output_hypernetworks_mlps.{mask}." for mask in (1, 2, 3)),  # of the three masks
-)
-_OF_POINTS = ("prompt_encoder.point_embeddings.1.", "prompt_encoder.not_a_point_embed.")
-_OF_BOXES = ("prompt_encoder.point_embeddings.2.", "prompt_encoder.point_embeddings.3.")

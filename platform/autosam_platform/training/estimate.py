@@ -46,13 +46,17 @@ def bytes_of_step(
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
         model.to_empty(device=device)
         image_BCDHW = torch.zeros((batch, 1, *patch), device=device)
-        label_BDHW = torch.zeros((batch, *patch), dtype=torch.long, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-            logits_BKDHW = model(image_BCDHW)
-        probabilities = logits_BKDHW.float().softmax(1)
-        loss = nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW) + probabilities.mean()
-        torch.autograd.backward(loss)
+            outputs = model(image_BCDHW)
+        losses = [_loss(logits_BKDHW) for logits_BKDHW in ([outputs] if isinstance(outputs, Tensor) else outputs)]
+        torch.autograd.backward(torch.stack(losses).sum())
     return live.peak + moments
+
+
+def _loss(logits_BKDHW: Tensor) -> Tensor:
+    label_BDHW = torch.zeros_like(logits_BKDHW[:, 0], dtype=torch.long)
+    logits_BKDHW = logits_BKDHW.float()
+    return nn.functional.cross_entropy(logits_BKDHW, label_BDHW) + logits_BKDHW.softmax(1).mean()
 
 
 class _LiveBytes(TorchDispatchMode):
