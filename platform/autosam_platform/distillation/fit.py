@@ -13,6 +13,7 @@ from autosam_platform.distillation.teacher import OnlineTeacher, TrainedTeacher,
 from autosam_platform.distillation.unlabelled import UnlabelledError, answered, unlabelled_cases
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
+from autosam_platform.training.samples import PatchSamples
 from autosam_platform.workspace import Workspace
 
 
@@ -66,7 +67,7 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
     }
     if unlabelled is not None:
         lineage["unlabelled"] = f"{len(unlabelled.cases)} scans, {section.unlabelled_share:.0%} of the patches"
-    return Supervision(functools.partial(build_objective, section), teacher, lineage, unlabelled)
+    return Supervision(functools.partial(build_objective, section), PatchSamples(teacher, unlabelled), lineage)
 
 
 def _require_own_names(teacher: FileTeacher, alone: Sequence[StoredCase], prepared: PreparedDataset) -> None:

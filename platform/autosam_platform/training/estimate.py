@@ -16,14 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from autosam_models import trained_parameters
-from autosam_models.sizes import Size
 
 
 def bytes_of_step(
     build: Callable[[], nn.Module],
-    patch: Size,
+    ask: Callable[[nn.Module], Tensor],
     *,
-    batch: int,
     device: torch.device,
     dtype: torch.dtype,
     as_trained: Callable[[nn.Module], None] | None = None,
@@ -34,7 +32,7 @@ def bytes_of_step(
 
     Args:
         build: makes the model; nothing in it may depend on values.
-        patch: D, H, W in voxels.
+        ask: puts a batch to the model and gives its logits, B × K × any.
         dtype: of autocast; float32 for none.
         as_trained: marks what is not trained, where that is not the model's own doing.
     """
@@ -45,12 +43,11 @@ def bytes_of_step(
     moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in trained_parameters(model))
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
         model.to_empty(device=device)
-        image_BCDHW = torch.zeros((batch, 1, *patch), device=device)
-        label_BDHW = torch.zeros((batch, *patch), dtype=torch.long, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-            logits_BKDHW = model(image_BCDHW)
-        probabilities = logits_BKDHW.float().softmax(1)
-        loss = nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW) + probabilities.mean()
+            logits_BK = ask(model)
+        label_B = torch.zeros_like(logits_BK[:, 0], dtype=torch.long)
+        probabilities_BK = logits_BK.float().softmax(1)
+        loss = nn.functional.cross_entropy(logits_BK.float(), label_B) + probabilities_BK.mean()
         torch.autograd.backward(loss)
     return live.peak + moments
 
