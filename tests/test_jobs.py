@@ -248,7 +248,7 @@ def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monke
 def test_a_teacher_is_no_baseline(job_here: Run) -> None:
     done = job_here("train_baseline", "--model", "autosam_demo")
     assert done.returncode == 2
-    assert "jobs/train_teacher.py trains it; --model is one of nnunet, swin_unetr, " in done.stderr
+    assert "jobs/train_teacher.py trains it; --model is one of nnformer, nnunet, nnunet_resenc_l, " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import streamlit as st
 import yaml
 
 from autosam_inference.scans.colours import organ_colour
+from autosam_models import find_model, model_names
 from autosam_platform.tracking.reading import STOPPED, RunSummary
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
@@ -19,7 +20,7 @@ from dashboard.components.record import run_files, tracking
 from dashboard.components.record.lineage_panel import show_lineage, show_report
 
 _PICTURES = 6  # on one page
-_EXPORTED = ("student", "baseline")  # whose networks are published ones; see jobs/export.py
+_EXPORTED = [name for name in model_names() if find_model(name).exportable]
 _WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
 _ENDED_EARLY = "This run stopped before its end."
 _CONTINUES = {
@@ -192,7 +193,7 @@ def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: boo
         _results(folder)
     if run is not None:
         job_panel(folder)
-        if folder.finished and run.role in _EXPORTED:
+        if folder.finished and run.model in _EXPORTED:
             export_panel(folder)
     show_lineage(root, run_id, list(runs.values()))
     show_report(folder)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -27,7 +26,7 @@ from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.pipeline.steps import finished_run, prepared_dataset
 from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
-from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
 from autosam_platform.training.size import count_parameters
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from benchmarks.comparison import Row
@@ -130,7 +129,9 @@ def _step(
     """A step of the student, from reading the patch to the changed weights."""
     section, model = experiment.model, _student(experiment, prepared, device)
     optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-4)
-    objective: Any = SegmentationObjective() if teacher is None else build_objective(experiment.distillation)
+    objective = DeepSupervision(
+        SegmentationObjective() if teacher is None else build_objective(experiment.distillation)
+    )
     patches = PatchDataset(prepared, section.patch_DHW, patches_per_case=100, teacher=teacher)
     cast = autocast("auto", device)
 
@@ -140,8 +141,8 @@ def _step(
             for name, value in default_collate([patches[index]]).items()
         }
         with cast():
-            logits_BKDHW = model(batch["image"])
-        loss = objective(logits_BKDHW, batch)["loss"].mean()
+            outputs = model(batch["image"])
+        loss = objective(outputs, batch)["loss"].mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

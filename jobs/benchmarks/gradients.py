@@ -1,6 +1,6 @@
 """What share of a student's step each distance to the teacher has: norms of gradients, beside the labels' own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import mean
 from typing import get_args
 
@@ -11,10 +11,10 @@ from torch.utils.data import default_collate
 from autosam_models import trained_parameters
 from autosam_models.numerics import autocast
 from autosam_platform.data.patches import Patch, PatchDataset
-from autosam_platform.data.probabilities import WHOLE
 from autosam_platform.distillation.distances import distance_of
+from autosam_platform.distillation.objective import DistillationObjective
 from autosam_platform.experiment import DistillationSection
-from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.objectives import DeepSupervision, Objective, SegmentationObjective
 
 _NAMES: Sequence[str] = get_args(DistillationSection.model_fields["loss"].annotation)
 
@@ -34,9 +34,10 @@ def gradient_norms(
             for name, value in default_collate([patches[index]]).items()
         }
         with autocast("auto", device)():
-            logits_BKDHW = model(batch["image"]).float()
-        for name, loss in _losses(batch).items():
-            gradients = torch.autograd.grad(loss(logits_BKDHW).mean(), trained_parameters(model), retain_graph=True)
+            outputs = model(batch["image"])
+        for name, objective in _objectives().items():
+            loss = DeepSupervision(objective)(outputs, batch)["loss"].mean()
+            gradients = torch.autograd.grad(loss, trained_parameters(model), retain_graph=True)
             norms.setdefault(name, []).append(float(torch.stack([each.norm() for each in gradients]).norm()))
     return {name: mean(values) for name, values in norms.items()}
 
@@ -48,12 +49,8 @@ def shares(norms: dict[str, float]) -> str:
     return f"gradient, labels {labels:.3g}; share of the teacher at λ = 0.5: {', '.join(texts)}"
 
 
-def _losses(batch: dict[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
-    teacher_BKDHW = batch["probabilities"].float() / WHOLE
-    segmentation = SegmentationObjective()
-
-    def of(name: str) -> Callable[[Tensor], Tensor]:
-        distance = distance_of(DistillationSection.model_validate({"loss": name}))
-        return lambda logits_BKDHW: distance(logits_BKDHW, teacher_BKDHW)
-
-    return {"labels": lambda logits_BKDHW: segmentation(logits_BKDHW, batch)["loss"]} | {n: of(n) for n in _NAMES}
+def _objectives() -> dict[str, Objective]:
+    """The labels' loss, and each distance alone."""
+    sections = {name: DistillationSection.model_validate({"loss": name}) for name in _NAMES}
+    distances = {name: DistillationObjective(0.0, distance_of(section)) for name, section in sections.items()}
+    return {"labels": SegmentationObjective()} | distances

@@ -113,13 +113,13 @@ def _other(
     parameters: int,
     options: tuple[str, ...] = (),
     *,
-    published: str,
-    **sizes: int | tuple[int, ...],
+    published: str | None = None,
+    **sizes: bool | float | tuple[int, ...] | tuple[Size, ...],
 ) -> None:
     """Another network, of which everything is trained.
 
     Args:
-        published: what describes it in ``autosam_models.published``.
+        published: what describes it in ``autosam_models.published``; None where it has no class but ours.
     """
     register(
         Model(
@@ -131,7 +131,7 @@ def _other(
             options=("patch", *options),
             parameters=parameters,
             trained_parameters=parameters,
-            publisher=f"autosam_models.published:{published}",
+            publisher=published and f"autosam_models.published:{published}",
         )
     )
 
@@ -173,17 +173,61 @@ _other(
     "unetr",
     "baseline",
     "MONAI's UNETR, ViT-B, feature size 16",
-    "autosam_models.baselines:unetr",
+    "autosam_models.baselines.unetr:unetr",
     93_011_374,
     published="unetr",
+)
+_other(
+    "nnformer",
+    "baseline",
+    "Zhou et al. 2023, its authors' sizes for Synapse, with deep supervision",
+    "autosam_models.baselines.nnformer:nnformer",
+    150_054_210,
+    ("width", "heads", "drop_path", "deep_supervision"),
+    width=192,
+    heads=6,
+    drop_path=0.2,
+    deep_supervision=True,
 )
 _other(
     "nnunet",
     "baseline",
     "nnU-Net's PlainConvUNet, six stages, without deep supervision",
-    "autosam_models.baselines:nnunet",
+    "autosam_models.baselines.nnunet:nnunet",
     31_194_446,
+    ("deep_supervision",),
     published="nnunet",
+    deep_supervision=False,
+)
+
+_HALVED, _HALVED_IN_PLANE = (2, 2, 2), (1, 2, 2)
+_other(
+    "nnunet_resenc_m",
+    "baseline",
+    "nnU-Net's ResidualEncoderUNet, preset M for CT at 1 × 1 × 1.5 mm, with deep supervision",
+    "autosam_models.baselines.nnunet:resenc",
+    102_354_936,
+    ("deep_supervision",),
+    published="resenc",
+    blocks=(1, 3, 4, 6, 6, 6),
+    widths=(32, 64, 128, 256, 320, 320),
+    kernels=((3, 3, 3),) * 6,
+    strides=((1, 1, 1), *(_HALVED,) * 5),
+    deep_supervision=True,
+)
+_other(
+    "nnunet_resenc_l",
+    "baseline",
+    "nnU-Net's ResidualEncoderUNet, preset L for BTCV at 0.76 × 0.76 × 3 mm, with deep supervision",
+    "autosam_models.baselines.nnunet:resenc",
+    141_406_534,
+    ("deep_supervision",),
+    published="resenc",
+    blocks=(1, 3, 4, 6, 6, 6, 6),
+    widths=(32, 64, 128, 256, 320, 320, 320),
+    kernels=((1, 3, 3), *((3, 3, 3),) * 6),
+    strides=((1, 1, 1), _HALVED_IN_PLANE, *(_HALVED,) * 4, _HALVED_IN_PLANE),
+    deep_supervision=True,
 )
 
 _ASKING = tuple(each.name for each in fields(Asking))

@@ -4,6 +4,7 @@ Ours are the same networks whose modules' classes were changed for speed (``swin
 fit both, and what is exported is the published code. A configuration is what MONAI's ConfigParser makes a network of.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,24 +115,86 @@ def unetr(*, in_channels: int, num_classes: int, patch: Size) -> Published:
     return Published(config, size, unused=("norm_cross_attn",))
 
 
-def nnunet(*, in_channels: int, num_classes: int, patch: Size) -> Published:
-    """nnU-Net's network, with the sizes of ``baselines.nnunet``; its heads for deep supervision stay unused."""
-    config = {
-        "_target_": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+_STRIDES = ((1, 1, 1), *((2, 2, 2),) * 5)
+"""By which factor each stage of the plain U-Net makes the map of the one before coarser, along D, H and W."""
+
+
+def nnunet(*, in_channels: int, num_classes: int, patch: Size, deep_supervision: bool = False) -> Published:
+    """nnU-Net's plain U-Net, with the sizes of ``baselines.nnunet``.
+
+    Args:
+        deep_supervision: our weights are of a training with it, and so hold further heads.
+    """
+    blocks = {"n_conv_per_stage": 2, "n_conv_per_stage_decoder": 2}
+    widths, kernels = (32, 64, 128, 256, 320, 320), ((3, 3, 3),) * len(_STRIDES)
+    config = _nnunet("PlainConvUNet", in_channels, num_classes, widths, kernels, _STRIDES) | blocks
+    return _of_nnunet(config, patch, deep_supervision)
+
+
+def resenc(
+    *,
+    in_channels: int,
+    num_classes: int,
+    patch: Size,
+    blocks: Sequence[int],
+    widths: Sequence[int],
+    kernels: Sequence[Size],
+    strides: Sequence[Size],
+    deep_supervision: bool = False,
+) -> Published:
+    """nnU-Net's U-Net with a residual encoder, and one convolution a floor on the way up.
+
+    Args:
+        blocks: residual blocks of each stage, from the finest.
+        widths: channels of each stage's map.
+        kernels: edges of each stage's kernels.
+        strides: by which factor each stage makes the map of the one before coarser, along D, H and W.
+        deep_supervision: see ``nnunet``.
+    """
+    floors = {"n_blocks_per_stage": list(blocks), "n_conv_per_stage_decoder": 1}
+    config = _nnunet("ResidualEncoderUNet", in_channels, num_classes, widths, kernels, strides) | floors
+    return _of_nnunet(config, patch, deep_supervision)
+
+
+def edge_of(strides: Sequence[Size]) -> Size:
+    """Voxels of the image along D, H and W that one voxel of the coarsest map stands for.
+
+    >>> edge_of([(1, 1, 1), (1, 2, 2), (2, 2, 2)])
+    (2, 4, 4)
+    """
+    depth, height, width = (math.prod(of_axis) for of_axis in zip(*strides, strict=True))
+    return depth, height, width
+
+
+def _nnunet(
+    name: str,
+    in_channels: int,
+    num_classes: int,
+    widths: Sequence[int],
+    kernels: Sequence[Size],
+    strides: Sequence[Size],
+) -> dict[str, Any]:
+    """What nnU-Net's planner gives any of its networks."""
+    return {
+        "_target_": f"dynamic_network_architectures.architectures.unet.{name}",
         "input_channels": in_channels,
-        "n_stages": 6,
-        "features_per_stage": [32, 64, 128, 256, 320, 320],
+        "n_stages": len(strides),
+        "features_per_stage": list(widths),
         "conv_op": "$torch.nn.Conv3d",
-        "kernel_sizes": 3,
-        "strides": [1, 2, 2, 2, 2, 2],
-        "n_conv_per_stage": 2,
+        "kernel_sizes": [list(each) for each in kernels],
+        "strides": [list(each) for each in strides],
         "num_classes": num_classes,
-        "n_conv_per_stage_decoder": 2,
         "conv_bias": True,
         "norm_op": "$torch.nn.InstanceNorm3d",
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "nonlin": "$torch.nn.LeakyReLU",
         "nonlin_kwargs": {"inplace": True},
     }
-    last = {"decoder.seg_layers.0.": "decoder.seg_layers.4."}
-    return Published(config, up_to_multiple(patch, 32), unused=("decoder.seg_layers.",), renamed=last)
+
+
+def _of_nnunet(config: dict[str, Any], patch: Size, deep_supervision: bool) -> Published:
+    """The class makes a head for each resolution, of which a prediction uses the last."""
+    only = {"decoder.seg_layers.0.": f"decoder.seg_layers.{config['n_stages'] - 2}."}
+    renamed = None if deep_supervision else only
+    size = up_to_multiple(patch, edge_of(config["strides"]))
+    return Published(config, size, unused=("decoder.seg_layers.",), renamed=renamed)

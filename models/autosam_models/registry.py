@@ -44,7 +44,7 @@ class Model(ModelCard):
         defaults: this model's keyword arguments.
         options: names of the arguments that ``build_model`` lets its caller set; ``patch`` is always one.
         publisher: ``module:name`` of what describes the network by its authors' own class (``published``) from the same
-            arguments as the builder; None of a network that is ours.
+            arguments as the builder; None where no package has such a class.
         freezer: ``module:name`` of what freezes, in a built model, all that is not trained; only for models that need
             a file to do so by themselves.
     """
@@ -65,13 +65,18 @@ class Model(ModelCard):
         """What is said of it in lists."""
         return ModelCard(self.name, self.role, self.parameters, self.trained_parameters, self.source)
 
+    @property
+    def exportable(self) -> bool:
+        """Is there a class of its authors in a package, which other programs can build?"""
+        return self.publisher is not None
+
     def build(self, **arguments: Any) -> "nn.Module":
         """The network from exactly these arguments."""
         network: nn.Module = _imported(self.builder)(**arguments)
         return network
 
     def published(self, **arguments: Any) -> "Published | None":
-        """The network from these arguments by its authors' own class; None of a network that is ours."""
+        """The network from these arguments by its authors' own class; None where no package has it."""
         if self.publisher is None:
             return None
         described: Published = _imported(self.publisher)(**(dict(self.defaults) | arguments))
@@ -133,6 +138,9 @@ def model_cards() -> list[ModelCard]:
 
 def build_model(name: str, *, in_channels: int, num_classes: int, **options: Any) -> "nn.Module":
     """Build a model: ``image_BCDHW`` in, ``logits_BKDHW`` of the same D, H, W out (``prompted``: see ``PromptedSam``).
+
+    One with ``deep_supervision`` gives a tuple of them while it is in training mode: of that size first, then coarser
+    ones, for training alone.
 
     Args:
         name: one of ``python -m autosam_models``.

@@ -141,8 +141,11 @@ def test_where_not_to_trust_a_prediction_is_said_in_the_viewer(page: Page, empty
     assert "does not tell the quality of the organs" in texts(page("viewer", prediction=name).error)
 
 
+_TAGS = {"role": "student", "model": "swin_unetr_tiny", "name": "distill"}
+
+
 def _student(workspace: Path) -> None:
-    open_run(Workspace(workspace), STUDENT, tags={"role": "student", "name": "distill"}, params={}).finish()
+    open_run(Workspace(workspace), STUDENT, tags=_TAGS, params={}).finish()
     write_card(Workspace(workspace).run(STUDENT))
     (workspace / "runs" / STUDENT / "config.yaml").write_text("name: distill\n")
 

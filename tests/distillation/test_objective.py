@@ -9,7 +9,7 @@ from torch import Tensor
 from autosam_platform.distillation.distances import softened_divergence, squared_error
 from autosam_platform.distillation.objective import DistillationObjective, build_objective
 from autosam_platform.experiment import DistillationSection
-from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
 
 
 def _batch(label_B1DHW: Tensor, teacher_BKDHW: Tensor) -> dict[str, Tensor]:
@@ -103,6 +103,22 @@ def test_the_description_chooses_the_distance() -> None:
         (DistillationSection(loss="kl", temperature=3), softened_divergence(logits, teacher, 3)),
     ):
         assert torch.equal(build_objective(section)(logits, batch)["distillation_loss"], expected_B)
+
+
+def test_a_student_of_several_answers_is_held_against_the_teachers_mean_in_each_cell() -> None:
+    generator = torch.Generator().manual_seed(3)
+    full, half = (torch.randn(2, 3, n, 2 * n, n, generator=generator, requires_grad=True) for n in (4, 2))
+    label = torch.randint(0, 3, (2, 1, 4, 8, 4), generator=generator)
+    teacher = torch.randn(2, 3, 4, 8, 4, generator=generator).softmax(1).mul(255).round().to(torch.uint8)
+    objective = DistillationObjective(0.3, squared_error)
+    found = DeepSupervision(objective)((full, half), _batch(label, teacher))
+    cells = teacher.float().unflatten(2, (2, 2)).unflatten(4, (4, 2)).unflatten(6, (2, 2)).mean((3, 5, 7))
+    first = objective(full, _batch(label, teacher))
+    second = objective(half, _batch(label[:, :, 1::2, 1::2, 1::2], cells))
+    torch.testing.assert_close(found["loss"], (2 * first["loss"] + second["loss"]) / 3)
+    assert torch.equal(found["distillation_loss"], first["distillation_loss"])
+    found["loss"].sum().backward()
+    assert full.grad is not None and half.grad is not None and half.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kd_lambda", [-0.1, 1.1, math.nan])

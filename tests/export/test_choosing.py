@@ -26,6 +26,7 @@ def test_the_distilled_student_is_exported_and_not_its_newer_twin(tmp_path: Path
     with pytest.raises(ExportError, match="there is no finished student"):
         student_to_export(ours)
     _finish(ours, "demo-1", "autosam_demo")
+    _finish(ours, "other-1", "nnformer")  # which no package has, so that nothing else could build it
     with pytest.raises(ExportError, match="there is no finished student"):
         student_to_export(ours)
     _finish(ours, "distill-2", "swin_unetr_tiny", teacher="0123", kd_lambda="0.5")

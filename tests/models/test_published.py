@@ -3,20 +3,30 @@
 import pytest
 import torch
 
-from autosam_models import build_model, find_model, model_cards
+from autosam_models import find_model, model_cards
 from autosam_platform.export.network import FixedPatch
 
-NAMES = ("swin_unetr_tiny", "unet_nano", "unetr", "nnunet")
+NAMES = ("swin_unetr_tiny", "unet_nano", "unetr", "nnunet", "nnunet_resenc_m", "nnunet_resenc_l")
 """A network of each class; the students and baselines of one differ by a number."""
 
+SMALLER = {
+    "unetr": {"patch": (40, 16, 16)},
+    "nnunet_resenc_m": {"blocks": (1, 2, 1, 1, 1, 1), "widths": (8,) * 6},
+    "nnunet_resenc_l": {"blocks": (1, 2, 1, 1, 1, 1, 1), "widths": (8,) * 7, "deep_supervision": False},
+}
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_published_class_answers_as_ours(name: str) -> None:
-    """For a patch that the network takes only padded."""
-    patch = (48, 32, 32) if name != "unetr" else (40, 16, 16)
+
+@pytest.mark.parametrize(("name", "supervised"), [*((name, None) for name in NAMES), ("nnunet", True)])
+def test_the_published_class_answers_as_ours(name: str, supervised: bool | None) -> None:
+    """For a patch that the network takes only padded; trained with further heads, too."""
+    entry, chosen = find_model(name), SMALLER.get(name, {})
+    if supervised is not None:
+        chosen = chosen | {"deep_supervision": supervised}
+    arguments = {**entry.defaults, "in_channels": 1, "num_classes": 3, "patch": (48, 32, 32), **chosen}
+    patch = arguments["patch"]
     torch.manual_seed(0)
-    ours = build_model(name, in_channels=1, num_classes=3, patch=patch).eval()
-    published = find_model(name).published(in_channels=1, num_classes=3, patch=patch)
+    ours = entry.build(**arguments).eval()
+    published = entry.published(**arguments)
     assert published is not None
     network = published.build()
     published.load(network, ours.state_dict())
@@ -36,7 +46,9 @@ def test_other_weights_are_refused() -> None:
         published.load(network, {"network.other": torch.zeros(1)})
 
 
-def test_every_network_but_ours_is_published() -> None:
+def test_every_network_that_a_package_has_is_published() -> None:
     arguments = {"in_channels": 1, "num_classes": 3, "patch": (64, 32, 32)}
     published = {card.name for card in model_cards() if find_model(card.name).published(**arguments) is not None}
-    assert published == {card.name for card in model_cards() if card.role in ("student", "baseline")}
+    roles = ("student", "baseline")
+    assert published == {card.name for card in model_cards() if card.role in roles} - {"nnformer"}
+    assert published == {card.name for card in model_cards() if find_model(card.name).exportable}

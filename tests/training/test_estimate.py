@@ -79,3 +79,16 @@ def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
         pytest.skip("this system does not tell how much memory a process used at most")
     estimated = bytes_of_step(_demo(), patch(*size), device=CPU, dtype=dtype) / 1e6
     assert 0.8 * estimated < measured < _MARGIN * estimated + _BASE / 1e6
+
+
+class TwoScales(Scale):
+    """A second answer, of 2 × 5 × 5 × 5 numbers."""
+
+    def forward(self, image_BCDHW: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        logits_BKDHW = super().forward(image_BCDHW)
+        return logits_BKDHW, logits_BKDHW[..., ::2, ::2, ::2].contiguous()
+
+
+def test_all_answers_of_a_network_that_gives_several_are_counted():
+    one, two = (bytes_of_step(build, patch(10, 10, 10), **FP32) for build in (Scale, TwoScales))
+    assert two - one >= 2 * 4 * 250  # it and its gradient, until the first one's is known

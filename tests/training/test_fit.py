@@ -19,6 +19,9 @@ import safetensors.numpy
 import torch
 from synthetic_scans import write_btcv
 
+from autosam_inference.model import TrainedModel
+from autosam_inference.prediction import predict
+from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.experiment import Experiment
@@ -286,11 +289,11 @@ def _wait_until(holds: Callable[[], object]) -> None:
 class _Stopped(SegmentationObjective):
     """Ctrl-C in the middle of the second epoch."""
 
-    seen = 0
+    seen, last = 0, 22
 
     def forward(self, logits_BKDHW: torch.Tensor, batch: dict[str, object]) -> dict[str, torch.Tensor]:
         type(self).seen += 1
-        if type(self).seen == 22:
+        if type(self).seen == self.last:
             raise KeyboardInterrupt
         return super().forward(logits_BKDHW, batch)
 
@@ -311,6 +314,32 @@ def test_a_mean_of_weights_that_muon_steps_goes_on_elsewhere_with_the_same_bits(
     mean, trained = (safetensors.numpy.load_file(newest / f"{name}.safetensors") for name in ("weights", "trained"))
     assert not any(np.array_equal(mean[name], trained[name]) for name in mean if "conv" in name)
     assert all(np.array_equal(values, mean[name]) for name, values in _weights(found).items())
+
+
+class _StoppedSooner(_Stopped):
+    """At the fifth step of a network of three answers."""
+
+    seen, last = 0, 14
+
+
+def test_a_network_of_several_answers_trains_goes_on_with_the_same_bits_and_predicts_with_one(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    """In mid-epoch, with blocks left out at random, and a mean of weights that is validated and predicts."""
+    options = {"width": 12, "heads": 1, "drop_path": 0.5}
+    section = {"name": "nnformer", "patch_DHW": (16, 32, 32), "options": options}
+    experiment = _experiment(scans, ema=0.9, checkpoint_steps=3, epochs=1, warmup_epochs=0.5, patches_per_case=2)
+    experiment = experiment.model_copy(update={"model": experiment.model.model_validate(section)})
+    whole, broken = (Workspace(tmp_path / name) for name in ("whole", "broken"))
+    expected = fit(experiment, prepared, whole, runner=InProcess()).run
+    with pytest.raises(KeyboardInterrupt):
+        fit(experiment, prepared, broken, Supervision(_StoppedSooner), InProcess())
+    found = fit(experiment, prepared, broken, runner=InProcess()).run
+    assert _same_bits(found.folder, expected.folder) and _curves(found.folder) == _curves(expected.folder)
+    assert [step for step, _ in _curves(found.folder)["train/loss"]] == list(range(1, 9))
+    scan = read_scan(next(iter(sorted((scans / "imagesTr").glob("*.nii.gz")))))
+    label_DHW = predict(TrainedModel.load(found.model), scan).label_DHW
+    assert label_DHW.shape == scan.volume.array_DHW.shape
 
 
 class _NotANumber(SegmentationObjective):

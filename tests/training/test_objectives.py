@@ -7,7 +7,7 @@ from monai.losses import DiceLoss
 from torch.nn.functional import cross_entropy
 
 from autosam_platform.training.dice_and_entropy import dice_and_entropy
-from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
 
 
 def _plain(logits_KDHW: torch.Tensor, label_DHW: torch.Tensor) -> float:
@@ -124,3 +124,45 @@ def test_a_voxel_that_is_surely_wrong_has_a_finite_loss_and_gradient() -> None:
     (dice_B + entropy_B).sum().backward()
     assert entropy_B.item() == 250.0
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+class _Told:
+    """Notes the truth that it is given for each answer, whose loss is its only logit."""
+
+    def __init__(self) -> None:
+        self.labels: list[list[int]] = []
+        self.teacher: list[list[float]] = []
+
+    def __call__(self, logits_BKDHW: torch.Tensor, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        assert batch["annotated"].tolist() == [[True, True, False]]
+        self.labels.append(batch["label"].flatten().tolist())
+        self.teacher.append(batch["probabilities"].flatten().tolist())
+        loss_B = logits_BKDHW[:, 0].flatten(1).mean(1)
+        return {"loss": loss_B, "part": 2 * loss_B}
+
+
+def _row(*values: int) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.uint8).view(1, 1, 1, 1, -1)
+
+
+def test_several_answers_count_a_half_a_quarter_and_so_on_by_hand() -> None:
+    """Losses 7, 11 and 13: (7 + 11/2 + 13/4) / (1 + 1/2 + 1/4) = 15.75 / 1.75 = 9."""
+    told = _Told()
+    outputs = tuple(torch.full((1, 2, 1, 1, n), loss) for n, loss in ((4, 7.0), (2, 11.0), (1, 13.0)))
+    batch = _batch(_row(0, 1, 0, 2), 3, unknown=2) | {"probabilities": _row(0, 100, 200, 255)}
+    losses = DeepSupervision(told)(outputs, batch)
+    assert losses["loss"].tolist() == [9.0]
+    assert losses["part"].tolist() == [14.0], "a part is of the full size, as of a network with one answer"
+    # The nearest voxel to the middle of two, or of four, is the one after it.
+    assert told.labels == [[0, 1, 0, 2], [1, 2], [0]]
+    assert told.teacher == [[0, 100, 200, 255], [50.0, 227.5], [138.75]]
+
+
+def test_one_answer_is_what_it_is_without_deep_supervision() -> None:
+    logits = torch.randn(2, 3, 2, 4, 2, generator=torch.Generator().manual_seed(5))
+    batch = _batch(torch.randint(0, 3, (2, 1, 2, 4, 2), generator=torch.Generator().manual_seed(6)), 3)
+    expected = SegmentationObjective()(logits, batch)
+    for found in (DeepSupervision(SegmentationObjective())(outputs, batch) for outputs in (logits, [logits])):
+        assert {name: loss.tolist() for name, loss in found.items()} == {
+            name: loss.tolist() for name, loss in expected.items()
+        }

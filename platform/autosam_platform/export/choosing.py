@@ -6,7 +6,7 @@ from autosam_platform.workspace import RunFolder, Workspace
 
 
 def student_to_export(workspace: Workspace) -> RunFolder:
-    """The only finished run that was distilled; where there is none, the only finished student or baseline.
+    """The only finished run that was distilled; where there is none, the only other one that can be exported.
 
     A distillation leaves two students, the distilled one and its twin without a teacher, and the twin is the newer.
 
@@ -14,7 +14,7 @@ def student_to_export(workspace: Workspace) -> RunFolder:
         ExportError: there is none, or more than one; the message lists them.
         ModelFolderError: a finished run's description is damaged, so that it cannot be told what it is.
     """
-    runs = [run for run in workspace.finished_runs if find_model(run.card.model.name).role in ("student", "baseline")]
+    runs = [run for run in workspace.finished_runs if find_model(run.card.model.name).exportable]
     distilled = [run for run in runs if run.distilled]
     candidates = distilled or runs
     if not candidates:

@@ -6,7 +6,7 @@ need for themselves comes on top. The tests compare with measurements.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from autosam_models import trained_parameters
 
 def bytes_of_step(
     build: Callable[[], nn.Module],
-    ask: Callable[[nn.Module], Tensor],
+    ask: Callable[[nn.Module], Tensor | Sequence[Tensor]],
     *,
     device: torch.device,
     dtype: torch.dtype,
@@ -32,7 +32,7 @@ def bytes_of_step(
 
     Args:
         build: makes the model; nothing in it may depend on values.
-        ask: puts a batch to the model and gives its logits, B × K × any.
+        ask: puts a batch to the model and gives its logits, B × K × any, of one or several sizes.
         dtype: of autocast; float32 for none.
         as_trained: marks what is not trained, where that is not the model's own doing.
     """
@@ -44,12 +44,16 @@ def bytes_of_step(
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
         model.to_empty(device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-            logits_BK = ask(model)
-        label_B = torch.zeros_like(logits_BK[:, 0], dtype=torch.long)
-        probabilities_BK = logits_BK.float().softmax(1)
-        loss = nn.functional.cross_entropy(logits_BK.float(), label_B) + probabilities_BK.mean()
-        torch.autograd.backward(loss)
+            outputs = ask(model)
+        losses = [_loss(logits_BK) for logits_BK in ([outputs] if isinstance(outputs, Tensor) else outputs)]
+        torch.autograd.backward(torch.stack(losses).sum())
     return live.peak + moments
+
+
+def _loss(logits_BK: Tensor) -> Tensor:
+    label_B = torch.zeros_like(logits_BK[:, 0], dtype=torch.long)
+    logits_BK = logits_BK.float()
+    return nn.functional.cross_entropy(logits_BK, label_B) + logits_BK.softmax(1).mean()
 
 
 class _LiveBytes(TorchDispatchMode):

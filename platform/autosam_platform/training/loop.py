@@ -18,7 +18,7 @@ from autosam_platform.experiment import Experiment
 from autosam_platform.training import checkpoints
 from autosam_platform.training.averaging import WeightAverage
 from autosam_platform.training.checkpoints import Position
-from autosam_platform.training.objectives import Objective
+from autosam_platform.training.objectives import DeepSupervision, Objective
 from autosam_platform.training.optimizers import build_optimizer
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 from autosam_platform.training.progress import Progress, ProgressFile, TimeLeft
@@ -72,7 +72,7 @@ class Fit:
         self.model = build_network(self.experiment, self.prepared.num_classes).to(self.device)
         self.average = WeightAverage.of(self.model, self.settings.ema)
         self.optimizer = build_optimizer(self.model, self.settings)
-        self.objective = task.objective()
+        self.objective = DeepSupervision(task.objective())
         self.autocast = autocast(self.settings.precision, self.device)
         self.dataset = task.samples.dataset(self.prepared, self.experiment)
         self.sampler = EpochSampler(len(self.dataset), self.settings.batch, self.workers.rank, self.workers.world)
@@ -126,6 +126,8 @@ class Fit:
 
     def _loader(self) -> DataLoader[Any]:
         workers = self.settings.loader_workers
+        # A loader draws a seed whenever it starts. With a stream of its own, a run that goes on in mid-epoch draws for
+        # its blocks what it would have drawn without the interruption; patches do not depend on that seed.
         return DataLoader(
             self.dataset,  # type: ignore[arg-type]  # it has what a map-style dataset has
             batch_size=self.settings.batch,
@@ -133,6 +135,7 @@ class Fit:
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),
         )
 
     def _step(self, batch: dict[str, Any], epoch: int) -> dict[str, float]:
@@ -159,8 +162,8 @@ class Fit:
             for name, value in batch.items()
         }
         with self.autocast():
-            logits_BK = self.task.samples.logits(self.network, moved)
-        return {name: loss_B.mean() for name, loss_B in self.objective(logits_BK, moved).items()}
+            outputs = self.task.samples.logits(self.network, moved)
+        return {name: loss_B.mean() for name, loss_B in self.objective(outputs, moved).items()}
 
     def _learning_rate(self, epoch: int) -> float:
         return learning_rate(

@@ -1,9 +1,10 @@
 """What a fit minimises. The loop knows only: logits and batch in, losses per sample out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autosam_platform.training.dice_and_entropy import dice_and_entropy
@@ -33,6 +34,40 @@ class SegmentationObjective(nn.Module):
         logits_BKDHW = _as_annotated(logits_BKDHW.float(), batch["annotated"])
         dice_B, entropy_B = dice_and_entropy(logits_BKDHW, batch["label"][:, 0].long())
         return {"loss": dice_B + entropy_B, "dice_loss": dice_B, "cross_entropy": entropy_B}
+
+
+class DeepSupervision(nn.Module):
+    """An objective for networks that in training answer at several resolutions, and for those that do not.
+
+    Each answer is held against truth of its own size; the losses count with 1, ½, ¼ and so on, the first for the full
+    size, divided by their sum. So do the trainers of nnU-Net and nnFormer; nnU-Net's gives its coarsest answer the
+    weight 0, and here a network does not make it. Of labels the nearest voxel counts, as in nnU-Net; of a teacher's
+    probabilities the mean over the voxels that one of the answer stands for.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self._objective = objective
+
+    def forward(self, outputs: Tensor | Sequence[Tensor], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Losses as ``Objective`` gives them: ``loss`` is of all answers, its parts are of the full size alone."""
+        if isinstance(outputs, Tensor):
+            return self._objective(outputs, batch)
+        losses = [self._objective(logits_BKDHW, _at(logits_BKDHW.shape[2:], batch)) for logits_BKDHW in outputs]
+        weights = [0.5**number for number in range(len(losses))]
+        weighted = [weight * each["loss"] for weight, each in zip(weights, losses, strict=True)]
+        return losses[0] | {"loss": torch.stack(weighted).sum(0) / sum(weights)}
+
+
+def _at(size: torch.Size, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The batch with what its voxels are known to be at another size."""
+    label_B1DHW = batch["label"]
+    if label_B1DHW.shape[2:] == size:
+        return batch
+    coarse = {"label": F.interpolate(label_B1DHW.float(), size, mode="nearest-exact").to(label_B1DHW.dtype)}
+    if "probabilities" in batch:
+        coarse["probabilities"] = F.interpolate(batch["probabilities"].float(), size, mode="area")
+    return {**batch, **coarse}
 
 
 def _as_annotated(logits_BKDHW: Tensor, annotated_BK: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Does a training step fit into the memory? Asked before the first one, answered with the setting to change."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -60,7 +61,7 @@ def _bytes(experiment: Experiment, num_classes: int, device: torch.device, sampl
     frozen = find_model(section.name).as_trained if section.checkpoint else None
     dtype = format_of(experiment.training.precision, device)
 
-    def ask(model: nn.Module) -> Tensor:
+    def ask(model: nn.Module) -> Tensor | Sequence[Tensor]:
         return samples.logits(model, samples.example(experiment, device))
 
     try:

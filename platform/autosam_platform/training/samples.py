@@ -1,6 +1,6 @@
 """What a fit draws from a dataset, how the network is asked about it, and what tells a good network from a bad one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,8 +39,8 @@ class Samples(Protocol):
         """A batch of zeros, as ``logits`` takes it."""
         ...
 
-    def logits(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-        """What the network says of a batch, for the objective."""
+    def logits(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor | Sequence[Tensor]:
+        """What the network says of a batch, for the objective; of several sizes, the full one first."""
         ...
 
     def validate(
@@ -83,10 +83,10 @@ class PatchSamples:
         """See ``Samples``."""
         return {"image": torch.zeros((experiment.training.batch, 1, *experiment.model.patch_DHW), device=device)}
 
-    def logits(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    def logits(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor | Sequence[Tensor]:
         """See ``Samples``: B, K, D, H, W."""
-        logits_BKDHW: Tensor = network(batch["image"])
-        return logits_BKDHW
+        outputs: Tensor | Sequence[Tensor] = network(batch["image"])
+        return outputs
 
     def validate(
         self,
