@@ -127,15 +127,16 @@ def test_an_image_larger_than_the_patch_of_a_network_of_one_size_is_refused(name
             model(torch.empty(1, 1, 33, 32, 32))
 
 
-def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32() -> None:
+@pytest.mark.parametrize("name", ["swin_unetr_tiny", "nnformer"])
+def test_on_the_smallest_patch_gradients_in_bf16_are_those_in_fp32(name: str) -> None:
     torch.manual_seed(0)
-    model = build("swin_unetr_tiny")
-    image_BCDHW, label_BDHW = batch("swin_unetr_tiny")
+    model = build(name)
+    image_BCDHW, label_BDHW = batch(name)
 
     def gradient(*, bf16: bool) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits_BKDHW = model(image_BCDHW)
-        loss = nn.functional.cross_entropy(logits_BKDHW.float(), label_BDHW)
+            logits_BKDHW, *coarser = (each.float() for each in outputs_of(model, image_BCDHW))
+        loss = nn.functional.cross_entropy(logits_BKDHW, label_BDHW) + sum(each.square().mean() for each in coarser)
         return torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))])
 
     expected = gradient(bf16=False)
