@@ -5,6 +5,7 @@ Examples:
     python jobs/train_baseline.py --model nnunet --recipe btcv --dataset.root FOLDER
     python jobs/train_baseline.py --recipe sam --dataset.root FOLDER --model.checkpoint sam_vit_b_01ec64.pth
                                                                   SAM as it is, prompted from labels, not trained
+    python jobs/train_baseline.py --recipe sam_demo               a small MedSAM on phantoms
 """
 
 import sys

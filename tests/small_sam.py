@@ -12,8 +12,12 @@ from autosam_models.sam_import import segment_anything
 SIDE = 128
 
 
-def small_sam(seed: int = 0) -> nn.Module:
-    """Of the sizes of ``sam_demo``; every tensor is random, the zero tables too."""
+def small_sam(seed: int = 0, positions: float = 1.0) -> nn.Module:
+    """Of the sizes of ``sam_demo``; every tensor is random, the zero tables too.
+
+    Args:
+        positions: standard deviation of the tables of positions.
+    """
     torch.manual_seed(seed)
     sizes = find_model("sam_demo").defaults
     modeling = segment_anything.modeling
@@ -40,12 +44,12 @@ def small_sam(seed: int = 0) -> nn.Module:
     )
     for name, parameter in sam.named_parameters():
         if "pos" in name:
-            nn.init.normal_(parameter)
+            nn.init.normal_(parameter, std=positions)
     return sam.eval()
 
 
-def save_small_sam(path: Path, seed: int = 0) -> nn.Module:
+def save_small_sam(path: Path, seed: int = 0, positions: float = 1.0) -> nn.Module:
     """Write it under its real names, and return it."""
-    sam = small_sam(seed)
+    sam = small_sam(seed, positions)
     torch.save(sam.state_dict(), path)
     return sam

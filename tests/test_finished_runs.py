@@ -51,10 +51,20 @@ def test_the_name_that_a_student_shares_with_its_twin_is_the_students(ours: Work
         finished_run("distill")
 
 
-def _finish(ours: Workspace, name: str, **lineage: str) -> None:
+def _finish(ours: Workspace, name: str, network: str | None = None, **lineage: str) -> None:
     run = ours.run(name)
     run.model.mkdir(parents=True)
-    write_sealed(run.model_card, small_card(organs(1), run_id=name, lineage=lineage).model_dump(mode="json"))
+    card = small_card(organs(1), run_id=name, lineage=lineage).model_dump(mode="json")
+    write_sealed(run.model_card, card | ({"model": {"name": network, "options": {}}} if network else {}))
+
+
+def test_a_run_that_needs_prompts_is_not_what_a_scan_is_predicted_with_by_default(ours: Workspace) -> None:
+    _finish(ours, "student-00000004")
+    _finish(ours, "sam-00000005", "sam_demo")
+    os.utime(ours.run("student-00000004").model_card, (2e9, 2e9))
+    os.utime(ours.run("sam-00000005").model_card, (3e9, 3e9))
+    assert finished_run(None).name == "sam-00000005"
+    assert named_model(None).name == "student-00000004"
 
 
 @pytest.fixture

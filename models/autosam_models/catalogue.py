@@ -234,7 +234,7 @@ _ASKING = tuple(each.name for each in fields(Asking))
 
 
 def _prompted(name: str, parameters: int, source: str, side: int, **sizes: int | tuple[int, ...]) -> None:
-    """SAM itself, asked slice by slice; nothing of it is trained."""
+    """SAM itself, asked slice by slice; nothing of it is trained unless its option ``tune`` says so."""
     register(
         Model(
             name=name,

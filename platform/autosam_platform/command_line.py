@@ -50,7 +50,7 @@ class Job(Experiment, CommandLine):
 
     recipe: str = "demo"
     """A recipe in jobs/recipes by its name (demo, distill, distill_swin, torso, torso_student, one_scan, btcv,
-    amos, ct_org, pelvic, sam), or a YAML file."""
+    amos, ct_org, pelvic, sam, medsam, sam_demo), or a YAML file."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""

@@ -376,7 +376,7 @@ class Experiment(Section):
 
     @property
     def asking(self) -> Asking:
-        """How a prompted model is asked."""
+        """How a prompted model is asked, and what of it is tuned."""
         return Asking.of(self.model.options)
 
     @property
@@ -442,10 +442,12 @@ class Experiment(Section):
         return names
 
     def _decides_prompted(self, name: str) -> bool:
-        """Does a setting decide what a prompted model comes to? It has no windows, and is not trained; the seed decides
-        the weights that no checkpoint gives.
+        """Does a setting decide what a prompted model comes to? It has no windows; of one that is not tuned, the seed
+        decides the weights that no checkpoint gives.
         """
-        return name.partition(".")[0] not in ("inference", "training") or name == "training.seed"
+        section = name.partition(".")[0]
+        untuned = self.model.options.get("tune", "none") == "none"
+        return section != "inference" and (section != "training" or not untuned or name == "training.seed")
 
     def _without_influence(self) -> list[str]:
         """What of the distillation makes no difference here."""

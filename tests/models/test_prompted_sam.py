@@ -9,9 +9,9 @@ import pytest
 import torch
 from small_sam import SIDE, save_small_sam
 
-from autosam_models import build_model
+from autosam_models import build_model, trained_parameters
 from autosam_models.prompted.asking import Asking
-from autosam_models.prompted.sam import PromptedSam, as_seen
+from autosam_models.prompted.sam import PromptedSam, as_input, as_seen, in_picture, picture
 from autosam_models.sam_import import segment_anything
 
 WINDOW = (-160, 240)
@@ -37,8 +37,8 @@ def test_masks_and_iou_are_those_of_sams_own_predictor(
     hu_HW = np.random.default_rng(1).integers(-300, 400, size).astype(np.int16)
     prompts_NP2 = np.array([[[20.0, 30.0], [41.0, 62.0]], [[5.0, 9.0], [80.0, 77.0]]])
 
-    embedding_CHW = network.embed(torch.from_numpy(network.picture(hu_HW, WINDOW))[None])[0]
-    low_N1HW, iou_N1 = network.decode(embedding_CHW, network.in_picture(prompts_NP2, size), best=best)
+    embedding_CHW = network.embed(as_input(picture(hu_HW, WINDOW, SIDE), SIDE)[None])[0]
+    low_N1HW, iou_N1 = network.decode(embedding_CHW, in_picture(prompts_NP2, size, SIDE), best=best)
     logits_N1HW = network.on_slice(low_N1HW, size)
 
     grey_HW = as_seen(np.rint((np.clip(hu_HW, *WINDOW) + np.float32(160)) * (255 / 400)).astype(np.uint8))
@@ -60,7 +60,7 @@ def test_masks_and_iou_are_those_of_sams_own_predictor(
 def test_a_slice_is_shown_with_anterior_up_and_the_patients_right_on_the_left() -> None:
     hu_HW = np.full((SIDE, SIDE), -1000, np.int16)
     hu_HW[-1, -1] = 1000  # most anterior, most right
-    picture_3HW = build().picture(hu_HW, WINDOW)
+    picture_3HW = picture(hu_HW, WINDOW, SIDE)
     assert picture_3HW.shape == (3, SIDE, SIDE) and picture_3HW[:, 0, 0].tolist() == [255] * 3
     assert picture_3HW.sum() == 3 * 255
 
@@ -114,12 +114,29 @@ def test_another_file_is_refused_by_what_does_not_fit(tmp_path: Path, change: An
         build(path)
 
 
+@pytest.mark.parametrize("prompt", ["points", "box"])
+@pytest.mark.parametrize("tune", ["prompt_and_mask", "all"])
+def test_what_is_tuned_gets_a_gradient_and_nothing_else_does(prompt: str, tune: str) -> None:
+    network = build(side=64, prompt=prompt, tune=tune, hu_window="dataset").train()
+    image_B = torch.rand(2, 3, 64, 64) * 255 if tune == "all" else torch.rand(2, 64, 4, 4)
+    logits_B1HW = network(image_B, torch.tensor([[[3.0, 5.0], [30.0, 40.0]], [[9.0, 1.0], [12.0, 60.0]]]))
+    assert logits_B1HW.shape == (2, 1, 64, 64)
+    logits_B1HW.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, f"several workers would wait for {name}"
+    tuned = {name.split(".")[1] for name, each in network.named_parameters() if each.requires_grad}
+    assert tuned == {"prompt_encoder", "mask_decoder"} | ({"image_encoder"} if tune == "all" else set())
+    assert not trained_parameters(build(side=64))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"prompt": "mask"}, "prompt 'mask' is not possible: choose points, box"),
         ({"points": 0}, "points 0"),
         ({"margin": -1}, "margin -1 is not possible: give a whole number"),
+        ({"tune": "all", "hu_window": "dataset", "masks": "best"}, "masks best goes with tune none only"),
+        ({"tune": "all"}, "hu_window dataset"),
     ],
 )
 def test_ways_of_asking_that_there_are_not_are_refused(options: dict[str, Any], message: str) -> None:

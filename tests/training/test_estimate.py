@@ -1,5 +1,6 @@
 """The estimated memory is what a reader can add up, and what is measured."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -12,7 +13,12 @@ from autosam_platform.training.estimate import bytes_of_step
 from autosam_platform.training.preflight import _BASE, _MARGIN
 
 CPU = torch.device("cpu")
-FP32 = {"batch": 1, "device": CPU, "dtype": torch.float32}
+FP32 = {"device": CPU, "dtype": torch.float32}
+
+
+def patch(*size: int) -> Callable[[nn.Module], Tensor]:
+    """Asks about one patch of such a size."""
+    return lambda model: model(torch.zeros(1, 1, *size))
 
 
 class Scale(nn.Module):
@@ -28,8 +34,8 @@ class Scale(nn.Module):
 
 
 def test_what_is_trained_has_a_gradient_and_two_moments():
-    trained = bytes_of_step(Scale, (10, 10, 10), **FP32)
-    frozen = bytes_of_step(partial(Scale, frozen=True), (10, 10, 10), **FP32)
+    trained = bytes_of_step(Scale, patch(10, 10, 10), **FP32)
+    frozen = bytes_of_step(partial(Scale, frozen=True), patch(10, 10, 10), **FP32)
     assert trained - frozen >= 2 * 4 * 2000  # the moments at least; the gradient may come after the peak
     # Weight, image, labels (8 bytes each), logits before and after the scale, probabilities and their logarithms.
     assert frozen >= 4 * (2000 + 1000 + 4 * 2000) + 8 * 1000
@@ -38,7 +44,7 @@ def test_what_is_trained_has_a_gradient_and_two_moments():
 
 def test_a_model_far_too_large_for_any_machine_costs_nothing_to_estimate():
     build = partial(build_model, "autosam_demo", in_channels=1, num_classes=14, embed_dim=16384, patch=(16, 16, 16))
-    assert bytes_of_step(build, (16, 16, 16), **FP32) > 100e9
+    assert bytes_of_step(build, patch(16, 16, 16), **FP32) > 100e9
 
 
 def _demo(**options: bool) -> partial[nn.Module]:
@@ -46,20 +52,20 @@ def _demo(**options: bool) -> partial[nn.Module]:
 
 
 def test_activation_checkpointing_needs_less():
-    assert bytes_of_step(_demo(activation_checkpointing=True), (64, 64, 64), **FP32) < 0.9 * bytes_of_step(
-        _demo(), (64, 64, 64), **FP32
+    assert bytes_of_step(_demo(activation_checkpointing=True), patch(64, 64, 64), **FP32) < 0.9 * bytes_of_step(
+        _demo(), patch(64, 64, 64), **FP32
     )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
-    patch = (64, 64, 64)
+    size = (64, 64, 64)
 
     def step() -> None:
         torch.manual_seed(0)
         model = _demo()()
         optimizer = torch.optim.AdamW(model.parameters())
-        image_BCDHW, label_BDHW = torch.rand(1, 1, *patch), torch.randint(14, (1, *patch))
+        image_BCDHW, label_BDHW = torch.rand(1, 1, *size), torch.randint(14, (1, *size))
         for _ in range(2):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
                 logits_BKDHW = model(image_BCDHW)
@@ -71,7 +77,7 @@ def test_a_step_takes_what_was_estimated(dtype: torch.dtype):
     measured = measure(step, CPU).peak_mb
     if measured is None:
         pytest.skip("this system does not tell how much memory a process used at most")
-    estimated = bytes_of_step(_demo(), patch, batch=1, device=CPU, dtype=dtype) / 1e6
+    estimated = bytes_of_step(_demo(), patch(*size), device=CPU, dtype=dtype) / 1e6
     assert 0.8 * estimated < measured < _MARGIN * estimated + _BASE / 1e6
 
 
@@ -84,5 +90,5 @@ class TwoScales(Scale):
 
 
 def test_all_answers_of_a_network_that_gives_several_are_counted():
-    one, two = (bytes_of_step(build, (10, 10, 10), **FP32) for build in (Scale, TwoScales))
+    one, two = (bytes_of_step(build, patch(10, 10, 10), **FP32) for build in (Scale, TwoScales))
     assert two - one >= 2 * 4 * 250  # it and its gradient, until the first one's is known

@@ -16,6 +16,9 @@ from autosam_models.sam_import import segment_anything
 from autosam_models.sizes import Size, size_text
 from autosam_models.teacher.sam_weights import PREFIX, read_checkpoint, resize_rows
 
+PIXEL_MEAN, PIXEL_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of the colours of the pictures that SAM was trained on."""
+
 _TOKEN = 16  # pixels along a side of a token, in all of SAM's sizes
 
 
@@ -27,7 +30,7 @@ class PromptedSam(nn.Module):
 
     Args:
         sam: segment_anything's ``Sam``.
-        asking: how.
+        asking: how; it decides what is trained.
     """
 
     def __init__(self, sam: Any, asking: Asking) -> None:
@@ -35,12 +38,28 @@ class PromptedSam(nn.Module):
         self.sam = sam
         self.asking = asking
         self.side: int = sam.image_encoder.img_size
-        self.resize = segment_anything.utils.transforms.ResizeLongestSide(self.side)
-        self.requires_grad_(False)
+        for name, parameter in self.sam.named_parameters():
+            parameter.requires_grad_(_is_tuned(name, asking))
 
-    def embed(self, pictures_B3HW: Tensor) -> Tensor:
-        """Image embeddings of pictures of 0 to 255, all of one size: B × C × S/16 × S/16."""
-        embedding_BCHW: Tensor = self.sam.image_encoder(self.sam.preprocess(pictures_B3HW.float()))
+    def forward(self, image_B: Tensor, prompt_BP2: Tensor) -> Tensor:
+        """Logits of the single mask of one organ in each slice of a batch, B × 1 × S × S, as training wants them.
+
+        Args:
+            image_B: inputs, B × 3 × S × S; or where the image encoder is not tuned their embeddings, B × C × h × w.
+            prompt_BP2: pixels of the pictures.
+        """
+        embedding_BCHW = self.embed(image_B) if self.asking.tune == "all" else image_B
+        low_B1HW = torch.cat(
+            [
+                self.decode(embedding_CHW, prompt_P2[None], best=False)[0]
+                for embedding_CHW, prompt_P2 in zip(embedding_BCHW, prompt_BP2, strict=True)
+            ]
+        )
+        return F.interpolate(low_B1HW, (self.side, self.side), mode="bilinear", align_corners=False)
+
+    def embed(self, input_B3HW: Tensor) -> Tensor:
+        """Image embeddings of inputs, see ``as_input``: B × C × S/16 × S/16."""
+        embedding_BCHW: Tensor = self.sam.image_encoder(input_B3HW)
         return embedding_BCHW
 
     def decode(self, embedding_CHW: Tensor, prompt_NP2: Tensor, *, best: bool) -> tuple[Tensor, Tensor]:
@@ -76,27 +95,9 @@ class PromptedSam(nn.Module):
             embedded = self.sam.prompt_encoder(points=(prompt_NP2, inside_NP), boxes=None, masks=None)
         return embedded
 
-    def picture(self, hu_HW: NDArray[Any], hu_window: tuple[int, int]) -> NDArray[np.uint8]:
-        """A canonical axial slice as SAM is to see it, 3 × h × w, its longer side as long as SAM's pictures.
-
-        It is turned as radiologists look at it: anterior is up, and the patient's right on the left.
-
-        Args:
-            hu_HW: H posterior → anterior, W left → right.
-            hu_window: what becomes black and white.
-        """
-        low, high = hu_window
-        grey_HW = np.rint((np.clip(hu_HW.astype(np.float32), low, high) - low) * (255 / (high - low))).astype(np.uint8)
-        image_HW3 = np.repeat(as_seen(grey_HW)[:, :, None], 3, axis=2)
-        return np.ascontiguousarray(self.resize.apply_image(image_HW3).transpose(2, 0, 1))
-
-    def in_picture(self, prompts_NP2: NDArray[Any], slice_HW: tuple[int, int]) -> Tensor:
-        """Prompts on a slice of such a size as pixels of its picture, float32."""
-        return torch.as_tensor(self.resize.apply_coords(prompts_NP2, slice_HW), dtype=torch.float32)
-
     def on_slice(self, low_NMHW: Tensor, slice_HW: tuple[int, int]) -> Tensor:
         """Mask logits at the slice's own size, as SAM resizes them: N × M × H × W, as they are seen."""
-        inside = self.resize.get_preprocess_shape(*slice_HW, self.side)
+        inside = resizing(self.side).get_preprocess_shape(*slice_HW, self.side)
         logits_NMHW: Tensor = self.sam.postprocess_masks(low_NMHW.float(), inside, slice_HW)
         return logits_NMHW
 
@@ -104,6 +105,39 @@ class PromptedSam(nn.Module):
 def as_seen(slice_HW: NDArray[Any]) -> NDArray[Any]:
     """A canonical axial slice with anterior up and the patient's right on the left; applied twice, it is as it was."""
     return slice_HW[::-1, ::-1]
+
+
+def resizing(side: int) -> Any:
+    """SAM's own way from a slice to a picture with a longer side of ``side`` pixels."""
+    return segment_anything.utils.transforms.ResizeLongestSide(side)
+
+
+def picture(hu_HW: NDArray[Any], hu_window: tuple[int, int], side: int) -> NDArray[np.uint8]:
+    """A canonical axial slice as SAM is to see it, 3 × h × w, its longer side as long as SAM's pictures.
+
+    It is turned as radiologists look at it: anterior is up, and the patient's right on the left.
+
+    Args:
+        hu_HW: H posterior → anterior, W left → right.
+        hu_window: what becomes black and white.
+    """
+    low, high = hu_window
+    grey_HW = np.rint((np.clip(hu_HW.astype(np.float32), low, high) - low) * (255 / (high - low))).astype(np.uint8)
+    image_HW3 = np.repeat(as_seen(grey_HW)[:, :, None], 3, axis=2)
+    return np.ascontiguousarray(resizing(side).apply_image(image_HW3).transpose(2, 0, 1))
+
+
+def as_input(picture_3HW: NDArray[np.uint8], side: int) -> Tensor:
+    """A picture as the image encoder takes it, as SAM's ``preprocess`` makes it: 3 × S × S, float32, zero beside it."""
+    mean_311, deviation_311 = (torch.tensor(each)[:, None, None] for each in (PIXEL_MEAN, PIXEL_DEVIATION))
+    _, height, width = picture_3HW.shape
+    scaled_3HW = (torch.from_numpy(picture_3HW) - mean_311) / deviation_311
+    return F.pad(scaled_3HW, (0, side - width, 0, side - height))
+
+
+def in_picture(prompts_NP2: NDArray[Any], slice_HW: tuple[int, int], side: int) -> Tensor:
+    """Prompts on a slice of such a size as pixels of its picture, float32."""
+    return torch.as_tensor(resizing(side).apply_coords(prompts_NP2, slice_HW), dtype=torch.float32)
 
 
 def build_prompted(
@@ -168,6 +202,8 @@ def build_prompted(
             iou_head_depth=3,
             iou_head_hidden_dim=256,
         ),
+        pixel_mean=list(PIXEL_MEAN),
+        pixel_std=list(PIXEL_DEVIATION),
     )
     if checkpoint is not None:
         load_published(sam, Path(checkpoint))
@@ -209,3 +245,20 @@ def _resized(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     if name.endswith(("rel_pos_h", "rel_pos_w")):
         return resize_rows(tensor, shape[0])
     return tensor
+
+
+def _is_tuned(name: str, asking: Asking) -> bool:
+    """Is a parameter of SAM trained? None is that no gradient reaches: several workers would wait for it."""
+    if asking.tune == "none" or (asking.tune == "prompt_and_mask" and name.startswith(PREFIX)):
+        return False
+    return not name.startswith(_NEVER_ASKED + (_OF_POINTS if asking.prompt == "box" else _OF_BOXES))
+
+
+_NEVER_ASKED = (
+    "prompt_encoder.mask_downscaling.",  # of prompts that are masks
+    "prompt_encoder.point_embeddings.0.",  # of points outside of what is asked for
+    "mask_decoder.iou_prediction_head.",
+    *(f"mask_decoder.output_hypernetworks_mlps.{mask}." for mask in (1, 2, 3)),  # of the three masks
+)
+_OF_POINTS = ("prompt_encoder.point_embeddings.1.", "prompt_encoder.not_a_point_embed.")
+_OF_BOXES = ("prompt_encoder.point_embeddings.2.", "prompt_encoder.point_embeddings.3.")

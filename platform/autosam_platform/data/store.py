@@ -128,7 +128,11 @@ class StoredCase:
 
     def hu(self) -> np.ndarray:
         """The whole image in windowed HU: D, H, W, int16."""
-        return crop(open_array(self._intact(IMAGE)), (0, 0, 0), self.shape_DHW, 0)
+        return self.hu_patch((0, 0, 0), self.shape_DHW)
+
+    def hu_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
+        """The patch in windowed HU, int16; outside the volume it is the window's lower bound."""
+        return crop(open_array(self._intact(IMAGE)), corner_DHW, size_DHW, self.description.hu_window[0])
 
     @property
     def picture(self) -> Path:
@@ -138,9 +142,8 @@ class StoredCase:
 
     def image_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """The patch as the network sees it, float32; outside the volume it is the window's lower bound."""
-        window = self.description.hu_window
-        hu = crop(open_array(self._intact(IMAGE)), corner_DHW, size_DHW, window[0])
-        return normalise(hu, window, self.description.scaling)
+        hu_DHW = self.hu_patch(corner_DHW, size_DHW)
+        return normalise(hu_DHW, self.description.hu_window, self.description.scaling)
 
     def label_patch(self, corner_DHW: Size, size_DHW: Size) -> np.ndarray:
         """Class ids of the patch, uint8; outside the volume it is background.
@@ -239,10 +242,14 @@ def _sample(indices: np.ndarray, rng: np.random.Generator) -> list[int]:
     return np.sort(indices).tolist()
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write an array, compressed, so that a box of it can be read at its own cost; all of it, or nothing."""
-    chunks = tuple(min(_CHUNK, n) for n in array.shape)
-    blocks = tuple(min(_BLOCK, n) for n in array.shape)
+def write_array(path: Path, array: np.ndarray, chunks: tuple[int, ...] | None = None) -> None:
+    """Write an array, compressed, so that a box of it can be read at its own cost; all of it, or nothing.
+
+    Args:
+        chunks: lengths of what is read together, where that is no box of voxels.
+    """
+    blocks = chunks or tuple(min(_BLOCK, n) for n in array.shape)
+    chunks = chunks or tuple(min(_CHUNK, n) for n in array.shape)
     with atomic_write(path) as temporary:
         try:
             blosc2.asarray(

@@ -14,6 +14,7 @@ from autosam_platform.distillation.temperature import calibrated_temperature
 from autosam_platform.distillation.unlabelled import UnlabelledError, answered, unlabelled_cases
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.training.fitting import FitResult, Runner, Supervision, find_fit, fit
+from autosam_platform.training.samples import PatchSamples
 from autosam_platform.workspace import Workspace
 
 
@@ -71,7 +72,8 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
     if section.calibrate:
         lineage["teacher_temperature"] = f"{temperature:.3g}"
         print(f"The teacher's probabilities are taken at a temperature of {temperature:.3g}.", flush=True)
-    return Supervision(functools.partial(build_objective, section, temperature), teacher, lineage, unlabelled)
+    objective = functools.partial(build_objective, section, temperature)
+    return Supervision(objective, PatchSamples(teacher, unlabelled), lineage)
 
 
 def _require_own_names(teacher: FileTeacher, alone: Sequence[StoredCase], prepared: PreparedDataset) -> None:

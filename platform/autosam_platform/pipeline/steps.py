@@ -68,7 +68,7 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
     fitted = fit_prompted if experiment.prompted else fit_student
     result = fitted(experiment, dataset, workspace())
-    done = "is there, not trained" if experiment.prompted else "is trained"
+    done = "is there" if experiment.prompted and experiment.asking.tune == "none" else "is trained"
     state = "was made before and is found" if result.found else done
     print(f"{result.run.name} {state}: {result.run.model}", flush=True)
     return dataset, result
@@ -105,7 +105,7 @@ def evaluated(
     Raises:
         ConfigError: an overlap is given of a run that is asked slice by slice.
     """
-    prompted = find_model(run.card.model.name).prompted
+    prompted = _is_prompted(run)
     if prompted and overlap is not None:
         raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
     folder = run.evaluation(split, other)
@@ -160,22 +160,32 @@ def _is_distilled(run: RunFolder) -> bool:
         return False
 
 
+def _is_prompted(run: RunFolder) -> bool:
+    try:
+        return find_model(run.card.model.name).prompted
+    except (ModelFolderError, ValueError):  # whoever takes it is told
+        return False
+
+
 def named_model(name: str | None) -> NamedModel:
     """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, the included model by
-    its word; where none is named, the newest run, or the included model where no run is finished. Of several runs,
-    commas between them, the mean.
+    its word; where none is named, the newest run that needs no prompts, or the included model where there is none. Of
+    several runs, commas between them, the mean.
 
     Raises:
         ConfigError: there is no such run.
         ModelFolderError: several runs do not go together.
         BundleError: the bundle cannot be used.
     """
-    by_default = name is None and not workspace().finished_runs
+    newest = next((run for run in workspace().finished_runs if not _is_prompted(run)), None)
+    by_default = name is None and newest is None
     included = included_model() if by_default else named_included(name or "")
     if included is not None:
         return NamedModel.of_bundle(included)
     if name is not None and len(workspace().teachers(name)) > 1:
         return NamedModel.of_runs([finished_run(each) for each in workspace().teachers(name)])
+    if name is None and newest is not None:
+        return NamedModel.of_run(newest)
     if name is None or workspace().run(name).finished or not is_bundle(Path(name)):
         return NamedModel.of_run(finished_run(name))
     return NamedModel.of_bundle(Path(name).expanduser().absolute())

@@ -21,12 +21,9 @@ from autosam_inference.stopwatch import Stopwatch
 from autosam_models.prompted.asking import Asking
 from autosam_models.prompted.sam import PromptedSam
 from autosam_platform.prompted.prompts import ORACLE
-from autosam_platform.prompted.slices import segment_slices, slices_at_a_time
+from autosam_platform.prompted.slices import bytes_at_work, segment_slices
 
 VERSION = 1  # raise it whenever the same model and scan would give another label map
-
-_BYTES_A_TASK = 1 << 30  # interpreter, libraries
-_BYTES_A_PIXEL = 5000  # of a picture in the encoder: what global attention of 4096 tokens takes in fp32, twice
 
 
 def told_of(asking: Asking) -> str:
@@ -69,9 +66,7 @@ class PromptedPredictor:
 
     def memory(self, grid: Grid | None) -> int:
         """See ``Predictor``: of whatever scan, since slice after slice is looked at."""
-        side = self.models.card.patch[1]
-        weights = (self.models.folders[0] / WEIGHTS).stat().st_size
-        return _BYTES_A_TASK + 2 * weights + _BYTES_A_PIXEL * side**2 * slices_at_a_time(side)
+        return bytes_at_work(self.models.card.patch[1], (self.models.folders[0] / WEIGHTS).stat().st_size)
 
 
 @functools.lru_cache(maxsize=1)

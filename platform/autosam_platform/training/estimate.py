@@ -6,7 +6,7 @@ need for themselves comes on top. The tests compare with measurements.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,14 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from autosam_models import trained_parameters
-from autosam_models.sizes import Size
 
 
 def bytes_of_step(
     build: Callable[[], nn.Module],
-    patch: Size,
+    ask: Callable[[nn.Module], Tensor | Sequence[Tensor]],
     *,
-    batch: int,
     device: torch.device,
     dtype: torch.dtype,
     as_trained: Callable[[nn.Module], None] | None = None,
@@ -34,7 +32,7 @@ def bytes_of_step(
 
     Args:
         build: makes the model; nothing in it may depend on values.
-        patch: D, H, W in voxels.
+        ask: puts a batch to the model and gives its logits, B × K × any, of one or several sizes.
         dtype: of autocast; float32 for none.
         as_trained: marks what is not trained, where that is not the model's own doing.
     """
@@ -45,18 +43,17 @@ def bytes_of_step(
     moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in trained_parameters(model))
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
         model.to_empty(device=device)
-        image_BCDHW = torch.zeros((batch, 1, *patch), device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-            outputs = model(image_BCDHW)
-        losses = [_loss(logits_BKDHW) for logits_BKDHW in ([outputs] if isinstance(outputs, Tensor) else outputs)]
+            outputs = ask(model)
+        losses = [_loss(logits_BK) for logits_BK in ([outputs] if isinstance(outputs, Tensor) else outputs)]
         torch.autograd.backward(torch.stack(losses).sum())
     return live.peak + moments
 
 
-def _loss(logits_BKDHW: Tensor) -> Tensor:
-    label_BDHW = torch.zeros_like(logits_BKDHW[:, 0], dtype=torch.long)
-    logits_BKDHW = logits_BKDHW.float()
-    return nn.functional.cross_entropy(logits_BKDHW, label_BDHW) + logits_BKDHW.softmax(1).mean()
+def _loss(logits_BK: Tensor) -> Tensor:
+    label_B = torch.zeros_like(logits_BK[:, 0], dtype=torch.long)
+    logits_BK = logits_BK.float()
+    return nn.functional.cross_entropy(logits_BK, label_B) + logits_BK.softmax(1).mean()
 
 
 class _LiveBytes(TorchDispatchMode):

@@ -13,7 +13,6 @@ import autosam_platform
 from autosam_inference.errors import UserError
 from autosam_models import find_model
 from autosam_platform.cluster import submission_id
-from autosam_platform.data.patches import Teacher, Unlabelled
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOOK_SECONDS
@@ -24,6 +23,7 @@ from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask
 from autosam_platform.training.objectives import Objective, SegmentationObjective
 from autosam_platform.training.progress import Follower, display
+from autosam_platform.training.samples import PATCHES, Samples
 from autosam_platform.workspace import RunFolder, Workspace
 
 
@@ -49,15 +49,13 @@ class Supervision:
 
     Attributes:
         objective: makes what it minimises, in each worker.
-        teacher: of the patches, beside their labels.
+        samples: what it draws from the dataset, and how the network is asked about it.
         tags: what its record is to say of that.
-        unlabelled: scans that the teacher alone tells of.
     """
 
     objective: Callable[[], Objective] = SegmentationObjective
-    teacher: Teacher | None = None
+    samples: Samples = PATCHES
     tags: Mapping[str, str] = field(default_factory=dict)
-    unlabelled: Unlabelled | None = None
 
 
 class Runner(Protocol):
@@ -143,10 +141,9 @@ def _fit(
         prepared.manifest,
         run,
         supervision.objective,
-        supervision.teacher,
+        supervision.samples,
         lost,
         quiet,
-        supervision.unlabelled,
     )
     state = "FAILED"
     try:

@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from autosam_models import build_model, find_model, trained_parameters
 from autosam_models.numerics import autocast, format_of
-from autosam_platform.data.patches import PatchDataset, Teacher, Unlabelled
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
 from autosam_platform.training import checkpoints
@@ -24,9 +23,9 @@ from autosam_platform.training.optimizers import build_optimizer
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 from autosam_platform.training.progress import Progress, ProgressFile, TimeLeft
 from autosam_platform.training.reporter import Reporter
+from autosam_platform.training.samples import PATCHES, Samples
 from autosam_platform.training.sampling import EpochSampler
 from autosam_platform.training.schedule import learning_rate
-from autosam_platform.training.validation import validate
 from autosam_platform.workspace import RunFolder
 
 _REPORT_SECONDS = 5.0
@@ -37,6 +36,7 @@ class FitTask:
     """All that a worker is told; everything in it survives the way to another process.
 
     Attributes:
+        samples: what is trained on, and how.
         continue_from: a checkpoint that Ray lost sight of.
         quiet: nothing is said of how far it is.
     """
@@ -45,10 +45,9 @@ class FitTask:
     dataset: Path
     run: RunFolder
     objective: Callable[[], Objective]
-    teacher: Teacher | None = None
+    samples: Samples = PATCHES
     continue_from: Path | None = None
     quiet: bool = False
-    unlabelled: Unlabelled | None = None
 
 
 class Fit:
@@ -75,15 +74,8 @@ class Fit:
         self.optimizer = build_optimizer(self.model, self.settings)
         self.objective = DeepSupervision(task.objective())
         self.autocast = autocast(self.settings.precision, self.device)
-        self.patches = PatchDataset(
-            self.prepared,
-            self.experiment.model.patch_DHW,
-            self.settings.patches_per_case,
-            self.settings.seed,
-            task.teacher,
-            task.unlabelled,
-        )
-        self.sampler = EpochSampler(len(self.patches), self.settings.batch, self.workers.rank, self.workers.world)
+        self.dataset = task.samples.dataset(self.prepared, self.experiment)
+        self.sampler = EpochSampler(len(self.dataset), self.settings.batch, self.workers.rank, self.workers.world)
         self.curve: list[dict[str, float]] = []
         self.position = self._restore()
         self.network = self.workers.network(self.model)
@@ -109,7 +101,8 @@ class Fit:
         sharing = 1 if self.device.type == "cuda" else self.workers.here
         problem = None
         try:
-            self._say(check_memory(self.experiment, self.prepared.num_classes, self.device, sharing))
+            found = check_memory(self.experiment, self.prepared.num_classes, self.device, sharing, self.task.samples)
+            self._say(found)
         except TooLittleMemoryError as error:
             problem = str(error)
         problems = [each for each in self.workers.gathered(problem) if each is not None]
@@ -117,7 +110,7 @@ class Fit:
             raise TooLittleMemoryError(problems[0])
 
     def _train_epoch(self, epoch: int) -> None:
-        self.patches.set_epoch(epoch)
+        self.dataset.set_epoch(epoch)
         self.sampler.first_step = self.position.step
         self.network.train()
         started = time.monotonic()
@@ -136,7 +129,7 @@ class Fit:
         # A loader draws a seed whenever it starts. With a stream of its own, a run that goes on in mid-epoch draws for
         # its blocks what it would have drawn without the interruption; patches do not depend on that seed.
         return DataLoader(
-            self.patches,
+            self.dataset,  # type: ignore[arg-type]  # it has what a map-style dataset has
             batch_size=self.settings.batch,
             sampler=self.sampler,
             num_workers=workers,
@@ -169,7 +162,7 @@ class Fit:
             for name, value in batch.items()
         }
         with self.autocast():
-            outputs = self.network(moved["image"])
+            outputs = self.task.samples.logits(self.network, moved)
         return {name: loss_B.mean() for name, loss_B in self.objective(outputs, moved).items()}
 
     def _learning_rate(self, epoch: int) -> float:
@@ -193,9 +186,8 @@ class Fit:
             self._keep(self.position)
 
     def _validate(self, epoch: int) -> float:
-        overlap = self.experiment.inference.validation_overlap
         model = self.model if self.average is None else self.average.model
-        dice = validate(model, self.prepared, self.experiment.model.patch_DHW, overlap, self.autocast, self.workers)
+        dice = self.task.samples.validate(model, self.prepared, self.experiment, self.autocast, self.workers)
         count = len(self.prepared.cases("val"))
         self._say(f"epoch {epoch + 1}: mean Dice {dice['mean']:.4f} on {count} validation case(s)")
         self._add({f"val/dice/{name}": value for name, value in dice.items()})

@@ -11,12 +11,12 @@ from autosam_platform.training.dice_and_entropy import dice_and_entropy
 
 
 class Objective(Protocol):
-    """Turns logits and the batch they came from into losses.
+    """Turns logits, of shape B × K × any, and the batch they came from into losses.
 
     Losses are per sample, so that their mean does not depend on how workers share a batch.
     """
 
-    def __call__(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def __call__(self, logits_BK: Tensor, batch: Mapping[str, Any], /) -> dict[str, Tensor]:
         """Return ``loss`` (shape B) and, under other names, the parts worth a curve (shape B)."""
         ...
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.sliding_window import predict_labels
 from autosam_platform.data.preparation import PreparedDataset
+from autosam_platform.data.store import StoredCase
 from autosam_platform.training.workers import Workers
 
 
@@ -19,20 +20,36 @@ def validate(
     autocast: Callable[[], torch.autocast],
     workers: Workers,
 ) -> dict[str, float]:
+    """``mean_dice`` of what the sliding window finds."""
+    logits = TorchRuntime(model, workers.device).logits
+
+    def labels(case: StoredCase) -> Tensor:
+        with autocast():
+            image_DHW = case.image().to(workers.device)
+            return predict_labels(logits, image_DHW, patch_DHW, overlap, prepared.num_classes)
+
+    return mean_dice(model, labels, prepared, workers)
+
+
+def mean_dice(
+    model: nn.Module, labels: Callable[[StoredCase], Tensor], prepared: PreparedDataset, workers: Workers
+) -> dict[str, float]:
     """Dice per class name over the validation cases, and their ``mean``.
 
     Workers share the cases. Per case and class 2·|P∩T| / (|P|+|T|); a class absent from both is left out, and so is
     one that the case does not annotate. This is
     on the prepared grid, to choose a checkpoint; reported figures come from jobs/evaluate.py on the scan's own grid.
+
+    Args:
+        model: put into evaluation mode.
+        labels: class ids of a case on its prepared grid, D × H × W, as the model has them.
     """
     sums_2K = torch.zeros(2, prepared.num_classes, dtype=torch.float64, device=workers.device)
     model.eval()
-    logits = TorchRuntime(model, workers.device).logits
     for case in prepared.cases("val")[workers.rank :: workers.world]:
-        image_DHW, truth_DHW = case.image(), case.label()
-        with torch.inference_mode(), autocast():
-            found_DHW = predict_labels(logits, image_DHW.to(workers.device), patch_DHW, overlap, prepared.num_classes)
-        dice_K = _dice(found_DHW.cpu(), truth_DHW, prepared.num_classes)
+        with torch.inference_mode():
+            found_DHW = labels(case)
+        dice_K = _dice(found_DHW.cpu(), case.label(), prepared.num_classes)
         annotated = prepared.description.annotated_ids(case.case_id)
         dice_K[[each.id for each in prepared.classes if each.id not in annotated]] = torch.nan
         known_K = ~dice_K.isnan()

@@ -179,6 +179,10 @@ class Workspace(WorkspacePaths):
         """Folder of a teacher's stored probabilities."""
         return self.folder / "teachers" / name
 
+    def embeddings(self, name: str) -> Path:
+        """Folder of the stored image embeddings of a prompted model's training slices."""
+        return self.folder / "embeddings" / name
+
     def cost(self, name: str) -> Path:
         """What a model costs on a CPU."""
         return self.folder / "costs" / f"{name}.json"
