@@ -181,7 +181,7 @@ def _mapped(plan: StudyPlan, folder: StudyFolder, natural: Path | None) -> Study
             window = network.asking.grey(dataset.description.hu_window)
             name = plan.columns[cell.column].title or cell.column
             slices[f"{name} (synthetic)" if plan.recipe == DEMO else name] = organ_slices(
-                network, dataset.cases("all"), _PICTURES, window
+                dataset.cases("all"), _PICTURES, window, network.side
             )
     print(f"Embedding {sum(map(len, slices.values()))} slices and {_PICTURES} natural images on {device}", flush=True)
     found = embedding_map(network, slices, natural, _PICTURES)

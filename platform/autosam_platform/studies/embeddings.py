@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from autosam_inference.files import atomic_write
-from autosam_models.prompted.sam import PromptedSam
+from autosam_models.prompted.sam import PromptedSam, as_input, picture, resizing
 from autosam_platform.data.store import StoredCase
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.studies.description import StudyError
@@ -83,16 +83,21 @@ def embedding_map(
 
 
 def organ_slices(
-    network: PromptedSam, cases: Sequence[StoredCase], count: int, hu_window: tuple[int, int]
+    cases: Sequence[StoredCase], count: int, hu_window: tuple[int, int], side: int
 ) -> list[NDArray[np.uint8]]:
-    """Axial slices with organs, evenly drawn from the cases, as the network is shown them: H × W × 3."""
+    """Axial slices with organs, evenly drawn from the cases, as SAM is shown them: H × W × 3.
+
+    Args:
+        hu_window: what becomes black and white.
+        side: of SAM's pictures in pixels.
+    """
     found: list[NDArray[np.uint8]] = []
     each = -(-count // max(len(cases), 1))
     for case in cases:
         label_DHW, hu_DHW = case.label().numpy(), case.hu()
         shown = np.flatnonzero(label_DHW.reshape(len(label_DHW), -1).any(1))
         chosen = shown[np.linspace(0, len(shown) - 1, min(each, len(shown))).round().astype(int)] if len(shown) else []
-        found += [network.picture(hu_DHW[number], hu_window).transpose(1, 2, 0) for number in np.unique(chosen)]
+        found += [picture(hu_DHW[number], hu_window, side).transpose(1, 2, 0) for number in np.unique(chosen)]
     return found[:count]
 
 
@@ -104,7 +109,8 @@ def save_map(found: EmbeddingMap, places: Sequence[Path], table: Path, title: st
     for group in dict.fromkeys(found.groups):
         own = [index for index, name in enumerate(found.groups) if name == group]
         marker = "x" if group == NATURAL else "o"
-        axes.scatter(*found.places_N2[own].T, s=24, marker=marker, label=f"{group} ({len(own)})", alpha=0.8)
+        x_N, y_N = found.places_N2[own].T
+        axes.scatter(x_N, y_N, s=24, marker=marker, label=f"{group} ({len(own)})", alpha=0.8)
     axes.set_xticks([])
     axes.set_yticks([])
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
@@ -119,10 +125,9 @@ def save_map(found: EmbeddingMap, places: Sequence[Path], table: Path, title: st
 
 @torch.inference_mode()
 def _embedded(network: PromptedSam, image_HW3: NDArray[np.uint8]) -> NDArray[np.float32]:
-    resized_HW3 = network.resize.apply_image(image_HW3)
-    picture_13HW = torch.from_numpy(np.ascontiguousarray(resized_HW3.transpose(2, 0, 1)))[None]
-    device = next(network.parameters()).device
-    vector_C: NDArray[np.float32] = network.embed(picture_13HW.to(device))[0].float().mean((1, 2)).cpu().numpy()
+    picture_3HW = np.ascontiguousarray(resizing(network.side).apply_image(image_HW3).transpose(2, 0, 1))
+    input_13HW = as_input(picture_3HW, network.side)[None].to(next(network.parameters()).device)
+    vector_C: NDArray[np.float32] = network.embed(input_13HW)[0].float().mean((1, 2)).cpu().numpy()
     return vector_C
 
 

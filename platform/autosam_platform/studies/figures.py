@@ -40,7 +40,7 @@ def _dots(results: StudyResults) -> Figure:
     for metric, line in zip(metrics, panels, strict=True):
         for column, panel in zip(columns, line, strict=True):
             found = [number(results, row, column, metric) for row in rows]
-            at = np.arange(len(rows))
+            at = list(range(len(rows)))
             _with_spread(panel, [each.ours for each in found], at, [each.spread for each in found])
             papers = [each.paper for each in found]
             if not all(map(math.isnan, papers)):
