@@ -5,7 +5,7 @@ import functools
 import json
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,12 @@ from autosam_platform.tracking.writing import open_study
 from autosam_platform.training.fitting import find_fit
 from autosam_platform.training.loop import build_network
 from autosam_platform.training.pace import seconds_of_answers, seconds_of_fit, seconds_per_step, steps_of
+from autosam_platform.training.progress import read_progress
 from autosam_platform.training.size import count_parameters
 from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, share
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
 
+_SAY_SECONDS = 60.0
 _PICTURES = 120
 """Slices of each dataset, and natural images, on a map of embeddings."""
 
@@ -286,7 +288,10 @@ def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: in
             log = folder.log(each.cell.row, each.cell.column)
             print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
             running[task.remote(each, log)] = each
-        done, _ = ray.wait(list(running), num_returns=1)
+        done, _ = ray.wait(list(running), num_returns=1, timeout=_SAY_SECONDS)
+        if not done:
+            _say_how_far(running.values())
+            continue
         cell = running.pop(done[0]).cell
         try:
             result = ray.get(done[0])
@@ -296,6 +301,18 @@ def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: in
             )
         print(f"{_place(cell)}: {result.reason or 'done'}; {len(waiting) + len(running)} to go", flush=True)
         yield result
+
+
+def _say_how_far(running: Iterable[_ReadyCell]) -> None:
+    """A line with where the trainings stand that are made now."""
+    told = []
+    for each in running:
+        runs = [find_fit(one.experiment, one.dataset, workspace()).run for one in each.missing]
+        begun = [progress for run in runs if (progress := read_progress(run.progress)) is not None]
+        where = f"step {begun[-1].done}/{begun[-1].total} {begun[-1]}" if begun else "not training yet"
+        number = f"training {len(begun)} of {len(runs)}, " if begun and len(runs) > 1 else ""
+        told.append(f"{_place(each.cell)}: {number}{where}")
+    print(" | ".join(told), flush=True)
 
 
 def _on(each: _ReadyCell, compute: Any) -> _ReadyCell:

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -94,6 +94,20 @@ class ProgressFile:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
+def read_progress(path: Path) -> Progress | None:
+    """Where the fit stands that writes ``path``; None where it has not begun."""
+    content = _read(path)
+    return Progress(**content["progress"]) if content and content["progress"] is not None else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # not begun
+    return content
+
+
 class Display(Protocol):
     """Where messages and progress are shown."""
 
@@ -119,10 +133,9 @@ class Follower:
 
     def look(self) -> None:
         """Show what was said since the last look, and where the fit stands."""
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return  # not begun
+        content = _read(self._path)
+        if content is None:
+            return
         if content["said"] < self._said:  # a worker was lost, and its successor counts anew
             self._said = 0
         new = content["said"] - self._said
