@@ -134,7 +134,7 @@ def _list(address: str | None) -> None:
 def _page() -> None:
     st.title("Predict")
     with explained():
-        runs = finished_runs()
+        runs = finished_runs(to_predict=True)
         if not runs and not workspace().bundles and included_model() is None:
             nothing("No run of this workspace has a model yet.", "make demo")
             return

@@ -99,7 +99,7 @@ def _study(folder: StudyFolder, drawn_over: bool) -> None:
         for note in notes(results):
             st.caption(plain(note))
         if folder.figure.exists():
-            st.image(str(folder.figure), caption=plain(results.study.title))
+            st.image(str(folder.figure))
         _files(folder)
         _runs(results)
         if not drawn_over and not is_locked(folder.lock):

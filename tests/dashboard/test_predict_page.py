@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def model(empty: Path) -> Path:
     (empty / "runs" / RUN / "evaluation").mkdir()
     (empty / "runs" / RUN / "evaluation" / "summary.json").write_text('{"mean_dice": 0.625}')
     return write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
+
+
+def test_a_run_that_needs_prompts_is_not_offered(model: Path, empty: Path) -> None:
+    other = shutil.copytree(empty / "runs" / RUN, empty / "runs" / "sam-01234567") / "model" / "model.json"
+    card = json.loads(other.read_text()) | {"run_id": "sam-01234567", "model": {"name": "sam_demo", "options": {}}}
+    other.write_text(json.dumps(card))
+    assert {run.name for run in finished_runs()} == {RUN, "sam-01234567"}
+    assert [run.name for run in finished_runs(to_predict=True)] == [RUN]
 
 
 def _record(workspace: Path, name: str, **told: object) -> Path:

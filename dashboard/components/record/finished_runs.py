@@ -24,15 +24,21 @@ class FinishedRun:
     bytes: int
 
 
-def finished_runs() -> list[FinishedRun]:
-    """The workspace's finished runs, newest first; one whose files cannot be read is left out."""
-    found = (_read(run) for run in workspace().finished_runs)
+def finished_runs(*, to_predict: bool = False) -> list[FinishedRun]:
+    """The workspace's finished runs, newest first; one whose files cannot be read is left out.
+
+    Args:
+        to_predict: without those that need prompts from the label.
+    """
+    found = (_read(run, to_predict) for run in workspace().finished_runs)
     return [run for run in found if run is not None]
 
 
-def _read(run: RunFolder) -> FinishedRun | None:
+def _read(run: RunFolder, to_predict: bool) -> FinishedRun | None:
     try:
         inside(run.folder, [workspace().folder])
+        if to_predict and run.prompted:
+            return None
         card, dice = run.card, read_summary(run).get("mean_dice")
         return FinishedRun(run.name, card.model.name, card.dataset, dice, run.weights.stat().st_size)
     except (UserError, OSError):

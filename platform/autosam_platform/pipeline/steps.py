@@ -12,7 +12,6 @@ from autosam_inference.bundle import is_bundle
 from autosam_inference.card import ModelFolderError
 from autosam_inference.files import content_hash
 from autosam_inference.included import included_model, named_included
-from autosam_models import find_model
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
@@ -105,12 +104,11 @@ def evaluated(
     Raises:
         ConfigError: an overlap is given of a run that is asked slice by slice.
     """
-    prompted = _is_prompted(run)
-    if prompted and overlap is not None:
+    if run.prompted and overlap is not None:
         raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
     folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
-    model = PromptedPredictor.of(run.model) if prompted else run.model
+    model = PromptedPredictor.of(run.model) if run.prompted else run.model
     summary = evaluate_cases(model, cases, dataset.description, folder, overlap=overlap)
     _record(run, folder, f"{other}-{split}" if other else split, summary)
     rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
@@ -160,13 +158,6 @@ def _is_distilled(run: RunFolder) -> bool:
         return False
 
 
-def _is_prompted(run: RunFolder) -> bool:
-    try:
-        return find_model(run.card.model.name).prompted
-    except (ModelFolderError, ValueError):  # whoever takes it is told
-        return False
-
-
 def named_model(name: str | None) -> NamedModel:
     """What to predict with: a finished run by its name or folder, a bundle by its folder or zip, the included model by
     its word; where none is named, the newest run that needs no prompts, or the included model where there is none. Of
@@ -177,7 +168,7 @@ def named_model(name: str | None) -> NamedModel:
         ModelFolderError: several runs do not go together.
         BundleError: the bundle cannot be used.
     """
-    newest = next((run for run in workspace().finished_runs if not _is_prompted(run)), None)
+    newest = next((run for run in workspace().finished_runs if not run.prompted), None)
     by_default = name is None and newest is None
     included = included_model() if by_default else named_included(name or "")
     if included is not None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from autosam_inference.card import CARD, WEIGHTS, ModelCard, read_card
+from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError, read_card
 from autosam_inference.errors import UserError
 from autosam_inference.files import write_text
 from autosam_inference.scans.names import case_file_name
+from autosam_models import find_model
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import LOCK
 from autosam_platform.workspace.paths import WorkspacePaths
@@ -204,6 +205,16 @@ class RunFolder:
             ModelFolderError: the run is not finished, or its model is damaged.
         """
         return "teacher" in self.card.lineage
+
+    @property
+    def prompted(self) -> bool:
+        """Does it need prompts from the label, so that it can predict no scan that has none? False of one whose model
+        cannot be read: whoever takes it is told.
+        """
+        try:
+            return find_model(self.card.model.name).prompted
+        except (ModelFolderError, ValueError):
+            return False
 
     def evaluation(self, split: str = "test", other: str | None = None) -> EvaluationFolder:
         """Where the run's own evaluation on a split lies.
