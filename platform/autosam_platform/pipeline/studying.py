@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import ray
 import rich
 import torch
 from rich.box import SIMPLE_HEAD
@@ -46,6 +47,7 @@ from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, s
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
 
 _SAY_SECONDS = 60.0
+_STOP_SECONDS = 20.0  # for trainings that are told to stop, to say so in their records
 _PICTURES = 120
 """Slices of each dataset, and natural images, on a map of embeddings."""
 
@@ -264,8 +266,6 @@ def _begun(plan: StudyPlan, ready: Sequence[_ReadyCell], teachers: Mapping[str, 
 
 def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: int | None) -> Iterator[CellResult]:
     """The cells as they are done, as many at a time as the cluster holds with all their workers."""
-    import ray
-
     connect()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     widest = max((each.members[0].experiment.compute for each in missing), key=lambda compute: compute.workers)
@@ -278,29 +278,46 @@ def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: in
         _store_answers(each)
     if shared.at_a_time == 1:
         yield from map(_make, ready)
-        return
+    else:
+        yield from _several(ready, folder, shared.at_a_time)
+
+
+def _several(ready: Sequence[_ReadyCell], folder: StudyFolder, at_a_time: int) -> Iterator[CellResult]:
+    """The cells as they are done, each made by a task; what runs when the job is interrupted is told to stop."""
     task: Any = ray.remote(num_cpus=0, max_retries=0)(_make_logged)
     waiting = list(ready)
     running: dict[Any, _ReadyCell] = {}
-    while waiting or running:
-        while waiting and len(running) < shared.at_a_time:
-            each = waiting.pop(0)
-            log = folder.log(each.cell.row, each.cell.column)
-            print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
-            running[task.remote(each, log)] = each
-        done, _ = ray.wait(list(running), num_returns=1, timeout=_SAY_SECONDS)
-        if not done:
-            _say_how_far(running.values())
-            continue
-        cell = running.pop(done[0]).cell
-        try:
-            result = ray.get(done[0])
-        except ray.exceptions.RayError as error:
-            result = CellResult(
-                row=cell.row, column=cell.column, reason=f"its process was lost ({type(error).__name__})"
-            )
-        print(f"{_place(cell)}: {result.reason or 'done'}; {len(waiting) + len(running)} to go", flush=True)
-        yield result
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                each = waiting.pop(0)
+                log = folder.log(each.cell.row, each.cell.column)
+                print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
+                running[task.remote(each, log)] = each
+            done, _ = ray.wait(list(running), num_returns=1, timeout=_SAY_SECONDS)
+            if not done:
+                _say_how_far(running.values())
+                continue
+            result = _result(done[0], running.pop(done[0]))
+            left = len(waiting) + len(running)
+            print(f"{result.row}, {result.column}: {result.reason or 'done'}; {left} to go", flush=True)
+            yield result
+    finally:
+        for handle in running:
+            ray.cancel(handle, force=False)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=_STOP_SECONDS)
+
+
+def _result(handle: Any, each: _ReadyCell) -> CellResult:
+    """What a task has come to; a reason where its process was lost."""
+    try:
+        result: CellResult = ray.get(handle)
+    except ray.exceptions.RayError as error:
+        lost = f"its process was lost ({type(error).__name__}): the same command continues"
+        wanted, parameters = len(each.members), each.parameters
+        return CellResult(row=each.cell.row, column=each.cell.column, wanted=wanted, parameters=parameters, reason=lost)
+    return result
 
 
 def _say_how_far(running: Iterable[_ReadyCell]) -> None:
