@@ -54,7 +54,7 @@ def main() -> None:
         raise SystemExit(2) from error
     if job.check:
         print(yaml.safe_dump(_resolved(plan), sort_keys=False), end="")
-        return
+        raise SystemExit(0)
     run_job(lambda: _study(job, plan), job)
 
 

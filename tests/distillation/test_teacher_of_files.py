@@ -24,6 +24,7 @@ from autosam_platform.distillation.unlabelled import UnlabelledError
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.pipeline.distilling import with_teacher, with_unlabelled
 from autosam_platform.pipeline.steps import split_cases
+from autosam_platform.training.samples import PatchSamples
 from autosam_platform.workspace import Workspace
 
 SPACING = (3.0, 4.0, 6.0)  # twice the scans' own
@@ -158,8 +159,10 @@ def test_a_student_learns_from_files_and_from_those_of_scans_without_labels(
     write_nifti(place / f"{case_file_name('Größe 1')}.nii.gz", scan.label_xyz, scan.affine)  # as our own are called
     taught = supervision_of(told, prepared, workspace)
     assert taught.tags["teacher"] == "files in TotalSegmentator  März"
-    assert taught.unlabelled is not None and [case.case_id for case in taught.unlabelled.cases] == ["Größe 1"]
-    assert set(taught.unlabelled.points[0]) == {0, *np.unique(make_scan(11).label_xyz)}, "where it sees an organ"
+    assert isinstance(taught.samples, PatchSamples) and taught.samples.unlabelled is not None
+    unlabelled = taught.samples.unlabelled
+    assert [case.case_id for case in unlabelled.cases] == ["Größe 1"]
+    assert set(unlabelled.points[0]) == {0, *np.unique(make_scan(11).label_xyz)}, "where it sees an organ"
     assert told.distillation.teachers == (str(place),), "a comma and all"
     before = told.run_id(prepared.fingerprint)
     write_nifti(place / "img0002.nii.gz", make_scan(3).label_xyz, scan.affine)
