@@ -494,16 +494,19 @@ def _with(plan: StudyPlan, folder: StudyFolder, results: StudyResults, cell: Cel
 
 
 def _show(results: StudyResults) -> None:
+    if results.has_table:
+        rich.print(_as_table(results))
     for note in notes(results):
         print(note)
-    if not results.has_table:
-        return
+
+
+def _as_table(results: StudyResults) -> Table:
     table = Table(title=results.study.title, box=SIMPLE_HEAD)
     for index, name in enumerate(headers(results)):
         table.add_column(name, justify="right" if index else "left")
     for line in lines(results):
         table.add_row(*line)
-    rich.print(table)
+    return table
 
 
 def _place(cell: Cell) -> str:

@@ -250,6 +250,8 @@ def _tested(results: StudyResults) -> dict[str, int]:
 
 
 def _budget(steps: int, patch: tuple[int, int, int], batch: int) -> str:
+    if not steps:
+        return "untrained"
     return f"{steps:,} steps (batch {batch}, patches of {size_text(patch)})"
 
 
