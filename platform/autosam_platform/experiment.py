@@ -375,6 +375,11 @@ class Experiment(Section):
         return find_model(self.model.name).prompted
 
     @property
+    def untuned(self) -> bool:
+        """Is it a prompted model as it is, so that nothing is trained?"""
+        return self.prompted and self.asking.tune == "none"
+
+    @property
     def asking(self) -> Asking:
         """How a prompted model is asked, and what of it is tuned."""
         return Asking.of(self.model.options)

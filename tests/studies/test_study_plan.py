@@ -66,6 +66,14 @@ def test_what_the_study_varies_cannot_be_told() -> None:
         plan_study("t", _study(), _asked(told={"model.name": "unetr"}))
 
 
+@pytest.mark.parametrize("name", ["dataset.name", "dataset.root"])
+def test_one_dataset_cannot_stand_under_the_names_of_several(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=f"--{name} would be that of each of btcv, amos"):
+        plan_study("t", _study(), _asked(told={name: "phantom_torso"}))
+    with pytest.raises(StudyError, match=f"--{name} would be that of each of amos"):
+        plan_study("t", _study(), _asked(roots={"amos": tmp_path}, told={name: "phantom_torso"}))
+
+
 def test_a_recipe_makes_its_own_column_and_says_how_to_make_the_others(tmp_path: Path) -> None:
     plan = plan_study("t", _study(), _asked("btcv", told={"dataset.root": tmp_path}))
     assert plan.cell("ours", "btcv").members[0].experiment.dataset.root == tmp_path
@@ -86,6 +94,15 @@ def test_a_recipe_of_no_column_has_one_of_its_own() -> None:
     plan = plan_study("t", _study(), _asked("torso"))
     assert list(plan.columns) == ["torso"]
     assert plan.cell("ours", "torso").members[0].experiment.dataset.name == "phantom_torso"
+
+
+def test_a_column_for_another_recipe_is_taught_as_the_studys_own_is() -> None:
+    """Else every λ would be the same training without a teacher, and the curve would say that λ does nothing."""
+    plan = plan_study("table4", load_study("table4", STUDIES), _asked("torso"))
+    sections = [cell.members[0].experiment.distillation for cell in plan.cells]
+    assert [each.kd_lambda for each in sections] == [0, 0.2, 0.5, 0.8, 1]
+    assert all(cell.taught for cell in plan.cells) and all(each.teacher for each in sections)
+    assert plan.teachers["torso"].model.name == "autosam_demo"
 
 
 def test_folds_and_seeds_are_trainings_of_one_cell() -> None:

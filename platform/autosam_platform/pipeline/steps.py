@@ -67,8 +67,7 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
     fitted = fit_prompted if experiment.prompted else fit_student
     result = fitted(experiment, dataset, workspace())
-    untuned = experiment.prompted and experiment.asking.tune == "none"
-    done, before = ("is there", "was there") if untuned else ("is trained", "was trained")
+    done, before = ("is there", "was there") if experiment.untuned else ("is trained", "was trained")
     state = f"{before} before and is found" if result.found else done
     print(f"{result.run.name} {state}: {result.run.model}", flush=True)
     return dataset, result

@@ -178,27 +178,21 @@ def _mapped(plan: StudyPlan, folder: StudyFolder, natural: Path | None) -> Study
         raise StudyError(f"a map of embeddings is of SAM itself, not of {experiment.model.name}: name a sam model")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network: Any = build_network(experiment, num_classes=2).eval().to(device)
-    slices = {}
+    slices, results = {}, _begun(plan, [], {})
     for cell in plan.cells:
         if cell.row == first.row and cell.members:
             dataset = datasets[_key(cell.members[0].experiment)]
             window = network.asking.grey(dataset.description.hu_window)
-            name = plan.columns[cell.column].title or cell.column
-            slices[f"{name} (synthetic)" if plan.recipe == DEMO else name] = organ_slices(
-                dataset.cases("all"), _PICTURES, window, network.side
-            )
+            shown = organ_slices(dataset.cases("all"), _PICTURES, window, network.side)
+            slices[title_of(results, cell.column)] = shown
     print(f"Embedding {sum(map(len, slices.values()))} slices and {_PICTURES} natural images on {device}", flush=True)
     found = embedding_map(network, slices, natural, _PICTURES)
     save_map(found, (folder.figure, folder.figure_svg), folder.points, plan.study.title)
     weights = "of SAM's checkpoint" if experiment.model.checkpoint else "random, since no SAM checkpoint was given"
     remarks = *found.remarks, f"Image encoder: {experiment.model.name}, weights {weights}."
-    results = _begun(plan, [], {}).model_copy(update={"remarks": remarks})
+    results = results.model_copy(update={"remarks": remarks})
     write_study(folder, results)
     return results
-
-
-def _is_untuned(experiment: Experiment) -> bool:
-    return experiment.prompted and experiment.asking.tune == "none"
 
 
 def _datasets(plan: StudyPlan) -> dict[str, PreparedDataset]:
@@ -464,7 +458,7 @@ def _member(one: _Ready) -> MemberResult:
         cases=(len(dataset.cases("train")), len(dataset.cases("val")), len(dataset.cases("test"))),
         split=content_hash(card.split),
         weights=card.weights_hash or "",
-        steps=0 if _is_untuned(one.experiment) else steps_of(one.experiment, dataset),
+        steps=0 if one.experiment.untuned else steps_of(one.experiment, dataset),
         patch=one.experiment.model.patch_DHW,
         batch=one.experiment.training.batch * one.experiment.compute.workers,
         seconds=(card.model_extra or {}).get("training_seconds"),

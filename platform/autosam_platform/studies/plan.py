@@ -118,6 +118,7 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
     _require_free(study, asked)
     columns = _columns(study, asked)
     made = {name: column for name, column in columns.items() if not _not_asked(column, name, asked)}
+    _require_one_dataset(made, asked)
     all_taught = any(row.taught for row in study.rows.values())
     teachers = {
         name: _experiment(_settings(column, name, asked), [study.teacher], asked, f"{key}, teacher of {name}")
@@ -133,12 +134,13 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
 
 
 def _columns(study: Study, asked: Asked) -> Mapping[str, Column]:
-    """The study's; where a recipe is asked for that is none of theirs, one for it, in place of all that have one."""
-    own = [column.recipe for column in study.columns.values() if column.recipe is not None]
-    if asked.recipe == DEMO or asked.roots or not own or asked.recipe in own:
+    """The study's; where a recipe is asked for that is none of theirs, one like their first for it, in place of all."""
+    own = [column for column in study.columns.values() if column.recipe is not None]
+    known = [column.recipe for column in own]
+    if asked.recipe == DEMO or asked.roots or not own or asked.recipe in known:
         return study.columns
-    name = Path(asked.recipe).stem.replace("-", "_").lower()
-    return {name: Column(title=Path(asked.recipe).stem, recipe=asked.recipe)}
+    title = Path(asked.recipe).stem
+    return {title.replace("-", "_").lower(): own[0].model_copy(update={"title": title, "recipe": asked.recipe})}
 
 
 def _not_asked(column: Column, name: str, asked: Asked) -> str:
@@ -264,6 +266,17 @@ def _require_free(study: Study, asked: Asked) -> None:
         if name not in with_recipe:
             known = ", ".join(with_recipe) or "none: give --dataset.root"
             raise StudyError(f"--roots names {name}, which is no dataset of the study: there are {known}")
+
+
+def _require_one_dataset(made: Mapping[str, Column], asked: Asked) -> None:
+    """Refuse a dataset that would take the place of those of several columns, under their names."""
+    datasets = [name for name, column in made.items() if column.recipe is not None]
+    for name in ("dataset.name", "dataset.root"):
+        if name in asked.told and (len(datasets) > 1 or asked.roots):
+            raise StudyError(
+                f"--{name} would be that of each of {', '.join(datasets)}: leave it out, give --roots, or make one "
+                "column with its own --recipe"
+            )
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autosam_inference.card import LabelClass
 from autosam_inference.picture import PLANES, telling_slice
 from autosam_inference.scans.colours import organ_rgb
-from autosam_inference.scans.grid import Volume
+from autosam_inference.scans.grid import Grid
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.labels import read_on_grid
@@ -83,7 +83,9 @@ def save_slices(places: Sequence[Path], shown: Sequence[Shown], title: str) -> N
     for each, line in zip(shown, panels, strict=True):
         for panel in line:
             panel.set_axis_off()
-        scan, truth_DHW = _read(each)
+        checked = load_checked(each.case, each.description)
+        assert checked.scan is not None and checked.label_DHW is not None  # it was evaluated
+        scan, grid, truth_DHW = checked.scan.volume, checked.scan.grid, checked.label_DHW
         extent = [n * spacing for n, spacing in zip(scan.array_DHW.shape, scan.spacing_DHW, strict=True)]
         index = telling_slice(truth_DHW, _AXIAL.axis, len(each.description.classes) + 1)
         true = _AXIAL.cut(truth_DHW, index)
@@ -95,7 +97,7 @@ def save_slices(places: Sequence[Path], shown: Sequence[Shown], title: str) -> N
             if name not in each.predictions:
                 panel.set_title(f"{name}\nnot made", fontsize=9)
                 continue
-            found_DHW = _label(each, name, scan)
+            found_DHW = _label(each, name, grid)
             draw_scan(panel, _AXIAL, scan, extent, index, each.description.hu_window)
             draw_organs(panel, _AXIAL, extent, index, classes, found_DHW)
             draw_outline(panel, _AXIAL, extent, _AXIAL.cut(found_DHW, index) != true, ERROR, width=1.0)
@@ -107,14 +109,6 @@ def save_slices(places: Sequence[Path], shown: Sequence[Shown], title: str) -> N
         save_figure(figure, place)
 
 
-def _read(shown: Shown) -> tuple[Volume, NDArray[np.uint8]]:
-    checked = load_checked(shown.case, shown.description)
-    assert checked.scan is not None and checked.label_DHW is not None  # it was evaluated
-    return checked.scan.volume, checked.label_DHW
-
-
-def _label(shown: Shown, name: str, scan: Volume) -> NDArray[np.integer]:
-    checked = load_checked(shown.case, shown.description)
-    assert checked.scan is not None
-    label = read_on_grid(shown.predictions[name], shown.case.image, checked.scan.grid, [])
+def _label(shown: Shown, name: str, grid: Grid) -> NDArray[np.integer]:
+    label = read_on_grid(shown.predictions[name], shown.case.image, grid, [])
     return np.asarray(label.volume.array_DHW).round().astype(np.uint8)

@@ -167,7 +167,8 @@ def _write_csv(path: Path, results: StudyResults) -> None:
 
 def _how_to_read(results: StudyResults) -> Iterator[str]:
     tolerances = sorted(set(results.tolerances.values()))
-    nsd = f", NSD at {' or '.join(f'{each:g}' for each in tolerances)} mm" if tolerances else ""
+    shown = bool(tolerances) and "nsd" in results.study.metrics
+    nsd = f", NSD at {' or '.join(f'{each:g}' for each in tolerances)} mm" if shown else ""
     n = ", ".join(f"{title_of(results, column)} {count}" for column, count in _tested(results).items())
     yield f"Mean over organs and test cases in percent{nsd}; test cases: {n or 'none yet'}."
     if results.study.paper is not None:
