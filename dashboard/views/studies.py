@@ -8,7 +8,7 @@ import streamlit as st
 
 from autosam_platform.locks import is_locked
 from autosam_platform.studies.results import StudyResults, read_results
-from autosam_platform.studies.table import headers, lines, notes, title_of
+from autosam_platform.studies.table import headers, lines, notes, row_title, title_of
 from autosam_platform.workspace import StudyFolder, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
@@ -39,7 +39,7 @@ def _table(results: StudyResults) -> None:
 def _runs(results: StudyResults) -> None:
     made = [
         {
-            "System": results.study.rows[cell.row].title or cell.row,
+            "System": row_title(results, cell.row),
             "Column": title_of(results, cell.column),
             "Training": member.label or "–",
             "Run": member.run,

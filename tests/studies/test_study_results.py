@@ -133,6 +133,14 @@ def test_what_is_not_there_is_a_dash_with_the_reason_and_conditions_are_named() 
     assert "no difference can" not in said  # of eight, all of one sign have p = 0.0078
 
 
+def test_at_demo_size_a_small_network_stands_under_its_own_name() -> None:
+    rows = dict(STUDY.rows) | {"nnunet": STUDY.rows["nnunet"].model_copy(update={"demo": {"model.name": "unet_nano"}})}
+    study = STUDY.model_copy(update={"rows": rows})
+    cells = _cell("autosam", _member(0.9)), _cell("nnunet", _member(0.8))
+    assert lines(_results(*cells, study=study, demo=True))[0][0] == "nnU-Net (here unet_nano)"
+    assert lines(_results(*cells, study=study))[0][0] == "nnU-Net"
+
+
 def test_an_oracle_is_called_one() -> None:
     results = _results(_cell("nnunet", _member(0.9), oracle=True))
     assert "Oracle: nnU-Net: the prompts come from the labels" in "\n".join(notes(results))

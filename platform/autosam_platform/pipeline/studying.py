@@ -36,7 +36,7 @@ from autosam_platform.studies.plan import DEMO, Cell, Member, StudyPlan
 from autosam_platform.studies.report import write_study
 from autosam_platform.studies.results import CellResult, MemberResult, StudyResults, differences, merged
 from autosam_platform.studies.slices import Shown, save_slices, telling_case
-from autosam_platform.studies.table import headers, lines, notes, title_of
+from autosam_platform.studies.table import headers, lines, notes, row_title, title_of
 from autosam_platform.tracking.writing import open_study
 from autosam_platform.training.fitting import find_fit
 from autosam_platform.training.loop import build_network
@@ -153,7 +153,7 @@ def _draw_slices(ready: Sequence[_ReadyCell], folder: StudyFolder, results: Stud
 def _shown(results: StudyResults, column: str, dataset: PreparedDataset) -> Shown:
     """The scan of a dataset that is shown, with the first training of each system."""
     found = {
-        results.study.rows[cell.row].title or cell.row: workspace().run(cell.members[0].run).evaluation()
+        row_title(results, cell.row): workspace().run(cell.members[0].run).evaluation()
         for cell in results.cells
         if cell.column == column and cell.members
     }

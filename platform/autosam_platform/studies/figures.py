@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from autosam_platform.evaluation.pictures import DPI, save_figure
 from autosam_platform.studies.description import FigureKind
 from autosam_platform.studies.results import StudyResults
-from autosam_platform.studies.table import NAMES, number, title_of
+from autosam_platform.studies.table import NAMES, number, row_title, title_of
 
 _OURS, _PAPER = "tab:blue", "0.45"
 
@@ -45,13 +45,13 @@ def _dots(results: StudyResults) -> Figure:
             papers = [each.paper for each in found]
             if not all(map(math.isnan, papers)):
                 panel.scatter(papers, at, marker="D", s=34, facecolor="none", edgecolor=_PAPER, label="paper", zorder=3)
-            panel.set_yticks(at, [results.study.rows[row].title or row for row in rows])
+            panel.set_yticks(at, [row_title(results, row) for row in rows])
             panel.set_xlabel(f"{NAMES[metric]} %")
             panel.set_title(title_of(results, column), fontsize=10)
             panel.grid(axis="x", color="0.9")
             panel.set_axisbelow(True)
             panel.margins(x=0.12, y=0.12)
-        line[0].invert_yaxis()
+    panels[0][0].invert_yaxis()  # which all panels share
     _legend(figure, panels[0][0])
     return figure
 
@@ -95,7 +95,7 @@ def _bars(results: StudyResults) -> Figure:
             bars = panel.bar(at, heights, width * 0.92, yerr=spreads if any(spreads) else None, capsize=3)
             bars.set_label(title_of(results, column))
             panel.bar_label(bars, [each.own for each in found], padding=2, fontsize=8)
-        panel.set_xticks(range(len(rows)), [study.rows[row].title or row for row in rows])
+        panel.set_xticks(range(len(rows)), [row_title(results, row) for row in rows])
         panel.set_ylabel(f"mean {NAMES[metric]} %")
         panel.margins(y=0.14)
         panel.grid(axis="y", color="0.9")

@@ -8,7 +8,7 @@ from autosam_inference.files import write_text
 from autosam_models.sizes import size_text
 from autosam_platform.studies.figures import save_figures
 from autosam_platform.studies.results import CellResult, StudyResults, write_results
-from autosam_platform.studies.table import NONE, headers, lines, notes, title_of, write_tables
+from autosam_platform.studies.table import NONE, headers, lines, notes, row_title, title_of, write_tables
 from autosam_platform.workspace import StudyFolder
 
 _STYLE = """body{font-family:sans-serif;margin:1.5em;color:#222;max-width:90em}
@@ -78,7 +78,7 @@ def _makings(results: StudyResults) -> Iterator[list[str]]:
 
 
 def _of_cell(results: StudyResults, cell: CellResult) -> Iterator[list[str]]:
-    row = results.study.rows[cell.row].title or cell.row
+    row = row_title(results, cell.row)
     column = title_of(results, cell.column)
     for each in cell.members:
         minutes = NONE if each.seconds is None else f"{each.seconds / 60:.1f}"

@@ -80,7 +80,7 @@ def headers(results: StudyResults) -> list[str]:
 def lines(results: StudyResults) -> list[list[str]]:
     """The table's rows as texts, under ``headers``."""
     return [
-        [_row_title(results, row), _parameters(results, row)]
+        [row_title(results, row), _parameters(results, row)]
         + [str(number(results, row, column, metric)) for column, metric in _places(results)]
         for row in results.study.rows
     ]
@@ -125,7 +125,7 @@ def as_latex(results: StudyResults) -> str:
     metrics = " & ".join(rf"{NAMES[metric]} $\uparrow$" for _, metric in places)
     body = [
         " & ".join(
-            [_for_latex(_row_title(results, row)), _for_latex(_parameters(results, row))]
+            [_for_latex(row_title(results, row)), _for_latex(_parameters(results, row))]
             + [_latex_number(number(results, row, column, metric)) for column, metric in places]
         )
         + r" \\"
@@ -181,7 +181,7 @@ def _how_to_read(results: StudyResults) -> Iterator[str]:
         )
     if any(len(cell.members) > 1 for cell in results.cells):
         yield "±: standard deviation over the trainings of a cell (seeds or folds)."
-    oracles = list(dict.fromkeys(_row_title(results, cell.row) for cell in results.cells if cell.oracle))
+    oracles = list(dict.fromkeys(row_title(results, cell.row) for cell in results.cells if cell.oracle))
     if oracles:
         yield f"Oracle: {', '.join(oracles)}: the prompts come from the labels of the very slices that are scored."
 
@@ -190,7 +190,7 @@ def _tests(results: StudyResults) -> Iterator[str]:
     study = results.study
     if study.starred is None:
         return
-    title = _row_title(results, study.starred)
+    title = row_title(results, study.starred)
     told = (
         f"{_STAR}: {title} is better than each other row, p < {study.level:g}, Wilcoxon's signed-rank test over cases"
     )
@@ -228,7 +228,7 @@ def _conditions(results: StudyResults) -> Iterator[str]:
             said += f"; {next(iter(budgets))} each"
         else:
             said += "; " + "; ".join(
-                f"{budget}: {', '.join(_row_title(results, row) for row in rows)}" for budget, rows in budgets.items()
+                f"{budget}: {', '.join(row_title(results, row) for row in rows)}" for budget, rows in budgets.items()
             )
         seeds = sorted({each.seed for found in members.values() for each in found})
         yield f"{said}; seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}."
@@ -239,7 +239,7 @@ def _missing(results: StudyResults) -> Iterator[str]:
     for cell in results.cells:
         if not cell.whole:
             reason = cell.reason or "not made yet: the same command makes it"
-            reasons.setdefault(reason, []).append(f"{_row_title(results, cell.row)}, {title_of(results, cell.column)}")
+            reasons.setdefault(reason, []).append(f"{row_title(results, cell.row)}, {title_of(results, cell.column)}")
     for reason, places in reasons.items():
         yield f"{NONE} {'; '.join(places)}: {reason}."
 
@@ -267,8 +267,11 @@ def title_of(results: StudyResults, column: str) -> str:
     return f"{title} (synthetic)" if results.demo and found.recipe is not None else title
 
 
-def _row_title(results: StudyResults, row: str) -> str:
-    return results.study.rows[row].title or row
+def row_title(results: StudyResults, row: str) -> str:
+    """A system's name, and at demo size that of the small network which takes its place."""
+    found = results.study.rows[row]
+    title, other = found.title or row, found.demo.get("model.name")
+    return f"{title} (here {other})" if results.demo and other is not None else title
 
 
 def _parameters(results: StudyResults, row: str) -> str:
