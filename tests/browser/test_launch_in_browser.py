@@ -28,9 +28,7 @@ def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray
         page.goto(address("launch", job="prepare"))
         page.get_by_role("textbox", name="or a recipe's file").fill(str(recipe))
         page.keyboard.press("Tab")
-        expect(page.get_by_role("combobox", name="Name")).to_have_value(
-            str(workspace / "raw" / "tiny.yaml"), timeout=60_000
-        )
+        expect(page.get_by_role("combobox", name="Name")).to_have_value(str(workspace / "raw" / "tiny.yaml"))
         page.get_by_role("textbox", name="Root").fill(str(workspace / "raw"))
         page.get_by_role("button", name="Check these settings").click()
         command = f"python jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
