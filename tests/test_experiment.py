@@ -191,3 +191,10 @@ def test_a_spacing_may_be_on_its_bounds(spacing: float, allowed: bool) -> None:
     else:
         with pytest.raises(ValidationError, match="spacing_xyz"):
             Experiment.model_validate(described)
+
+
+@pytest.mark.parametrize("dataset", [{"name": "btcv", "root": "/scans"}, {"name": "phantom", "root": "/scans"}])
+def test_a_number_of_phantoms_is_for_phantoms_that_are_made(dataset: dict[str, str]) -> None:
+    assert Experiment.model_validate({"dataset": {"phantoms": 6}}).dataset.phantoms == 6
+    with pytest.raises(ValidationError, match=r"--dataset\.phantoms is for phantoms, .*: leave it out"):
+        Experiment.model_validate({"dataset": dataset | {"phantoms": 6}})

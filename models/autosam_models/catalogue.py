@@ -175,7 +175,10 @@ _other(
     "MONAI's UNETR, ViT-B, feature size 16",
     "autosam_models.baselines.unetr:unetr",
     93_011_374,
+    ("width", "heads"),
     published="unetr",
+    width=768,
+    heads=12,
 )
 _other(
     "nnformer",
@@ -195,8 +198,9 @@ _other(
     "nnU-Net's PlainConvUNet, six stages, without deep supervision",
     "autosam_models.baselines.nnunet:nnunet",
     31_194_446,
-    ("deep_supervision",),
+    ("width", "deep_supervision"),
     published="nnunet",
+    width=32,
     deep_supervision=False,
 )
 

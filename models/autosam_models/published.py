@@ -99,7 +99,7 @@ def slim_unet(*, in_channels: int, num_classes: int, patch: Size, widths: Sequen
     return Published(config, up_to_multiple(patch, 2 ** (len(widths) - 1)))
 
 
-def unetr(*, in_channels: int, num_classes: int, patch: Size) -> Published:
+def unetr(*, in_channels: int, num_classes: int, patch: Size, width: int, heads: int) -> Published:
     """MONAI's UNETR, with the sizes of ``baselines.unetr``."""
     size = up_to_multiple(patch, 16)
     config = {
@@ -108,9 +108,9 @@ def unetr(*, in_channels: int, num_classes: int, patch: Size) -> Published:
         "out_channels": num_classes,
         "img_size": list(size),
         "feature_size": 16,
-        "hidden_size": 768,
-        "mlp_dim": 3072,
-        "num_heads": 12,
+        "hidden_size": width,
+        "mlp_dim": 4 * width,
+        "num_heads": heads,
     }
     return Published(config, size, unused=("norm_cross_attn",))
 
@@ -119,14 +119,16 @@ _STRIDES = ((1, 1, 1), *((2, 2, 2),) * 5)
 """By which factor each stage of the plain U-Net makes the map of the one before coarser, along D, H and W."""
 
 
-def nnunet(*, in_channels: int, num_classes: int, patch: Size, deep_supervision: bool = False) -> Published:
+def nnunet(*, in_channels: int, num_classes: int, patch: Size, width: int, deep_supervision: bool = False) -> Published:
     """nnU-Net's plain U-Net, with the sizes of ``baselines.nnunet``.
 
     Args:
+        width: channels of the finest map; twice as many a stage below, up to ten times as many.
         deep_supervision: our weights are of a training with it, and so hold further heads.
     """
     blocks = {"n_conv_per_stage": 2, "n_conv_per_stage_decoder": 2}
-    widths, kernels = (32, 64, 128, 256, 320, 320), ((3, 3, 3),) * len(_STRIDES)
+    widths = tuple(width * min(2**stage, 10) for stage in range(len(_STRIDES)))
+    kernels = ((3, 3, 3),) * len(_STRIDES)
     config = _nnunet("PlainConvUNet", in_channels, num_classes, widths, kernels, _STRIDES) | blocks
     return _of_nnunet(config, patch, deep_supervision)
 

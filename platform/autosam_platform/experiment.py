@@ -132,6 +132,8 @@ class DatasetSection(Section):
     """Folder of the raw scans; not needed where each source of a description has one, or for phantoms."""
     phantom_seed: int = 1
     """Seed of the phantoms."""
+    phantoms: Annotated[int, Field(ge=3)] | None = None
+    """Make so many phantoms, shared out in the proportions of the description's split; as many as it names if none."""
     spacing_xyz: tuple[Spacing, Spacing, Spacing] | None = None
     """Voxel spacing in mm to prepare for; the description's where none is given."""
     folds: Annotated[int, Field(ge=3, le=100)] | None = None
@@ -148,6 +150,14 @@ class DatasetSection(Section):
     def _root_is_known(self) -> Self:
         if self.root is None and self.name not in PHANTOMS and not _is_file(self.name):
             raise ValueError(_needs_root(self.name))
+        return self
+
+    @model_validator(mode="after")
+    def _phantoms_are_made(self) -> Self:
+        if self.phantoms is not None and (self.root is not None or self.name not in PHANTOMS):
+            raise ValueError(
+                "--dataset.phantoms is for phantoms, which are made here: leave it out for scans of a folder"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,12 +16,17 @@ SMALLER = {
 }
 
 
-@pytest.mark.parametrize(("name", "supervised"), [*((name, None) for name in NAMES), ("nnunet", True)])
-def test_the_published_class_answers_as_ours(name: str, supervised: bool | None) -> None:
-    """For a patch that the network takes only padded; trained with further heads, too."""
-    entry, chosen = find_model(name), SMALLER.get(name, {})
-    if supervised is not None:
-        chosen = chosen | {"deep_supervision": supervised}
+CHOSEN = (
+    ("nnunet", {"deep_supervision": True}),
+    ("nnunet", {"width": 8}),
+    ("unetr", {"width": 48, "heads": 3}),
+)
+
+
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), *CHOSEN])
+def test_the_published_class_answers_as_ours(name: str, options: dict[str, int]) -> None:
+    """For a patch that the network takes only padded; trained with further heads or narrower, too."""
+    entry, chosen = find_model(name), SMALLER.get(name, {}) | options
     arguments = {**entry.defaults, "in_channels": 1, "num_classes": 3, "patch": (48, 32, 32), **chosen}
     patch = arguments["patch"]
     torch.manual_seed(0)

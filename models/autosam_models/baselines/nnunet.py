@@ -29,15 +29,16 @@ class SupervisedDecoder(UNetDecoder):
         return outputs[:-1] if self.training else outputs
 
 
-def nnunet(*, in_channels: int, num_classes: int, patch: Size, deep_supervision: bool) -> nn.Module:
+def nnunet(*, in_channels: int, num_classes: int, patch: Size, width: int, deep_supervision: bool) -> nn.Module:
     """The U-Net that nnU-Net (Isensee et al. 2021) plans for CT of the abdomen with patches of 128³: six stages.
 
     Args:
         patch: D, H, W of the training patch in voxels; no weight depends on it.
+        width: channels of the finest map, 32 in its plans; see ``published.nnunet``.
         deep_supervision: four answers in training, as nnU-Net trains it. Not the default, since runs are named by what
             differs from the defaults, and those that were trained without it keep their names and weights.
     """
-    plan = published.nnunet(in_channels=in_channels, num_classes=num_classes, patch=patch)
+    plan = published.nnunet(in_channels=in_channels, num_classes=num_classes, patch=patch, width=width)
     return _planned(plan, patch, deep_supervision)
 
 

@@ -190,7 +190,7 @@ def prepared_dataset(section: DatasetSection) -> PreparedDataset:
 @functools.lru_cache(maxsize=8)
 def _prepared(section: DatasetSection, ours: Workspace) -> PreparedDataset:
     plain = load_description(section.name)
-    root = section.root or (_phantoms(plain, section.phantom_seed) if section.name in SCHEMAS else None)
+    root = section.root or (_phantoms(plain, section) if section.name in SCHEMAS else None)
     description = _with_folds(plain, section)
     prepared = prepare(description, root, Preparation(spacing_xyz=section.spacing_xyz), ours)
     return prepared if section.labelled is None else with_labelled(prepared, section.labelled)
@@ -214,10 +214,11 @@ def _with_folds(description: DatasetDescription, section: DatasetSection) -> Dat
     return description.model_copy(update={"split": Folds(rule="folds", folds=folds, fold=fold)})
 
 
-def _phantoms(description: DatasetDescription, seed: int) -> Path:
-    """Folder of the phantoms, as many as the description's split names; those that are there are kept."""
+def _phantoms(description: DatasetDescription, section: DatasetSection) -> Path:
+    """Folder of the phantoms, as many as are asked for or the split names; those that are there are kept."""
     assert description.split.rule == "in_order"  # the phantoms' own descriptions say so
-    count, schema = sum(part.cases for part in description.split.parts), description.name
+    count = section.phantoms or sum(part.cases for part in description.split.parts)
+    seed, schema = section.phantom_seed, description.name
     folder = workspace().dataset(f"{schema}-{content_hash(PHANTOM_VERSION, seed, count)[:8]}")
     map_tasks(functools.partial(_phantom, folder, schema, seed), range(1, count + 1), label="making phantoms")
     return folder
