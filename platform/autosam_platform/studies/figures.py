@@ -72,7 +72,8 @@ def _curve(results: StudyResults) -> Figure:
         _line(next(panels), at, [each.ours for each in found[column]], [each.spread for each in found[column]], title)
         if column in papers:
             numbers = [each.paper for each in found[column]]
-            _line(next(panels), at, numbers, [math.nan] * len(at), f"{title}: the paper's", colour=_PAPER)
+            theirs = f"{results.columns[column].title or column}: the paper's"  # which is of real bodies
+            _line(next(panels), at, numbers, [math.nan] * len(at), theirs, colour=_PAPER)
     for panel in figure.axes:
         panel.set_xlabel(study.axis)
         panel.set_ylabel(f"mean {NAMES[metric]} %")
