@@ -44,7 +44,7 @@ def test_scan_truth_and_prediction_are_sent_with_the_metrics_beside_them(page: P
     header, chunks = _sent(app)
     assert (header["truth"], header["predictions"], header["title"]) == (True, [DONE], f"{CASE} · {DONE}")
     assert (header["shape"], header["spacing"]) == ([8, 11, 14], [3.0, 2.0, 1.0])
-    assert header["organs"][1] == {"id": 6, "name": "liver", "colour": [160, 32, 32]}
+    assert header["organs"][1] == {"id": 6, "name": "liver", "colour": [160, 0, 0]}
     scan = zlib.decompress(chunks[: header["volumes"][0]["chunks"][0]])
     codes = np.frombuffer(scan, np.uint8).cumsum(dtype=np.uint8).reshape(8, 11, 14)
     assert codes[3, 4, 13 - 3] == companded(np.array([60]))[0]  # stored right → left, shown canonical

@@ -152,19 +152,6 @@ def test_annotated_classes_depend_on_the_case() -> None:
     assert description.annotated_ids("img0001") == tuple(range(1, 14))
 
 
-def test_every_organ_has_its_own_colour() -> None:
-    for name in description_names():
-        organs = [each.name for each in load_description(name).classes]
-        colours = [organ_colour(each) for each in organs]
-        for index, one in enumerate(colours):
-            for other in colours[:index]:
-                assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) >= 64, (
-                    organs[index],
-                    one,
-                    other,
-                )
-
-
 def test_colour_of_an_unknown_organ_is_fixed() -> None:
     assert organ_colour("third eye") == organ_colour("Third_Eye") != organ_colour("second heart")
     assert organ_colour("right_kidney") == organ_colour("right kidney")
