@@ -9,7 +9,6 @@ from autosam_inference.scans.colours import organ_colour
 from autosam_platform.data.description import (
     DatasetDescription,
     DescriptionError,
-    description_names,
     load_description,
 )
 
