@@ -17,6 +17,8 @@ from dashboard.components.base.sign_in import admit  # noqa: E402
 # Pages have no icons: a browser would fetch them from the internet for its tab.
 st.set_page_config(page_title="AutoSAM", layout="wide")
 admit()
+# What a page is about begins under the bar of pages, not half a hand lower.
+st.html("<style>.stMainBlockContainer { padding: 3.75rem 1.5rem 1rem; }</style>")
 st.navigation(
     [
         st.Page("views/runs.py", title="Runs", default=True),

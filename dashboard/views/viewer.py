@@ -1,17 +1,18 @@
-"""One case: the scan in three planes with truth and prediction over it, organ surfaces, and its metrics.
+"""One case: the scan in three planes with truth and prediction over it, the organs in 3D, and its metrics.
 
 The address says what is shown: ``run`` and ``case``, ``with`` for a second run beside the first, or ``prediction``
 for a folder of the workspace's predictions. Crosshair, window and the like are the canvas's own part of it.
 """
 
-from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from autosam_inference.scans.colours import organ_colour
-from autosam_platform.workspace import Workspace, workspace
+from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import (
@@ -22,12 +23,10 @@ from dashboard.components.base.places import (
     recorded_file,
     run_folder,
 )
-from dashboard.components.base.text import plain
-from dashboard.components.charts.plotly_charts import show
+from dashboard.components.base.text import plain, score
 from dashboard.components.record import run_files
 from dashboard.components.record.quality_words import show_quality
 from dashboard.components.record.run_files import CaseFiles
-from dashboard.components.viewer import surfaces
 from dashboard.components.viewer.case_view import draw_case
 
 _ALONE = "no other run"
@@ -39,12 +38,17 @@ def _evaluated(root: Workspace) -> None:
     if not runs:
         nothing("No run of this workspace is evaluated yet.", "make demo")
         return
-    run_place, case_place, with_place = st.columns(3)
+    run_place, before_place, case_place, after_place, with_place = st.columns(
+        [5, 0.8, 4, 0.8, 5], gap="small", vertical_alignment="center"
+    )
     with explained():
         with run_place:
-            run_id = chosen("run", runs)
+            run_id = chosen("run", runs, bare=True)
+        dice = _worst_first(run_folder(root, run_id))
         with case_place:
-            case_id = chosen("case", run_folder(root, run_id).evaluation().case_ids)
+            case_id = chosen("case", [*dice], bare=True, words=lambda each: f"{each} · {score(dice.get(each))}")
+        _step(before_place, "‹", "Case before it in the list, which begins with the worst", [*dice], case_id, -1)
+        _step(after_place, "›", "Next case of the list, which begins with the worst", [*dice], case_id, +1)
         case = run_files.read_case(run_folder(root, run_id), case_id)
         _say_missing(case)
         with with_place:
@@ -53,8 +57,27 @@ def _evaluated(root: Workspace) -> None:
         predictions = {name: path for name, path in found.items() if path is not None}
         classes = dict(zip(case.rows["class_id"], case.rows["class_name"], strict=True))
         draw_case(case.image, case.truth, predictions, classes, title=f"{case_id} · {run_id}")
-        st.fragment(_surfaces)({"truth": case.truth, **found}, classes)
         _metrics(case.rows, run_id)
+
+
+def _worst_first(run: RunFolder) -> dict[str, float | None]:
+    """The evaluated cases with their mean Dice, the worst first; those that the table of metrics lacks come last."""
+    with explained():
+        metrics = run_files.read_metrics(run)
+        table = run_files.per_case(metrics) if metrics is not None else None
+        known = {} if table is None else dict(zip(table["case"], table["dice"], strict=True))
+        cases = run.evaluation().case_ids
+        found = {case: value for case, value in known.items() if case in cases and not isnan(value)}
+        return found | {case: None for case in cases if case not in found}
+    return dict.fromkeys(run.evaluation().case_ids)
+
+
+def _step(place: DeltaGenerator, sign: str, words: str, cases: list[str], case_id: str, by: int) -> None:
+    """A button to a neighbour in the list of cases."""
+    at = cases.index(case_id) + by
+    if place.button(sign, help=words, disabled=not 0 <= at < len(cases), width="stretch"):
+        st.query_params["case"] = cases[at]
+        st.rerun()
 
 
 def _say_missing(case: CaseFiles) -> None:
@@ -68,7 +91,9 @@ def _second(root: Workspace, run_id: str, case_id: str, runs: list[str]) -> str 
     wanted = st.query_params.get("with")
     options = [_ALONE, *others]
     index = options.index(wanted) if wanted in others else 0
-    picked = st.selectbox("Beside it", options, index=index, disabled=not others, help="Scrolled together")
+    picked = st.selectbox(
+        "Beside it", options, index=index, disabled=not others, label_visibility="collapsed", format_func=_beside_words
+    )
     if picked != options[index]:
         if picked == _ALONE:
             del st.query_params["with"]
@@ -80,6 +105,10 @@ def _second(root: Workspace, run_id: str, case_id: str, runs: list[str]) -> str 
         st.warning(plain(f"There is no other run {name} that was evaluated on this case: nothing is shown beside it."))
         return None
     return wanted
+
+
+def _beside_words(option: str) -> str:
+    return option if option == _ALONE else f"beside {option}"
 
 
 def _beside(root: Workspace, run_id: str | None, case: CaseFiles) -> dict[str, Path | None]:
@@ -109,23 +138,6 @@ def _predicted(root: Workspace, name: str) -> None:
             st.warning(plain(note))
         show_quality(found)
         draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
-        st.fragment(_surfaces)({run_id: found.label}, classes)
-
-
-def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> None:
-    """The organs in 3D; computed only when asked for."""
-    there = [name for name, path in files.items() if path is not None]
-    if not there or not st.toggle("Organs in 3D", key="surfaces"):
-        return
-    name = st.segmented_control("Surfaces of", there, default=there[-1], format_func=plain, required=True)
-    with explained():
-        path = files[name]
-        if path is not None:
-            show(surfaces.figure(path, classes), key="organs-3d", width="stretch")
-            st.caption(
-                "Drag to turn, wheel to zoom, a click in the legend hides an organ. "
-                "Smoothed, from voxels of 2 mm or more: to look at, not to measure."
-            )
 
 
 def _metrics(rows: pd.DataFrame, run_id: str) -> None:
@@ -156,7 +168,6 @@ def _metrics(rows: pd.DataFrame, run_id: str) -> None:
 
 
 def _page() -> None:
-    st.title("Viewer")
     root = workspace()
     prediction = st.query_params.get("prediction")
     if prediction is None:

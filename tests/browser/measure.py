@@ -48,7 +48,10 @@ def main() -> None:
             _say("512 × 512 × 150 opened: the server's first case, s", _opened(page, app, "large-00"))
             _say("512 × 512 × 150 opened: the next case, s", _opened(page, app, "large-01"))
             _say("512 × 512 × 150 opened: again, from the server's memory, s", _opened(page, app, "large-01"))
-            _say("from the wheel to the slice, median of 100, ms", _wheel(page))
+            _say("from the wheel to the slice, median of 100, ms", _drawn(page, _WHEEL))
+            _say("from Ctrl and the wheel to the zoomed planes, median of 100, ms", _drawn(page, _ZOOM))
+            _say("from a drag with the middle button to the moved planes, ms", _drawn(page, _PAN, button=1))
+            _say("from a drag to the turned organs in 3D, ms", _drawn(page, _TURN, "3d", button=0))
             _memory(page, app)
         with served(many) as app:
             _say(f"table of {RUNS} runs, first page of a new server, s", _seconds(page, app(), "stDataFrame"))
@@ -77,22 +80,38 @@ def _opened(page: Page, app: App, case: str) -> float:
     return time.perf_counter() - started
 
 
-def _wheel(page: Page) -> float:
-    """Milliseconds from the wheel's event to the first frame after the slice was drawn."""
-    steps = page.get_by_test_id("axial").evaluate(
-        """async (canvas) => {
+_WHEEL = 'new WheelEvent("wheel", {deltaY: step % 20 < 10 ? 100 : -100, bubbles: true})'
+_ZOOM = 'new WheelEvent("wheel", {deltaY: step % 20 < 10 ? -100 : 100, ctrlKey: true, offsetX: 9, bubbles: true})'
+_PAN = 'new PointerEvent("pointermove", {buttons: 4, clientX: step % 20, clientY: step % 20, bubbles: true})'
+_TURN = 'new PointerEvent("pointermove", {buttons: 1, clientX: step % 20, clientY: step % 20, bubbles: true})'
+
+
+def _drawn(page: Page, event: str, on: str = "axial", button: int | None = None) -> float:
+    """Milliseconds from an event on a canvas to the first frame after what it changes was drawn, median of 100.
+
+    Args:
+        event: how step ``step``'s is made, in JavaScript.
+        button: the mouse's that is held down meanwhile.
+    """
+    steps = page.get_by_test_id(on).evaluate(
+        """async (canvas, button) => {
             const frame = () => new Promise((done) => requestAnimationFrame(done));
             const found = [];
+            canvas.setPointerCapture = () => null; // there is no pointer
+            const press = (kind) => button !== null && canvas.dispatchEvent(new PointerEvent(kind, { button }));
+            press("pointerdown");
             for (let step = 0; step < 100; step++) {
                 await frame();
                 const began = performance.now();
-                canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: step % 20 < 10 ? 100 : -100, bubbles: true}));
+                canvas.dispatchEvent(EVENT);
                 await frame();
                 await frame();
                 found.push(performance.now() - began);
             }
+            press("pointerup");
             return found;
-        }"""
+        }""".replace("EVENT", event),
+        button,
     )
     return median(steps)
 

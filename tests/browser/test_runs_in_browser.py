@@ -75,7 +75,7 @@ def test_a_zoom_stays_while_the_record_grows(page: Page, root: Path, address: Ca
 def test_a_point_of_a_box_opens_its_case(page: Page, address: Callable[..., str]) -> None:
     page.goto(address("run", run=DONE))
     page.locator(".boxlayer .point").first.click(force=True)  # its box lies over it, and both are the plot's to tell
-    expect(page.get_by_role("heading", name="Viewer")).to_be_visible()
+    expect(page.get_by_test_id("slice-axial")).to_be_visible()
     told = dict(parse_qsl(urlsplit(page.url).query))
     assert (told["run"], told["case"]) == (DONE, CASE)
 

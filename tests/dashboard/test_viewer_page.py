@@ -16,6 +16,7 @@ from example_runs import CASE, DONE
 from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
+from autosam_platform.evaluation.table import Row, write_rows
 from dashboard.components.viewer.encoding import companded
 
 Page = Callable[..., AppTest]
@@ -43,7 +44,7 @@ def test_scan_truth_and_prediction_are_sent_with_the_metrics_beside_them(page: P
     header, chunks = _sent(app)
     assert (header["truth"], header["predictions"], header["title"]) == (True, [DONE], f"{CASE} · {DONE}")
     assert (header["shape"], header["spacing"]) == ([8, 11, 14], [3.0, 2.0, 1.0])
-    assert header["organs"][1] == {"id": 6, "name": "liver", "colour": [160, 32, 32]}
+    assert header["organs"][1] == {"id": 6, "name": "liver", "colour": [160, 0, 0]}
     scan = zlib.decompress(chunks[: header["volumes"][0]["chunks"][0]])
     codes = np.frombuffer(scan, np.uint8).cumsum(dtype=np.uint8).reshape(8, 11, 14)
     assert codes[3, 4, 13 - 3] == companded(np.array([60]))[0]  # stored right → left, shown canonical
@@ -134,15 +135,6 @@ def test_records_with_the_paths_of_another_place_are_shown(
     assert _sent(app)[0]["predictions"] == [FIRST]
 
 
-@pytest.mark.usefixtures("cases")
-def test_surfaces_are_made_when_asked_for(page: Page) -> None:
-    app = page("viewer", run=FIRST, case=CORNER)
-    assert not app.get("plotly_chart")
-    app.toggle[0].set_value(True).run()
-    assert not app.exception
-    assert len(app.get("plotly_chart")) == 1
-
-
 def test_a_missing_prediction_is_said_and_the_rest_is_shown(page: Page, workspace: Path) -> None:
     (workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz").unlink()
     app = page("viewer", run=DONE)
@@ -171,6 +163,56 @@ def test_a_prediction_on_another_grid_is_not_painted(page: Page, workspace: Path
     file = workspace / "runs" / DONE / "evaluation" / "predictions" / f"{CASE}.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)), file)
     assert "has 2 × 3 × 4 voxels and its scan 8 × 11 × 14" in errors(page("viewer", run=DONE))
+
+
+@pytest.mark.parametrize(
+    ("moved", "said"),
+    [
+        (np.diag([1.0, 2.0, 3.0, 1.0]) + 50 * np.eye(4, k=3), "a corner lies 50 mm from the scan's"),
+        (
+            np.diag([1.0, 2.0, 3.5, 1.0]),
+            "voxels measure 1 × 2 × 3.5 mm and begin at 0.0, 0.0, 0.0 mm, the scan's 1 × 2 × 3",
+        ),
+        (np.diag([1.0, 2.0, 3.0, 1.0]) @ np.diag([-1.0, 1, 1, 1]), "is not where its scan is"),
+    ],
+    ids=["shifted", "another spacing", "mirrored"],
+)
+def test_a_label_map_of_another_place_is_refused_with_the_numbers(
+    page: Page, cases: Path, moved: np.ndarray, said: str
+) -> None:
+    truth = cases / "datasets" / "truth.nii.gz"
+    nib.save(nib.Nifti1Image(volumes().truth.transpose(2, 1, 0), moved), truth)
+    app = page("viewer", run=FIRST, case=CORNER)
+    assert said in errors(app)
+    header, _ = _sent(app)
+    assert (header["truth"], header["predictions"]) == (False, [FIRST])
+
+
+def test_a_label_map_that_is_stored_along_other_axes_is_shown(page: Page, cases: Path) -> None:
+    truth = cases / "datasets" / "truth.nii.gz"
+    turned = volumes().truth.transpose(2, 1, 0)[::-1]
+    affine = np.diag([-1.0, 2.0, 3.0, 1.0])
+    affine[0, 3] = 7.0
+    nib.save(nib.Nifti1Image(turned, affine), truth)
+    app = page("viewer", run=FIRST, case=CORNER)
+    assert not errors(app)
+    assert _sent(app)[0]["truth"]
+
+
+@pytest.mark.usefixtures("cases")
+def test_cases_are_gone_through_from_the_worst(page: Page, cases: Path) -> None:
+    folder = cases / "runs" / FIRST / "evaluation"
+    write_evaluation(
+        cases, FIRST, cases / "datasets" / "scan.nii.gz", cases / "datasets" / "truth.nii.gz", volumes().truth, "best"
+    )
+    rows = [Row(case, 1, "spleen", dice, dice, 2.0, 1.0, 1.0, 1.0) for case, dice in (("best", 0.9), (CORNER, 0.4))]
+    write_rows(folder / "metrics.csv", rows)
+    app = page("viewer", run=FIRST)
+    assert app.query_params["case"] == CORNER
+    assert [button.disabled for button in app.button[:2]] == [True, False]
+    app.button[1].click().run()
+    assert app.query_params["case"] == "best"
+    assert [button.disabled for button in app.button[:2]] == [False, True]
 
 
 def test_a_truncated_scan_leaves_the_metrics(page: Page, workspace: Path) -> None:

@@ -9,7 +9,6 @@ from autosam_inference.scans.colours import organ_colour
 from autosam_platform.data.description import (
     DatasetDescription,
     DescriptionError,
-    description_names,
     load_description,
 )
 
@@ -150,19 +149,6 @@ def test_annotated_classes_depend_on_the_case() -> None:
     description = DatasetDescription.model_validate(_fields(**changes))
     assert description.annotated_ids("part_3") == (1, 6)
     assert description.annotated_ids("img0001") == tuple(range(1, 14))
-
-
-def test_every_organ_has_its_own_colour() -> None:
-    for name in description_names():
-        organs = [each.name for each in load_description(name).classes]
-        colours = [organ_colour(each) for each in organs]
-        for index, one in enumerate(colours):
-            for other in colours[:index]:
-                assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) >= 64, (
-                    organs[index],
-                    one,
-                    other,
-                )
 
 
 def test_colour_of_an_unknown_organ_is_fixed() -> None:

@@ -1,25 +1,41 @@
 """A choice that is kept in the address (``?run=…&case=…``), so that every page has a link of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from dashboard.components.base.places import ReadingError, checked_id
 
 
-def chosen(kind: str, options: Sequence[str], label: str = "") -> str:
+def chosen(
+    kind: str,
+    options: Sequence[str],
+    label: str = "",
+    *,
+    bare: bool = False,
+    words: Callable[[str], str] = str,
+) -> str:
     """Let one of ``options`` be chosen: by the address, else the session's last, else the first.
 
     Args:
         kind: name of the choice, in the address and on the page ("run", "case").
         label: on the page, where that is another.
+        bare: with the label for screen readers only, in a bar one line high.
+        words: what the page says for an option.
 
     Raises:
         ReadingError: the address names nothing among the options; the list to choose from is on the page.
     """
     wanted = st.query_params.get(kind) or _last(kind, options)
     index = options.index(wanted) if wanted in options else None
-    picked = st.selectbox(label or kind.capitalize(), options, index=index, placeholder=f"Choose a {kind}")
+    picked = st.selectbox(
+        label or kind.capitalize(),
+        options,
+        index=index,
+        format_func=words,
+        placeholder=f"Choose a {kind}",
+        label_visibility="collapsed" if bare else "visible",
+    )
     if picked is not None and picked != wanted:
         st.query_params[kind] = picked
         st.rerun()

@@ -44,6 +44,7 @@ def draw_case(
             "title": title,
             "truth": truth in case.maps,
             "predictions": [*shown],
+            "affine": case.scan.grid.canonical_affine[:3].tolist(),  # of x, y, z: mm to the right, front, top
             "organs": [{"id": id_, "name": name, "colour": organ_colour(name)} for id_, name in classes.items()],
         }
-        volume_viewer(message(header, [case.scan, *(case.maps[path] for path in files)]), key)
+        volume_viewer(message(header, [case.scan.voxels, *(case.maps[path] for path in files)]), key)

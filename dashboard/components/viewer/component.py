@@ -14,6 +14,7 @@ _SCRIPTS = (
     "tally",
     "layers",
     "paint",
+    "solid",
     "controls",
     "save",
     "viewer",

@@ -1,11 +1,11 @@
 // What lies over a slice of the scan: truth, prediction, or what tells one from the other.
 
-// Okabe and Ito's colours, told apart by colour-blind readers.
+// Okabe and Ito's colours, told apart by colour-blind readers. What agrees is faded: it is not what one looks for.
 const DIFFERENCES = [
   { name: "missed (truth only)", colour: [213, 94, 0] },
   { name: "extra (prediction only)", colour: [86, 180, 233] },
   { name: "another organ (both, not the same)", colour: [240, 228, 66] },
-  { name: "agreed", colour: [0, 158, 115] },
+  { name: "agreed", colour: [0, 158, 115], faded: true },
 ];
 
 /** Per pixel 0 or 1 + the place in DIFFERENCES; in `truth` and `predicted`, 0 is what is not shown. */
@@ -21,17 +21,20 @@ function differences(truth, predicted) {
 }
 
 /** What lies over a slice of the scan; `cut` gives a label map's slice with other ids. */
-function layersOf(view, number, cut) {
+function layersOf(view, model, cut) {
   const organs = [null, ...view.organs.map(({ colour }) => colour)];
   const seen = (voxels) => cut(voxels, view.lookup);
   const layer = (voxels, manner, dashed = false) => ({ labels: seen(voxels), colours: organs, manner, dashed });
-  const predicted = view.models[number];
+  const predicted = view.models[model];
+  if (view.hidden) return [];
   if (view.show === "truth") return [layer(view.truth, view.manner)];
   if (view.show === "prediction") return [layer(predicted, view.manner)];
   if (view.show === "both") return [layer(predicted, view.manner, true), layer(view.truth, "outline")];
   if (view.show === "none") return [];
   const colours = [null, ...DIFFERENCES.map(({ colour }) => colour)];
-  return [{ labels: differences(seen(view.truth), seen(predicted)), colours, manner: view.manner, dashed: false }];
+  const faded = [null, ...DIFFERENCES.map(({ faded }) => faded)];
+  const labels = differences(seen(view.truth), seen(predicted));
+  return [{ labels, colours, faded, manner: view.manner, dashed: false }];
 }
 
 /** What colours and lines mean, and Dice where there is one. */

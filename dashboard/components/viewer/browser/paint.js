@@ -27,7 +27,9 @@ function sliceOf(voxels, shape, { axis, rows, columns }, index, table, slice) {
 }
 
 /** A packed pixel of ImageData, whose bytes are red, green, blue, opacity. */
-const pixel = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+const pixel = ([red, green, blue], opacity = 255) => ((opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+const FADED = 77; // of 255
 
 /** Grey pixels of all 256 codes in a window of HU. */
 function greys(hu, level, width) {
@@ -51,7 +53,7 @@ class Picture {
   }
 }
 
-/** The borders of each label as a path in CSS pixels, just inside it: a Map from label to Path2D. */
+/** The borders of each label as a path in CSS pixels from the picture's corner, just inside it: label → Path2D. */
 function outlines(labels, width, height, across, down, dashed) {
   const paths = new Map();
   const period = Math.max(1, Math.round(DASH / Math.max(across, down)));
@@ -115,7 +117,12 @@ function drawCrosshair(pen, x, y, width, height) {
   pen.stroke();
 }
 
-/** A plane of one model on a canvas of its own. What a slice needs is made once and kept until it changes. */
+/**
+ * A plane of one model on a canvas of its own. What a slice needs is made once and kept until it changes.
+ *
+ * The canvas has the size of its place on the page; where in it the slice's picture lies, and how large, is its `frame`:
+ * `view.centre` (a point in voxels, from the volume's corner) is in the canvas's middle.
+ */
 class Panel {
   constructor(plane, canvas) {
     this.plane = plane;
@@ -123,8 +130,9 @@ class Panel {
     this.made = null;
   }
 
-  /** Set its size in CSS pixels. */
-  resize(width, height) {
+  /** Set its size in CSS pixels, and pixels per mm where nothing is zoomed. */
+  resize(width, height, scale) {
+    this.scale = scale;
     const dense = window.devicePixelRatio || 1;
     [this.width, this.height] = [width, height];
     [this.canvas.width, this.canvas.height] = [Math.round(width * dense), Math.round(height * dense)];
@@ -132,41 +140,60 @@ class Panel {
     this.made = null;
   }
 
+  /** Left, top, width and height of the picture on the canvas, in CSS pixels. */
+  frame({ shape, spacing, centre, zoom }) {
+    const along = (axis, middle) => {
+      const voxel = spacing[axis] * this.scale * zoom;
+      return [middle - (shape[axis] - centre[axis]) * voxel, shape[axis] * voxel];
+    };
+    const [left, width] = along(this.plane.columns, this.width / 2);
+    const [top, height] = along(this.plane.rows, this.height / 2);
+    return { left, top, width, height };
+  }
+
   /** Draw the slice at `view.at`; `layers(slice)` gives what lies over it: labels, colours, manner, dashed. */
   draw(view, scan, layers) {
     const { plane, width, height } = this;
     const key = `${view.at[plane.axis]} ${view.version}`;
     if (this.made?.key !== key) this.made = { key, ...this.#make(view, scan, layers) };
+    const frame = this.frame(view);
+    if (this.made.zoom !== view.zoom) Object.assign(this.made, { zoom: view.zoom, lines: this.#lines(frame) });
+    this.canvas.dataset.frame = [frame.left, frame.top, frame.width, frame.height];
     const pen = this.canvas.getContext("2d");
     const dense = this.canvas.width / width;
     pen.setTransform(dense, 0, 0, dense, 0, 0);
+    pen.fillStyle = "black";
+    pen.fillRect(0, 0, width, height);
     pen.imageSmoothingEnabled = true;
-    pen.drawImage(this.grey.canvas, 0, 0, width, height);
+    pen.drawImage(this.grey.canvas, frame.left, frame.top, frame.width, frame.height);
     pen.imageSmoothingEnabled = false; // the edges of labelled voxels stay visible
     pen.globalAlpha = view.opacity;
-    if (this.made.filled) pen.drawImage(this.fill.canvas, 0, 0, width, height);
+    if (this.made.filled) pen.drawImage(this.fill.canvas, frame.left, frame.top, frame.width, frame.height);
     pen.globalAlpha = 1;
     pen.lineWidth = LINE;
+    pen.translate(frame.left, frame.top);
     for (const { path, colour } of this.made.lines) {
       pen.strokeStyle = `rgb(${colour})`;
       pen.stroke(path);
     }
-    const [x, y] = this.#place(view);
+    pen.translate(-frame.left, -frame.top);
+    const [x, y] = this.#place(view, frame);
     drawCrosshair(pen, x, y, width, height);
-    annotate(pen, plane, width, height, width / (view.shape[plane.columns] * view.spacing[plane.columns]));
+    annotate(pen, plane, width, height, this.scale * view.zoom);
   }
 
-  /** The voxel under a point of the picture: its place along the plane's rows and columns. */
-  voxelAt(x, y, shape) {
+  /** The voxel under a point of the canvas, or the nearest one: its place along the plane's rows and columns. */
+  voxelAt(x, y, view) {
+    const { left, top, width, height } = this.frame(view);
     const place = (share, length) => Math.min(length - 1, Math.max(0, length - 1 - Math.floor(share * length)));
     const { rows, columns } = this.plane;
-    return [place(y / this.height, shape[rows]), place(x / this.width, shape[columns])];
+    return [place((y - top) / height, view.shape[rows]), place((x - left) / width, view.shape[columns])];
   }
 
-  #place({ at, shape }) {
+  #place({ at, shape }, { left, top, width, height }) {
     const { rows, columns } = this.plane;
-    const centre = (axis, length) => ((shape[axis] - at[axis] - 0.5) / shape[axis]) * length;
-    return [centre(columns, this.width), centre(rows, this.height)];
+    const share = (axis) => (shape[axis] - at[axis] - 0.5) / shape[axis];
+    return [left + share(columns) * width, top + share(rows) * height];
   }
 
   /** At most one layer is filled. */
@@ -178,18 +205,24 @@ class Panel {
     this.#size(across, down);
     cut(scan, view.greys, this.grey.pixels);
     this.grey.put();
-    const [made, lines] = [layers(cut), []];
+    const made = layers(cut);
     const filled = made.find(({ manner }) => manner === "fill");
     if (filled) this.#fill(filled);
-    for (const { labels, colours, dashed } of made.filter((layer) => layer !== filled)) {
-      const paths = outlines(labels, across, down, this.width / across, this.height / down, dashed);
-      paths.forEach((path, label) => lines.push({ path, colour: colours[label] }));
-    }
-    return { filled, lines };
+    return { filled, outlined: made.filter((layer) => layer !== filled), across, down };
   }
 
-  #fill({ labels, colours }) {
-    const pixels = Uint32Array.from(colours, (colour) => (colour ? pixel(colour) : 0));
+  /** Lines are as thick at any zoom, so each has its own. */
+  #lines({ width, height }) {
+    const { outlined, across, down } = this.made;
+    return outlined.flatMap(({ labels, colours, dashed }) => {
+      const paths = outlines(labels, across, down, width / across, height / down, dashed);
+      return Array.from(paths, ([label, path]) => ({ path, colour: colours[label] }));
+    });
+  }
+
+  #fill({ labels, colours, faded = [] }) {
+    const opaque = (colour, label) => pixel(colour, faded[label] ? FADED : 255);
+    const pixels = Uint32Array.from(colours, (colour, label) => (colour ? opaque(colour, label) : 0));
     for (let i = 0; i < labels.length; i++) this.fill.pixels[i] = pixels[labels[i]];
     this.fill.put();
   }

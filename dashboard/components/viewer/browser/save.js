@@ -5,7 +5,7 @@ const GAP = 8;
 
 /** Save all planes with their captions, and the organs shown with their colours, as one PNG. */
 function savePicture(name, title, rows, legend) {
-  const dense = rows[0].panels[0].canvas.width / rows[0].panels[0].width;
+  const dense = Math.max(...rows.flatMap(({ panels }) => panels.map((panel) => panel.canvas.width / panel.width)));
   const width = Math.max(...rows.map(({ panels }) => panels.reduce((sum, panel) => sum + panel.width + GAP, GAP)));
   const tall = (row) => Math.max(...row.panels.map((panel) => panel.height)) + 2 * TEXT + GAP;
   const probe = pen(new OffscreenCanvas(1, 1), 1);

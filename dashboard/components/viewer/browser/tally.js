@@ -70,24 +70,38 @@ class Tally {
     return this.paired && labelled ? (2 * both) / labelled : null;
   }
 
+  /** The slice that has most of an organ; null where it is nowhere. */
+  largest(axis, organ) {
+    const counts = this.truth[axis].some((count, at) => count && at % this.organs === organ) ? this.truth : this.predicted;
+    const areas = counts[axis].filter((_, at) => at % this.organs === organ);
+    const most = Math.max(...areas);
+    return most ? areas.indexOf(most) : null;
+  }
+
+  /** Dice of one organ in the whole case; null where it is in neither label map. */
+  ofOrgan(organ) {
+    const { truth, predicted, both } = this.voxels(organ);
+    return this.paired && truth + predicted ? (2 * both) / (truth + predicted) : null;
+  }
+
   /** Whether any voxel is labelled as this organ. */
   has(organ) {
     const labelled = (counts) => counts.some((count, at) => count && at % this.organs === organ);
     return labelled(this.truth[0]) || labelled(this.predicted[0]);
   }
 
-  /** The slice with the lowest Dice, of equals the one with the most labelled voxels; null without any. */
-  worst(axis, shown) {
-    let found = null;
-    for (let index = 0; index < this.shape[axis]; index++) {
-      const dice = this.dice(axis, index, shown);
-      if (dice === null) continue;
-      const { labelled } = this.slice(axis, index, shown);
-      if (!found || dice < found.dice || (dice === found.dice && labelled > found.labelled)) {
-        found = { index, dice, labelled };
-      }
-    }
-    return found && found.index;
+  /** Of each slice the voxels that are wrong: missed and extra ones of each organ shown, one taken for another twice. */
+  wrong(axis, shown) {
+    return Float64Array.from({ length: this.shape[axis] }, (_, index) => {
+      const { labelled, both } = this.slice(axis, index, shown);
+      return this.paired ? labelled - 2 * both : 0;
+    });
+  }
+
+  /** Voxels of an organ in the whole case: `{ truth, predicted, both }`. */
+  voxels(organ) {
+    const sum = (counts) => counts.reduce((all, count, at) => (at % this.organs === organ ? all + count : all), 0);
+    return { truth: sum(this.truth[0]), predicted: sum(this.predicted[0]), both: sum(this.both[0]) };
   }
 
   /** The slice that shows most of most organs: the largest sum over organs of area / largest area. */
@@ -100,4 +114,29 @@ class Tally {
     const best = sums.indexOf(Math.max(...sums));
     return sums[best] > 0 ? best : Math.floor(this.shape[axis] / 2);
   }
+}
+
+/**
+ * Slices in the order in which their errors are to be looked at: the one with the most wrong voxels, then the worst of
+ * those that lie `apart` slices or more from all before it. Without an error there is none.
+ */
+function worstFirst(wrong, apart) {
+  const found = [];
+  const order = Array.from(wrong.keys()).sort((one, other) => wrong[other] - wrong[one] || one - other);
+  for (const index of order) {
+    if (wrong[index] && found.every((other) => Math.abs(other - index) >= apart)) found.push(index);
+  }
+  return found;
+}
+
+/** A voxel in the midst of what is wrong of one organ in an axial slice: its row and column, null without any. */
+function amidstErrors(truth, predicted, [, height, width], slice, id) {
+  const first = slice * height * width;
+  const columnsOf = Array.from({ length: height }, () => []);
+  for (let i = 0; i < height * width; i++) {
+    if ((truth[first + i] === id) !== (predicted[first + i] === id)) columnsOf[Math.floor(i / width)].push(i % width);
+  }
+  const most = Math.max(...columnsOf.map((columns) => columns.length));
+  const row = columnsOf.findIndex((columns) => columns.length === most);
+  return most ? [row, columnsOf[row][Math.floor(most / 2)]] : null;
 }
