@@ -25,6 +25,7 @@ from dashboard.components.base.places import (
 from dashboard.components.base.text import plain
 from dashboard.components.charts.plotly_charts import show
 from dashboard.components.record import run_files
+from dashboard.components.record.prediction_panel import prediction_panel
 from dashboard.components.record.quality_words import show_quality
 from dashboard.components.record.run_files import CaseFiles
 from dashboard.components.viewer import surfaces
@@ -110,6 +111,7 @@ def _predicted(root: Workspace, name: str) -> None:
         show_quality(found)
         draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
         st.fragment(_surfaces)({run_id: found.label}, classes)
+        prediction_panel(found)
 
 
 def _surfaces(files: Mapping[str, Path | None], classes: Mapping[int, str]) -> None:
