@@ -201,7 +201,7 @@ def _queue(address: str) -> None:
             key="queue",
         )
         named = [table["run"].iloc[row] for row, column in picked.selection.cells if column == "run"]
-        if named and named[0]:
+        if named and isinstance(named[0], str):  # one that is not known yet is none
             st.switch_page("views/run.py", query_params={"run": named[0]})
         row = picked.selection.rows[0] if picked.selection.rows else None
         if row is not None and jobs[row].job_id != st.query_params.get("submitted"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+import streamlit as st
 from example_runs import DONE, GOING, UNTESTED, write_card
 from example_sweeps import LAMBDA, lambda_trials, write_sweep
 from fake_cluster import FakeCluster
@@ -64,6 +65,7 @@ def test_a_run_says_that_it_is_evaluated(page: Page, workspace: Path, cluster: F
     assert "jobs/evaluate.py" not in texts(page("run", run=UNTESTED).code)  # there is no model to evaluate
     write_card(run)
     assert f"jobs/evaluate.py --run {UNTESTED}" in texts(page("run", run=UNTESTED).code)
+    st.cache_data.clear()
     with filelock.FileLock(run.evaluation().lock):
         listed = page("runs").dataframe[0].value.set_index("run")
         assert listed.loc[UNTESTED, "state"] == "EVALUATING"
@@ -89,7 +91,7 @@ def test_a_job_in_the_queue_names_its_run_and_opens_it(page: Page, workspace: Pa
         cluster.add("train_teacher", words)
     tag_run(Workspace(workspace), GOING, {RAY_JOB: "raysubmit_0"})
     app = page("launch", job="evaluate")
-    assert app.dataframe[0].value["run"].tolist() == [None, UNTESTED, GOING]  # newest first
+    assert app.dataframe[0].value["run"].fillna("").tolist() == ["", UNTESTED, GOING]  # newest first
     app.session_state["queue"] = {"selection": {"rows": [], "columns": [], "cells": [[2, "run"]]}}
     app.run()
     assert texts(app.title) == GOING

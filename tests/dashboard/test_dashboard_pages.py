@@ -43,7 +43,7 @@ def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, work
 
     app = page("run", run=DONE)
     assert not app.exception and not app.error
-    assert app.dataframe[0].value.loc[0, "dice"] == pytest.approx(2 / 3)
+    assert app.dataframe[0].value.loc[0, "dice"] == pytest.approx(200 / 3)
     assert np.isnan(app.dataframe[0].value.loc[0, "hd95_mm"])
     app = page("viewer", run=DONE, case=CASE)
     assert not app.exception and not app.error
