@@ -13,13 +13,19 @@ sys.path[:] = dict.fromkeys([*sys.path, *(str(_ROOT / part) for part in ("", "pl
 import streamlit as st  # noqa: E402
 
 from dashboard.components.base.sign_in import admit  # noqa: E402
+from dashboard.components.base.tab import named_tab  # noqa: E402
+
+_CLOSE_TO_THE_TOP = """
+    .stMainBlockContainer { padding: 3.75rem 1.5rem 1rem }
+    .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0 }
+"""
 
 # Pages have no icons: a browser would fetch them from the internet for its tab.
 st.set_page_config(page_title="AutoSAM", layout="wide")
 admit()
-# What a page is about begins under the bar of pages, not half a hand lower.
-st.html("<style>.stMainBlockContainer { padding: 3.75rem 1.5rem 1rem; }</style>")
-st.navigation(
+# Content begins below the bar with the pages' names, and a title is no taller than a line of it.
+st.html(f"<style>{_CLOSE_TO_THE_TOP}</style>")
+_page = st.navigation(
     [
         st.Page("views/runs.py", title="Runs", default=True),
         st.Page("views/run.py", title="Run", url_path="run"),
@@ -33,4 +39,6 @@ st.navigation(
         st.Page("views/cluster.py", title="Cluster", url_path="cluster"),
     ],
     position="top",
-).run()
+)
+named_tab(_page.title)
+_page.run()

@@ -52,10 +52,17 @@ def main() -> None:
         print(f"Space {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     job.end_if_checked()
-    run_job(lambda: _sweep(job, space, trials), job)
+    run_job(lambda: _sweep(job, space, trials, [_from_anywhere(each) for each in arguments]), job)
 
 
-def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
+def _from_anywhere(argument: str) -> str:
+    """An argument with the whole path, where it names a file or a folder; names of ours come before those."""
+    ours = {path.stem for folder in (RECIPES, SPACES) for path in folder.glob("*.yaml")}
+    is_path = not argument.startswith("-") and argument not in ours and Path(argument).exists()
+    return str(Path(argument).absolute()) if is_path else argument
+
+
+def _sweep(job: SweepJob, space: Space, trials: int, arguments: list[str]) -> Outcome:
     from autosam_platform.pipeline.sweeping import sweep  # takes seconds: not for --help or --check
 
     return sweep(
@@ -68,6 +75,7 @@ def _sweep(job: SweepJob, space: Space, trials: int) -> Outcome:
         seed=job.seed,
         concurrent=job.concurrent,
         disk_gb=job.disk_gb,
+        arguments=arguments,
     )
 
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_run_is_refused_with_a_remedy(
         ("training: {epoch: 3}", "no setting 'training.epoch'"),
         ("training: {epochs: many}", "training.epochs: .*given: 'many'"),
         ("dataset: {spacing_xyz: [1, 2, 0.01]}", r"dataset.spacing_xyz: 2: .*given: 0\.01"),
-        ("training: 3", "training is a section, not 3: give its settings"),
+        ("training: 3", "training is a section, not a value: give its settings"),
         ("- a\n- b", "holds no settings"),
         ("a: [", "is not YAML"),
     ],

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.base.messages import explained
+from dashboard.components.base.terminal import in_terminal
 from dashboard.components.base.text import plain
 from dashboard.components.jobs import cluster_state, ray_jobs
 from dashboard.components.jobs.cluster_state import Node, Work
@@ -38,7 +39,7 @@ def _page() -> None:
             jobs = ray_jobs.submitted(address)
         except NoClusterError as error:
             st.info(plain(f"No Ray cluster runs ({error}). The other pages work without one. Start it in a terminal:"))
-            st.code(ray_jobs.START, language="bash")
+            st.code(in_terminal(ray_jobs.START), language="bash", wrap_lines=True)
             return
         st.caption(plain(f"Ray at {address.partition('://')[2]}, looked at every {_REFRESH} seconds"))
         if not nodes:

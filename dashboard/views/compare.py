@@ -13,6 +13,7 @@ from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.chooser import several
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError, run_folder
+from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 from dashboard.components.charts import case_boxes
 from dashboard.components.record import comparison, run_files
@@ -32,9 +33,12 @@ def _read(root: Workspace, runs: list[str]) -> Tables:
     tables = {}
     for run_id in runs:
         with explained():
-            metrics = run_files.read_metrics(run_folder(root, run_id))
+            run = run_folder(root, run_id)
+            metrics = run_files.read_metrics(run)
             if metrics is None:
                 raise ReadingError(f"{run_id} is not evaluated: python jobs/evaluate.py --run {run_id}")
+            if short := run_files.shortfall(run, metrics):
+                st.warning(plain(short))
             tables[run_id] = run_files.as_rows(metrics)
     return tables
 
@@ -54,7 +58,8 @@ def _warn(root: Workspace, tables: Tables, shared: Tables) -> None:
     common = comparison.cases(next(iter(shared.values())))
     left = {run: len(comparison.cases(rows) - common) for run, rows in tables.items()}
     others = ", ".join(f"{run} {number}" for run, number in left.items() if number)
-    counted = f"{len(common)} cases in common."
+    days = ", ".join(f"{run} {run_files.evaluated_on(run_folder(root, run))}" for run in tables)
+    counted = f"Test cases: {len(common)} cases in common. Evaluated on: {days}."
     st.caption(plain(f"{counted} Left out, since not all have them: {others}." if others else counted))
 
 
@@ -88,8 +93,8 @@ def _tests(table: pd.DataFrame) -> None:
         "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
         "n": st.column_config.NumberColumn("n", help="Cases that both runs have a score for"),
         "difference": st.column_config.NumberColumn("Difference", format="%+.2f", help="Points, mean over cases"),
-        "p": st.column_config.NumberColumn("p", format="%.3g", help="Wilcoxon's signed-rank test, two-sided"),
-        "corrected": st.column_config.NumberColumn("p (Holm)", format="%.3g", help="Corrected for so many organs"),
+        "p": st.column_config.TextColumn("p", help="Wilcoxon's signed-rank test, two-sided"),
+        "corrected": st.column_config.TextColumn("p (Holm)", help="Corrected for so many organs"),
     }
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
     st.caption(
@@ -120,6 +125,7 @@ def _page() -> None:
     runs: list[str] = []
     with explained():
         runs = several("runs", evaluated)
+    named_tab(" and ".join(runs), "Compare")
     if len(runs) < 2:
         st.info("Choose two runs or more. The first is the reference that the others are compared with.")
         return

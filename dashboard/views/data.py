@@ -5,6 +5,7 @@ import streamlit as st
 from autosam_platform.workspace import workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 from dashboard.components.record.sheet_files import Sheet, read_sheet, sheets
 
@@ -53,6 +54,7 @@ def _page() -> None:
         return
     with explained():
         sheet = read_sheet(known[chosen("dataset", list(known))], root)
+        named_tab(sheet.title, "Data")
         st.subheader(plain(f"{sheet.title} ({sheet.name})"))
         _counts(sheet)
         for note in sheet.notes:

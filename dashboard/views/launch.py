@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,9 +10,13 @@ import streamlit as st
 import yaml
 
 from autosam_platform.data.description import description_names
+from autosam_platform.tracking.reading import RAY_JOB
+from autosam_platform.workspace import workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained
-from dashboard.components.base.places import allowed_path, checked_id
+from dashboard.components.base.places import ReadingError, allowed_path, checked_id, run_folder
+from dashboard.components.base.tab import named_tab
+from dashboard.components.base.terminal import in_terminal
 from dashboard.components.base.text import duration, plain
 from dashboard.components.jobs import forms, ray_jobs
 from dashboard.components.jobs.forms import Setting
@@ -19,10 +24,13 @@ from dashboard.components.jobs.job_kinds import KINDS, JobKind, asked_schema, ch
 from dashboard.components.jobs.job_panel import follow
 from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
 from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.record import tracking
 from dashboard.components.record.finished_runs import finished_runs
 
+_FORM, _QUEUE = 330, 180  # pixels, of which a laptop's window has room for 600 or so
 _COLUMNS = {
     "job": st.column_config.TextColumn("Job", width=110),
+    "run": st.column_config.TextColumn("Run", help="A click opens it; a job names it when it begins to train"),
     "state": st.column_config.TextColumn("State", width=90),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="MM-DD HH:mm"),
     "took": st.column_config.TextColumn("Took"),
@@ -36,15 +44,38 @@ def _picks(kind: JobKind) -> list[str]:
     if kind.name == "sweep":
         with places[0]:
             return ["--space", chosen("space", names_in("spaces"))]
-    if kind.recipe:
+    if kind.recipe and (copied := st.query_params.get("copy")):
+        words += ["--recipe", str(_settings_of(copied))]
+    elif kind.recipe:
         with places[0]:
             recipe = chosen("recipe", [kind.recipe, *(name for name in names_in("recipes") if name != kind.recipe)])
         file = places[1].text_input("or a recipe's file", help="YAML, in the workspace or another allowed folder")
-        words += ["--recipe", str(allowed_path(file)) if file else recipe]
+        words += ["--recipe", str(_recipe_file(file)) if file else recipe]
     if kind.network:
         with places[2]:
             words += [kind.network, chosen("network", _networks(kind))]
     return words
+
+
+def _settings_of(copied: str) -> Path:
+    """The settings of the run that a copy is made of, which the form then has."""
+    file = run_folder(workspace(), copied).config
+    if not file.is_file():
+        raise ReadingError(f"{file} is missing, so no copy of {copied} can be made: start from a recipe.")
+    told, back = st.columns([3, 1], vertical_alignment="center")
+    told.info(plain(f"Filled in from the settings of {copied}."))
+    if back.button("From a recipe instead"):
+        del st.query_params["copy"]
+        st.rerun()
+    return file
+
+
+def _recipe_file(text: str) -> Path:
+    """The file that a person typed, if it can be a recipe: of no other file is anything read or said."""
+    path = allowed_path(text)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ReadingError(f"{path} is no recipe: a recipe's name ends with .yaml or .yml.")
+    return path
 
 
 def _networks(kind: JobKind) -> list[str]:
@@ -83,8 +114,9 @@ def _form(kind: JobKind, known: list[Setting], key: str) -> dict[str, Any] | Non
         sections: dict[str, list[Setting]] = {"": []}  # the job's own settings come first
         for setting in known:
             sections.setdefault(setting.section, []).append(setting)
-        for section, part in sections.items():
-            filled |= _section(kind, section, part, key)
+        with st.container(height=_FORM):  # so that its button is in sight, and with it the queue and the log
+            for section, part in sections.items():
+                filled |= _section(kind, section, part, key)
         return filled if st.form_submit_button("Check these settings", type="primary") else None
 
 
@@ -115,6 +147,7 @@ def _drawn(part: list[Setting], key: str) -> dict[str, Any]:
 def _new_job(address: str | None) -> None:
     name = chosen("job", list(KINDS))
     kind = KINDS[name]
+    named_tab(name, "Launch")
     st.caption(plain(kind.about))
     if name == "evaluate" and not finished_runs():
         st.info("There is no finished run to evaluate yet: train one first.")
@@ -156,15 +189,20 @@ def _queue(address: str) -> None:
         if not jobs:
             st.info("No job was sent to this cluster yet.")
             return
+        table = pd.DataFrame(list(_rows(jobs)), columns=list(_COLUMNS))
         picked = st.dataframe(
-            pd.DataFrame(list(_rows(jobs)), columns=list(_COLUMNS)),
+            table,
             hide_index=True,
             placeholder="–",
+            height=_QUEUE,
             column_config=_COLUMNS,
             on_select="rerun",
-            selection_mode="single-row",
+            selection_mode=["single-row", "single-cell"],
             key="queue",
         )
+        named = [table["run"].iloc[row] for row, column in picked.selection.cells if column == "run"]
+        if named and isinstance(named[0], str):  # one that is not known yet is none
+            st.switch_page("views/run.py", query_params={"run": named[0]})
         row = picked.selection.rows[0] if picked.selection.rows else None
         if row is not None and jobs[row].job_id != st.query_params.get("submitted"):
             st.query_params["submitted"] = jobs[row].job_id
@@ -172,9 +210,15 @@ def _queue(address: str) -> None:
 
 
 def _rows(jobs: list[Submitted]) -> Iterator[tuple[Any, ...]]:
+    runs = tracking.runs(workspace())
+    recorded = {run.tags[RAY_JOB]: run.run_id for run in runs if run.tags.get(RAY_JOB)}
+    configs = {str(workspace().run(run.run_id).config): run.run_id for run in runs}
+    names = configs | {run.run_id: run.run_id for run in runs}
     for job in jobs:
         started = job.started.replace(tzinfo=None) if job.started else None
-        yield job.kind or "another's", job.state, started, duration(job.seconds), job.job_id
+        told = next((names[word] for word in job.words if word in names), None)  # continued, evaluated, exported
+        run = recorded.get(job.job_id, told)
+        yield job.kind or "another's", run, job.state, started, duration(job.seconds), job.job_id
 
 
 def _cluster() -> str | None:
@@ -184,7 +228,7 @@ def _cluster() -> str | None:
             return ray_jobs.cluster()
         except NoClusterError as error:
             st.info(plain(f"No Ray cluster runs ({error}). Jobs are sent to one; start it in a terminal:"))
-            st.code(ray_jobs.START, language="bash")
+            st.code(in_terminal(ray_jobs.START), language="bash", wrap_lines=True)
     return None
 
 

@@ -7,13 +7,15 @@ from autosam_inference.included import included_model
 from autosam_platform.workspace import workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError
-from dashboard.components.base.text import file_size, plain
+from dashboard.components.base.tab import named_tab
+from dashboard.components.base.text import plain
 from dashboard.components.jobs import predicting, ray_jobs
 from dashboard.components.jobs.model_choice import chosen_model
-from dashboard.components.jobs.predicting import DONE, RUNNING, PredictionJob
+from dashboard.components.jobs.predicting import ACTIVE, DONE, WAITING, PredictionJob
 from dashboard.components.jobs.ray_jobs import NoClusterError
 from dashboard.components.jobs.scan_choice import chosen_scan
 from dashboard.components.record.finished_runs import FinishedRun, finished_runs
+from dashboard.components.record.prediction_panel import prediction_panel
 from dashboard.components.record.quality_words import show_quality
 
 _REFRESH = 2  # seconds between looks at a prediction that goes on
@@ -55,7 +57,8 @@ def _one(name: str, address: str | None) -> None:
     prediction = predicting.find(name)
     if prediction is None:
         raise ReadingError(f"There is no prediction {name!r} in this workspace: choose one from the list.")
-    running = predicting.state(prediction, address) == RUNNING
+    running = predicting.state(prediction, address) in ACTIVE
+    named_tab(prediction.scan.name, "Predict")
     st.subheader(plain(f"{prediction.scan.name} with {prediction.run}"))
     st.fragment(_shown, run_every=_REFRESH if running else None)(prediction, address, running)
 
@@ -63,49 +66,42 @@ def _one(name: str, address: str | None) -> None:
 def _shown(prediction: PredictionJob, address: str | None, was_running: bool) -> None:
     with explained():
         state = predicting.state(prediction, address)
-        if was_running and state != RUNNING:
+        if was_running and state not in ACTIVE:
             st.rerun()
         if state == DONE:
             _result(prediction)
             return
         log = predicting.log_of(prediction, address)
-        if state == RUNNING:
+        if state in ACTIVE:
             share = predicting.progress(log)
-            st.progress(share or 0.0, "Loading the scan and the model …" if share is None else f"{share:.0%} predicted")
+            st.progress(share or 0.0, _how_far(state, share))
             if st.button("Stop", key="stop-prediction"):
                 predicting.stop(prediction, address)
                 st.rerun()
         else:
-            st.error("This prediction ended without a label map. Its log says why; Predict starts it again.")
-        with st.expander("Log", expanded=state != RUNNING):
+            st.error(
+                "This prediction ended before all its files were there: its log says why. Predict starts it again."
+            )
+        with st.expander("Log", expanded=state not in ACTIVE):
             st.code(log or "It printed nothing.", language=None, wrap_lines=True)
 
 
+def _how_far(state: str, share: float | None) -> str:
+    if state == WAITING:
+        return "Waits for its turn, which comes when a core is free."
+    return "Loading the scan and the model …" if share is None else f"{share:.0%} predicted"
+
+
 def _result(prediction: PredictionJob) -> None:
-    label, picture = prediction.output.label, prediction.output.picture
     for note in prediction.output.notes:
         st.warning(plain(note))
     show_quality(prediction.output)
-    look, load = st.columns(2)
-    if look.button("Open in the viewer", type="primary", width="stretch"):
-        st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
-    load.download_button(
-        f"Download the label map ({file_size(label.stat().st_size)})",
-        label.read_bytes,
-        file_name=f"{prediction.name}.nii.gz",
-        mime="application/gzip",
-        width="stretch",
-    )
-    if (segmentation := prediction.output.dicom_seg).exists():
-        load.download_button(
-            f"Download the DICOM SEG ({file_size(segmentation.stat().st_size)})",
-            segmentation.read_bytes,
-            file_name=f"{prediction.name}.seg.dcm",
-            mime="application/dicom",
-            width="stretch",
-        )
-    if picture.exists():
-        st.image(picture)
+    look, read = st.columns([2, 1])
+    with read:
+        if st.button("Open in the viewer", type="primary"):
+            st.switch_page("views/viewer.py", query_params={"prediction": prediction.name})
+        prediction_panel(prediction.output)
+    look.image(prediction.output.picture)
 
 
 def _list(address: str | None) -> None:

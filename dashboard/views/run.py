@@ -1,4 +1,6 @@
-"""One run: its state, curves while it trains, metrics per organ and case, lineage, pictures and settings."""
+"""One run: its state and what can be done with it at the head, then results, training, log and settings in tabs."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
@@ -6,29 +8,26 @@ import yaml
 
 from autosam_inference.scans.colours import organ_colour
 from autosam_models import find_model, model_names
-from autosam_platform.tracking.reading import STOPPED, RunSummary
+from autosam_platform.tracking.reading import RunSummary
 from autosam_platform.workspace import RunFolder, Workspace, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import run_folder
-from dashboard.components.base.text import duration, millimetres, plain, score
+from dashboard.components.base.tab import named_tab
+from dashboard.components.base.text import millimetres, plain, score
 from dashboard.components.charts import case_boxes, curve_charts
 from dashboard.components.jobs.export_panel import export_panel
 from dashboard.components.jobs.job_panel import job_panel
 from dashboard.components.jobs.repeat_command import repeating, terminal
+from dashboard.components.jobs.run_head import run_actions, run_state
+from dashboard.components.jobs.run_jobs import GOING_ON, STARTING, job_of_run, state_of
 from dashboard.components.record import run_files, tracking
 from dashboard.components.record.lineage_panel import show_lineage, show_report
 
+_OFTEN, _SELDOM = 3, 10  # seconds between looks at a run that goes on, and at one that may be continued elsewhere
 _PICTURES = 6  # on one page
 _EXPORTED = [name for name in model_names() if find_model(name).exportable]
-_WIDTHS = [2.2, 1, 1.2, 1.2, 1.4, 1.4]  # of the figures at the head; a state is a long word
-_ENDED_EARLY = "This run stopped before its end."
-_CONTINUES = {
-    "FAILED": f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
-    STOPPED: f"{_ENDED_EARLY} The command below continues it from its last checkpoint.",
-    tracking.INTERRUPTED: "The record calls this run RUNNING, but no process of this machine makes it: it was killed, "
-    "or it runs on another machine. If it was killed, the command below continues it from its last checkpoint.",
-}
+_TABS = ("Results", "Training", "Log", "Settings")
 
 
 def _recorded(root: Workspace) -> list[RunSummary] | None:
@@ -38,80 +37,78 @@ def _recorded(root: Workspace) -> list[RunSummary] | None:
     return None
 
 
-def _state(root: Workspace, run_id: str) -> str | None:
-    """Head of the page; gives the state on record."""
-    run = tracking.find(root, run_id)
-    if run is None:
-        st.warning("This run has a folder but no entry in the tracking record: only its files are shown.")
-        return None
-    started = f"{run.started:%Y-%m-%d %H:%M} UTC"
-    st.caption(plain(f"{run.role} · {run.model} · trained on {run.dataset} · started {started}"))
-    shown = {
-        "State": run.state,
-        "Epoch": "–" if run.epoch is None else str(run.epoch),
-        "Mean Dice": score(run.mean_dice),
-        "Mean NSD": score(run.mean_nsd),
-        "Mean HD95": millimetres(run.mean_hd95_mm),
-        "Training time": duration(run.training_seconds) or "–",
-    }
-    for place, (name, value) in zip(st.columns(_WIDTHS), shown.items(), strict=True):
-        place.metric(name, value, border=True)
-    if run.state in _CONTINUES:
-        st.error(_CONTINUES[run.state], icon=":material/error:")
-    return run.state
-
-
-def _live(root: Workspace, run_id: str, drawn_in: str | None) -> None:
-    """State and curves; when the run ends, the whole page is drawn anew with its results."""
+def _head(root: Workspace, run_id: str, drawn_in: str | None) -> None:
+    """State of the run, looked at again and again; when it is another one, the whole page is drawn anew."""
     with explained():
-        state = _state(root, run_id)
+        run = tracking.find(root, run_id)
+        if run is not None and run_state(run_folder(root, run_id), run) != drawn_in:
+            st.rerun()
+
+
+def _training(root: Workspace, run_id: str, state: str | None, validated: int | None) -> None:
+    with explained():
         curves = tracking.curves(root, run_id)
-        if not curves:
-            _no_curves(state)
+        if not curves and state in GOING_ON:
+            st.info("The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:")
+        elif not curves and state is not None:
+            st.info("This run ended before it recorded a step.")
         places = st.columns(2)
-        for number, chart in enumerate(curve_charts.grouped(curves)):
+        for number, chart in enumerate(curve_charts.grouped(curves, validated)):
             with places[number % 2]:
                 curve_charts.show_curves(chart, organ_colour, f"curve-{run_id}-{chart.title}")
         if curves:
             st.caption("Ctrl and the wheel zoom, a drag moves, a double click shows all again.")
-        if state != drawn_in and drawn_in == tracking.RUNNING:
-            st.rerun()
 
 
-def _no_curves(state: str | None) -> None:
-    if state == tracking.RUNNING:
-        st.info("The run has begun; its curves appear with the first steps.", icon=":material/hourglass_empty:")
-    elif state is not None:
-        st.info("This run ended before it recorded a step.")
-
-
-def _results(run: RunFolder) -> None:
+def _results(run: RunFolder, summary: RunSummary | None, state: str | None) -> None:
     with explained():
         metrics = run_files.read_metrics(run)
-        if metrics is None:
+        if metrics is None and state == tracking.EVALUATING:
+            st.info("The cases are being evaluated; results come when all are done.", icon=":material/hourglass_empty:")
+        elif metrics is None and not run.finished:
+            st.info("Results come after the training: this run is not trained to its end.")
+        elif metrics is None:
             nothing("This run is not evaluated yet.", f"python jobs/evaluate.py --run {run.name}")
-            return
-        _organs(metrics, run.name)
-        _cases(metrics, run.name)
+        else:
+            _evaluated(run, summary, metrics)
+
+
+def _evaluated(run: RunFolder, summary: RunSummary | None, metrics: pd.DataFrame) -> None:
+    if short := run_files.shortfall(run, metrics):
+        st.warning(plain(short))
+        st.code(terminal("evaluate", ["--run", run.name]), language="bash", wrap_lines=True)
+    told = f"Test cases, n = {metrics['case'].nunique()}, evaluated on {run_files.evaluated_on(run)}"
+    if summary is not None:
+        means = (score(summary.mean_dice), score(summary.mean_nsd), millimetres(summary.mean_hd95_mm))
+        names = ("Mean Dice", "Mean NSD", "Mean HD95")
+        for place, name, value in zip(st.columns([1, 1, 1, 2]), names, means, strict=False):
+            place.metric(name, value)
+        told += "; means over organs"
+    st.caption(plain(f"{told}."))
+    _organs(metrics, run.name)
+    _cases(metrics, run.name)
 
 
 def _organs(metrics: pd.DataFrame, run_id: str) -> None:
-    st.subheader("Organs")
     tolerance = ", ".join(f"{value:g}" for value in sorted(metrics["nsd_tolerance_mm"].dropna().unique()))
-    for place, column, title in zip(st.columns(2), ("dice", "nsd"), ("Dice", f"NSD at {tolerance} mm"), strict=True):
+    titles = ("Dice %", f"NSD % at {tolerance} mm")
+    for place, column, title in zip(st.columns(2), ("dice", "nsd"), titles, strict=True):
         with place:
             figure = case_boxes.scores(metrics, column, title, organ_colour)
             case_boxes.show_cases(figure, f"{run_id}-{column}-by-organ", run=run_id)
-    st.caption("A point is a case, and a number in brackets how many have a score. A click opens the case.")
+    st.caption(
+        "The organ of the lowest Dice first. A point is a case, and a number in brackets how many have a score. "
+        "A click opens the case at that organ."
+    )
 
 
 def _cases(metrics: pd.DataFrame, run_id: str) -> None:
-    st.subheader("Cases")
     table = run_files.per_case(metrics)
+    table = table.assign(dice=100 * table["dice"], nsd=100 * table["nsd"])
     columns = {
         "case": st.column_config.TextColumn("Case", pinned=True),
-        "dice": st.column_config.NumberColumn("Mean Dice", format="%.3f"),
-        "nsd": st.column_config.NumberColumn("Mean NSD", format="%.3f"),
+        "dice": st.column_config.NumberColumn("Mean Dice %", format="%.2f"),
+        "nsd": st.column_config.NumberColumn("Mean NSD %", format="%.2f"),
         "hd95_mm": st.column_config.NumberColumn("Mean HD95 (mm)", format="%.1f", help="Lower is better"),
         "worst": st.column_config.TextColumn("Lowest Dice in"),
         "n": st.column_config.NumberColumn("Organs with a Dice"),
@@ -123,13 +120,14 @@ def _cases(metrics: pd.DataFrame, run_id: str) -> None:
         placeholder="–",
         column_config=columns,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode=["single-row", "single-cell"],
         key=f"cases-{run_id}",
     )
-    st.caption("Worst first. Tick a row to see the case in the viewer.")
-    if picked.selection.rows:
-        case_id = table["case"].iloc[picked.selection.rows[0]]
-        st.switch_page("views/viewer.py", query_params={"run": run_id, "case": case_id})
+    st.caption("The case of the lowest mean Dice first. A click on a row opens it at its worst organ.")
+    rows = [*picked.selection.rows, *(row for row, _ in picked.selection.cells)]
+    if rows:
+        case = table.iloc[rows[0]]
+        st.switch_page("views/viewer.py", query_params={"run": run_id, "case": case["case"], "organ": case["worst"]})
 
 
 def _pictures(run: RunFolder) -> None:
@@ -148,7 +146,6 @@ def _pictures(run: RunFolder) -> None:
 
 
 def _settings(folder: RunFolder, run: RunSummary | None) -> None:
-    st.subheader("Settings")
     with explained():
         config = run_files.read_config(folder)
         if not config:
@@ -167,38 +164,55 @@ def _settings(folder: RunFolder, run: RunSummary | None) -> None:
 
 
 def _page() -> None:
-    st.title("Run")
     root = workspace()
     recorded = _recorded(root)
     runs = {run.run_id: run for run in recorded or []}
     known = list(dict.fromkeys([*runs, *(run.name for run in root.run_folders)]))
     if not known:
+        st.title("Run")
         nothing("There is no run in this workspace yet.", "make demo")
         return
     with explained():
-        run_id = chosen("run", known)
+        title, choice = st.columns([3, 1], vertical_alignment="bottom")
+        with choice:
+            run_id = chosen("run", known)
+        title.title(plain(run_id), anchor=False)
+        named_tab(run_id, "Run")
         _one(root, run_id, runs, recorded is not None)
 
 
-def _one(root: Workspace, run_id: str, runs: dict[str, RunSummary], can_ask: bool) -> None:
+def _one(root: Workspace, run_id: str, runs: Mapping[str, RunSummary], can_ask: bool) -> None:
     folder, run = run_folder(root, run_id), runs.get(run_id)
-    state = run.state if run else None
-    if can_ask:
-        follow = state == tracking.RUNNING
-        st.fragment(_live, run_every=3 if follow else None)(root, run_id, state)
+    state = state_of(folder, run.state, job_of_run(folder)) if run else None
+    every = _OFTEN if state in GOING_ON else None if folder.finished else _SELDOM
+    if run is not None:
+        st.fragment(_head, run_every=every)(root, run_id, state)
+    elif can_ask:
+        st.warning("This run has a folder but no entry in the tracking record: only its files are shown.")
     if run is not None and run.role == tracking.SWEEP:
         st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
         return
-    if state != tracking.RUNNING or folder.evaluation().folder.exists():
-        _results(folder)
     if run is not None:
-        job_panel(folder)
-        if folder.finished and run.model in _EXPORTED:
+        run_actions(folder)
+    first = "Training" if state in (STARTING, tracking.RUNNING) else "Results"
+    results, training, log, settings = st.tabs(_TABS, default=first)
+    with results:
+        _results(folder, run, state)
+        show_report(folder)
+        _pictures(folder)
+    with training, explained():
+        if can_ask:
+            fingerprint = run.tags.get("autosam.data_fingerprint", "") if run else ""
+            validated = run_files.validation_cases(folder, root, fingerprint)
+            st.fragment(_training, run_every=every if state in GOING_ON else None)(root, run_id, state, validated)
+    with log:
+        if run is not None:
+            job_panel(folder)
+    with settings:
+        _settings(folder, run)
+        if run is not None and folder.finished and run.model in _EXPORTED:
             export_panel(folder)
-    show_lineage(root, run_id, list(runs.values()))
-    show_report(folder)
-    _pictures(folder)
-    _settings(folder, run)
+        show_lineage(root, run_id, list(runs.values()))
 
 
 _page()

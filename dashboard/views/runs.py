@@ -6,11 +6,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from autosam_inference.scans.colours import organ_colour
 from autosam_platform.evaluation.paper import load_paper
 from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.text import plain
+from dashboard.components.charts import curve_charts
 from dashboard.components.record import leaderboard, tracking
 
 _ROWS = 18  # as many as a laptop's screen has room for
@@ -23,15 +25,21 @@ _COLUMNS = {
     "role": st.column_config.TextColumn("Role"),
     "state": st.column_config.TextColumn("State", help="INTERRUPTED: no process of this machine makes it any more"),
     "epoch": st.column_config.NumberColumn("Epoch"),
-    "dice": st.column_config.NumberColumn("Dice", format="%.3f", help="Mean over classes and test cases"),
-    "nsd": st.column_config.NumberColumn("NSD", format="%.3f", help="Mean over classes and test cases"),
+    "dice": st.column_config.NumberColumn("Dice %", format="%.2f", help="Mean over organs and test cases"),
+    "nsd": st.column_config.NumberColumn("NSD %", format="%.2f", help="Mean over organs and test cases"),
     "hd95_mm": st.column_config.NumberColumn(
-        "HD95 (mm)", format="%.1f", help="Mean over classes and test cases that have it; lower is better"
+        "HD95 (mm)", format="%.1f", help="Mean over organs and test cases that have it; lower is better"
     ),
     "started": st.column_config.DatetimeColumn("Started (UTC)", format="YYYY-MM-DD HH:mm"),
     "minutes": st.column_config.NumberColumn("Training (min)", format="%.1f", help="Spent training"),
     "sweep": st.column_config.TextColumn("Trial of", help="The sweep that it is a trial of"),
 }
+_CURVES = {
+    "val/dice/mean": "Validation Dice %",
+    "train/loss": "Loss",
+    "train/learning_rate": "Learning rate",
+}
+"""What curves of several runs are shown in one chart, by their names in the record."""
 _BOARD = {
     "run": st.column_config.TextColumn("Run", pinned=True),
     "model": st.column_config.TextColumn("Model"),
@@ -39,6 +47,7 @@ _BOARD = {
     "dice": st.column_config.NumberColumn("Dice %", format="%.2f"),
     "nsd": st.column_config.NumberColumn("NSD %", format="%.2f"),
     "cases": st.column_config.NumberColumn("n", help="Test cases evaluated"),
+    "evaluated": st.column_config.TextColumn("Evaluated"),
     "parameters": st.column_config.NumberColumn("Parameters (M)", format="%.2f"),
     "split": st.column_config.TextColumn("Split", help="Cases to train, validate and test on"),
 }
@@ -60,8 +69,8 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
             "role": run.role,
             "state": run.state,
             "epoch": run.epoch,
-            "dice": run.mean_dice,
-            "nsd": run.mean_nsd,
+            "dice": leaderboard.percent(run.mean_dice),
+            "nsd": leaderboard.percent(run.mean_nsd),
             "hd95_mm": run.mean_hd95_mm,
             "started": run.started.replace(tzinfo=None),
             "minutes": None if run.training_seconds is None else run.training_seconds / 60,
@@ -90,15 +99,45 @@ def _filtered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _list(runs: Sequence[RunSummary]) -> None:
     table = _table(runs)
-    shown = _filtered(table)
+    shown, columns = _arranged(_filtered(table))
     if shown.empty:
         st.info("No run matches the filters.")
         return
-    _open_chosen(shown, _COLUMNS, "runs")
-    st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open it; a click on a heading sorts.")
+    ticked = _open_chosen(shown, {name: _COLUMNS[name] for name in columns}, "runs")
+    st.caption(f"{len(shown)} of {len(table)} runs. A click on a name opens the run; ticked runs are compared.")
+    if ticked:
+        _together(ticked)
 
 
-def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> None:
+def _arranged(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows in the order that is chosen, and the columns; the address has both, so that a link shows the same."""
+    with st.popover("Order and columns"):
+        by = st.selectbox("Sort by", list(_COLUMNS), list(_COLUMNS).index("started"), key="sort", bind="query-params")
+        rising = st.toggle("Lowest first", key="rising", bind="query-params")
+        others = [name for name in _COLUMNS if name != "run"]
+        wanted = st.multiselect("Columns", others, default=others, key="columns", bind="query-params")
+    ordered = table.sort_values(by, ascending=rising, kind="stable", na_position="last", ignore_index=True)
+    return ordered, ["run", *(name for name in others if name in wanted)]
+
+
+def _together(ticked: list[str]) -> None:
+    """What several runs that are ticked can be looked at for: their comparison, and their curves in one chart."""
+    if st.button(f"Compare {len(ticked)} runs", type="primary", disabled=len(ticked) < 2):
+        st.switch_page("views/compare.py", query_params={"runs": ",".join(ticked)})
+    root = workspace()
+    curves = {run: tracking.curves(root, run) for run in ticked}
+    there = {name for each in curves.values() for name in each}
+    names = [name for name in _CURVES if name in there]
+    if not names:
+        st.info("None of these runs has recorded a step.")
+        return
+    name = st.segmented_control("Curve", names, default=names[0], required=True, format_func=_CURVES.__getitem__)
+    chart = curve_charts.together(_CURVES[name], name, curves)
+    curve_charts.show_curves(chart, organ_colour, f"together-{name}")
+
+
+def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> list[str]:
+    """Draw the runs, and open the one whose name is clicked; gives those that are ticked."""
     picked = st.dataframe(
         shown,
         hide_index=True,
@@ -107,11 +146,13 @@ def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> N
         column_config=columns,
         column_order=list(columns),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode=["multi-row", "single-cell"],
         key=key,
     )
-    if picked.selection.rows:
-        st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[picked.selection.rows[0]]})
+    clicked = [row for row, column in picked.selection.cells if column == "run"]
+    if clicked:
+        st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[clicked[0]]})
+    return list(shown["run"].iloc[picked.selection.rows])
 
 
 def _leaderboard(root: Workspace, runs: Sequence[RunSummary]) -> None:
@@ -135,8 +176,8 @@ def _ours(table: pd.DataFrame, dataset: str) -> None:
     st.subheader(plain(f"Ours on {dataset}"))
     _open_chosen(table, _BOARD, "board")
     st.caption(
-        f"The {len(table)} best, at most {leaderboard.MOST}: mean over organs and test cases. Tick a row to open it. "
-        "Runs on different splits or numbers of cases are not ranked fairly."
+        f"The {len(table)} best, at most {leaderboard.MOST}: mean over organs and test cases. A click on a name opens "
+        "the run. Runs on different splits or numbers of cases are not ranked fairly."
     )
     for reason in table["unread"].dropna():
         st.error(plain(reason), icon=":material/error:")
@@ -179,7 +220,7 @@ def _refresh_seconds() -> int | None:
     """Only a list that is going to change is read again and again."""
     with explained():
         states = {run.state for run in tracking.runs(workspace())}
-        return 10 if not states or tracking.RUNNING in states else None
+        return 10 if not states or states & {tracking.RUNNING, tracking.EVALUATING} else None
     return None
 
 

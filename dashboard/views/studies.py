@@ -13,6 +13,7 @@ from autosam_platform.workspace import StudyFolder, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import inside
+from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 
 _PAGE_OF_RUN = "views/run.py"
@@ -115,6 +116,7 @@ def _page() -> None:
         return
     with explained():
         folder = root.study(chosen("study", names))
+        named_tab(folder.name, "Study")
         inside(folder.folder, [root.folder])
         over = not is_locked(folder.lock)
         st.fragment(_study, run_every=None if over else 5)(folder, over)

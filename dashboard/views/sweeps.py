@@ -1,6 +1,6 @@
 """One sweep: how far it is, what its trials came to, which settings mattered, and the best of them."""
 
-import shlex
+from datetime import UTC, datetime
 
 import streamlit as st
 import yaml
@@ -11,10 +11,16 @@ from autosam_platform.tuning.trials import DICE, SIZE
 from autosam_platform.workspace import SweepFolder, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
-from dashboard.components.base.places import inside
+from dashboard.components.base.places import inside, run_folder
+from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 from dashboard.components.charts import sweep_charts
 from dashboard.components.charts.plotly_charts import show
+from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.ray_jobs import NoClusterError
+from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.jobs.run_jobs import continue_button, job_of_sweep
+from dashboard.components.record import run_files
 from dashboard.components.record.sweep_files import SweepRecord, read_sweep
 
 _KD_LAMBDA = "distillation.kd_lambda"
@@ -27,19 +33,50 @@ def _summary(record: SweepRecord, folder: SweepFolder) -> None:
     best, counts = record.best, record.table["state"].value_counts()
     places = st.columns(5)
     dice = "–" if best is None else f"{100 * (best.dice or 0.0):.2f} %"
-    places[0].metric("Best Dice", dice, help="Mean, validation cases")
+    places[0].metric("Best Dice", dice, help="Mean over organs and validation cases")
     places[1].metric("Best trial", "–" if best is None else str(best.number))
     places[2].metric("Trials ended", f"{record.ended} of {record.asked}")
     places[3].metric("Stopped early", int(counts.get("stopped", 0)))
     places[4].metric("Failed", int(counts.get("failed", 0)))
+    if best is not None:
+        st.caption(plain(_of_what(best.run, folder)))
     if record.ended < record.asked:
         left = f"{record.asked - record.ended} of {record.asked} trials have not ended yet"
-        if is_locked(folder.lock):
+        if _goes_on(record, folder):
             st.info(f"{left}; this page follows them.", icon=":material/hourglass_empty:")
         else:
-            st.warning(
-                f"{left}, and no process of this machine runs the sweep: the command that started it continues it."
-            )
+            st.warning(f"{left}, and neither a process of this machine nor a job of the cluster runs the sweep.")
+            _continue(record, folder)
+
+
+def _of_what(best: str, folder: SweepFolder) -> str:
+    root = workspace()
+    counted = run_files.validation_cases(run_folder(root, best), root, "")
+    day = datetime.fromtimestamp(folder.trials.stat().st_mtime, UTC)
+    return f"Dice of the validation cases, n = {'–' if counted is None else counted}, as of {day:%Y-%m-%d}."
+
+
+def _goes_on(record: SweepRecord, folder: SweepFolder) -> bool:
+    job = job_of_sweep(record.description.arguments)
+    return is_locked(folder.lock) or (job is not None and job.active)
+
+
+def _continue(record: SweepRecord, folder: SweepFolder) -> None:
+    arguments = record.description.arguments
+    if not arguments:
+        st.caption("A sweep of an earlier version does not tell its command: the one that started it continues it.")
+        return
+    try:
+        ray_jobs.cluster()
+        continue_button(folder.name, "sweep", arguments, lambda: _goes_on(record, folder))
+    except NoClusterError:
+        st.caption("It continues in a terminal, or with the button that is here when a Ray cluster runs.")
+
+
+def _command(record: SweepRecord) -> None:
+    if record.description.arguments:
+        with st.expander("The command that makes this sweep, and continues it"):
+            st.code(terminal("sweep", record.description.arguments), language="bash", wrap_lines=True)
 
 
 def _pictures(record: SweepRecord) -> None:
@@ -125,7 +162,7 @@ def _best(folder: SweepFolder) -> None:
         with st.expander("The best trial as a recipe (best.yaml)"):
             recipe = path.read_text(encoding="utf-8")
             job = "distill_student" if _is_taught(recipe) else "train_teacher"
-            st.code(f"python jobs/{job}.py --recipe {shlex.quote(str(path))}", language="bash")
+            st.code(terminal(job, ["--recipe", str(path)]), language="bash", wrap_lines=True)
             st.code(recipe, language="yaml")
 
 
@@ -142,6 +179,7 @@ def _sweep(folder: SweepFolder, drawn_ended: bool) -> None:
         _pictures(record)
         _trials(record)
         _best(folder)
+        _command(record)
         if not drawn_ended and record.ended == record.asked:
             st.rerun()  # nothing changes any more
 
@@ -155,6 +193,7 @@ def _page() -> None:
         return
     with explained():
         folder = root.sweep(chosen("sweep", names))
+        named_tab(folder.name, "Sweep")
         inside(folder.folder, [root.folder])
         record = read_sweep(folder)
         over = record.ended == record.asked

@@ -25,6 +25,7 @@ from dashboard.components.base.places import (
 )
 from dashboard.components.base.text import plain, score
 from dashboard.components.record import run_files
+from dashboard.components.record.prediction_panel import prediction_panel
 from dashboard.components.record.quality_words import show_quality
 from dashboard.components.record.run_files import CaseFiles
 from dashboard.components.viewer.case_view import draw_case
@@ -138,12 +139,16 @@ def _predicted(root: Workspace, name: str) -> None:
             st.warning(plain(note))
         show_quality(found)
         draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
+        prediction_panel(found)
 
 
 def _metrics(rows: pd.DataFrame, run_id: str) -> None:
     """Dice, NSD and HD95 of this case, and each organ's colour."""
     st.subheader("Organs of this case")
-    table = rows.assign(colour="")[["colour", "class_name", "dice", "nsd", "hd95_mm", "truth_ml", "predicted_ml"]]
+    percent = {name: 100 * rows[name] for name in ("dice", "nsd")}
+    table = rows.assign(colour="", **percent)[
+        ["colour", "class_name", "dice", "nsd", "hd95_mm", "truth_ml", "predicted_ml"]
+    ]
     chips = ["background-color: rgb({}, {}, {})".format(*organ_colour(name)) for name in rows["class_name"]]
     st.dataframe(
         table.style.apply(lambda _: chips, subset=["colour"]),
@@ -154,8 +159,8 @@ def _metrics(rows: pd.DataFrame, run_id: str) -> None:
         column_config={
             "colour": st.column_config.TextColumn("", width=30),
             "class_name": st.column_config.TextColumn("Organ", width="medium"),
-            "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
-            "nsd": st.column_config.NumberColumn("NSD", format="%.3f"),
+            "dice": st.column_config.NumberColumn("Dice %", format="%.2f"),
+            "nsd": st.column_config.NumberColumn("NSD %", format="%.2f"),
             "hd95_mm": st.column_config.NumberColumn("HD95 (mm)", format="%.1f", help="Lower is better"),
             "truth_ml": st.column_config.NumberColumn("Truth (ml)", format="%.1f"),
             "predicted_ml": st.column_config.NumberColumn("Predicted (ml)", format="%.1f"),

@@ -1,6 +1,11 @@
 """The one kind of error that a person can put right, and what a refused description is refused for."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _LONGEST = 80  # characters of a value that is shown in a message
 
@@ -23,13 +28,53 @@ def reasons(error: ValidationError, *, flags: bool = False) -> list[str]:
         place = ".".join(str(part) for part in problem["loc"])
         if flags and place:
             place = f"--{place.replace('_', '-')}"
-        message, given = problem["msg"].removeprefix("Value error, "), f" (given: {_short(problem['input'])})"
+        message, given = _words(problem), f" (given: {_short(problem['input'])})"
         if problem["type"] == "extra_forbidden":
             message, given = "there is no such setting; --help lists them" if flags else "there is no such field", ""
         elif problem["type"] in ("missing", "value_error"):
             given = ""  # the first has none, the second is in our own words
         found.append(f"{place}: {message}{given}" if place else f"{message}{given}")
     return found
+
+
+_PLAIN = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "too_short": "must have {min_length} values or more",
+    "too_long": "must have {max_length} values at most",
+}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "a text",
+    "path": "a path",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "settings with names",
+    "model": "settings with names",
+}
+
+
+def _words(problem: "ErrorDetails") -> str:
+    """Pydantic's reason as we would say it; its own words where we have none."""
+    kind = str(problem["type"])
+    if kind in _PLAIN:
+        return _PLAIN[kind].format(**problem.get("ctx", {}))
+    name, _, of = kind.partition("_")
+    if name in _KINDS and of in ("type", "parsing", "from_float", "number", "parsing_size", "attributes_type"):
+        return f"must be {_KINDS[name]}"
+    return problem["msg"].removeprefix("Value error, ")
+
+
+def where(error: Exception) -> str:
+    """Where a text is not YAML, without a word of what stands there, which may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    return "it holds characters of no text" if mark is None else f"see line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,7 @@ import tyro
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from autosam_inference.errors import reasons
+from autosam_inference.errors import reasons, where
 from autosam_models import find_model, model_names
 from autosam_platform.experiment import ConfigError, Experiment, Section
 from autosam_platform.workspace import settings_at
@@ -73,7 +73,7 @@ def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {where(error)}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings: a {kind} is a YAML mapping such as `training: {{epochs: 10}}`")
     return settings_at(path, content)
@@ -229,7 +229,7 @@ def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
     tyro builds the final object.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"{prefix.rstrip('.')} is a section, not {values!r}: give its settings")
+        raise ConfigError(f"{prefix.rstrip('.')} is a section, not a value: give its settings")
     unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:
         known = ", ".join(kind.model_fields)

@@ -215,7 +215,7 @@ class TrainingSection(Section):
     and saved; 0 is no mean."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
-    batch: Positive = 1
+    batch: Annotated[int, Field(gt=0, le=4096)] = 1
     """Patches per worker and step."""
     patches_per_case: Positive = 1
     """Patches drawn from each case in an epoch."""

@@ -75,6 +75,7 @@ def _take(page: Page, name: str, address: str) -> None:
 def _take_bundle(page: Page, address: str) -> None:
     """What a run's page says of its bundle: one part of a long page."""
     _open(page, address)
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_text("What this bundle says of itself").click()
     page.wait_for_timeout(1500)
     page.set_viewport_size({"width": WIDTH, "height": 6000})

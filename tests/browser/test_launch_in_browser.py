@@ -31,7 +31,7 @@ def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray
         expect(page.get_by_role("combobox", name="Name")).to_have_value(str(workspace / "raw" / "tiny.yaml"))
         page.get_by_role("textbox", name="Root").fill(str(workspace / "raw"))
         page.get_by_role("button", name="Check these settings").click()
-        command = f"python jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
+        command = f" jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
         expect(page.get_by_text(command)).to_be_visible(timeout=60_000)
         page.get_by_role("button", name="Send to the cluster").click()
         expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=60_000)

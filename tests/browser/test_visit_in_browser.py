@@ -15,7 +15,7 @@ from autosam_platform.workspace import Workspace
 
 TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 CLASSES = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
-BOX_OF_FIRST_ROW = {"x": 18, "y": 52}  # rows and headings are 35 pixels high
+NAME_OF_FIRST_ROW = {"x": 80, "y": 52}  # rows and headings are 35 pixels high, and the boxes to tick as wide
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,23 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield started
 
 
-def _tick_first_row(table: Locator) -> None:
+def _click_first_row(table: Locator) -> None:
     expect(table).to_be_visible()
-    table.locator("canvas").first.click(position=BOX_OF_FIRST_ROW, force=True)
+    table.locator("canvas").first.click(position=NAME_OF_FIRST_ROW, force=True)
 
 
 def test_from_the_runs_to_the_worst_case_and_a_comparison(page: Page, app: App) -> None:
     page.goto(app(search=FIRST))
     expect(page.get_by_text("1 of 2 runs")).to_be_visible()
-    _tick_first_row(page.get_by_test_id("stDataFrame"))
-    expect(page.get_by_role("heading", name="Run", exact=True)).to_be_visible()
-    _tick_first_row(page.get_by_test_id("stDataFrame").first)  # worst first
+    _click_first_row(page.get_by_test_id("stDataFrame"))
+    expect(page.get_by_role("heading", name=FIRST, exact=True)).to_be_visible()
+    _click_first_row(page.get_by_test_id("stDataFrame").first)  # worst first, which opens at its worst organ: the liver
+    expect(page.get_by_test_id("slice-axial")).to_have_text("Axial 3/4")
+    expect(page.get_by_test_id("dice-axial")).to_have_text("Dice 0.00 %")
+    page.get_by_test_id("isolate-6").click()
+    expect(page.get_by_test_id("dice-axial")).to_have_text("Dice 54.55 %")
+    page.get_by_test_id("axial").hover()
+    page.mouse.wheel(0, 100)
     expect(page.get_by_test_id("slice-axial")).to_have_text("Axial 2/4")
     expect(page.get_by_test_id("dice-axial")).to_have_text("Dice 100.00 %")
     page.get_by_test_id("axial").hover()

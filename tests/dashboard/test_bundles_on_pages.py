@@ -59,7 +59,9 @@ def test_a_bundle_of_the_workspace_predicts_a_scan(page: Page, empty: Path, bund
     scan = write_btcv(empty / "raw", 1) / "imagesTr" / "img0001.nii.gz"
     app = page("predict", run=f"bundle: {bundle.name}")
     assert not app.exception and not app.error
-    assert f"bundle of {STUDENT}: none, trained on none · mean Dice of its test cases 0.750" in texts(app.caption)
+    assert f"bundle of {STUDENT}: none, trained on none · mean Dice 75.00 % (test, n = 6, written " in texts(
+        app.caption
+    )
     app.radio[0].set_value("A file on the server").run()
     app.text_input[0].set_value(str(scan)).run()
     app.button[0].click().run()
@@ -75,7 +77,7 @@ def test_a_bundle_of_the_workspace_predicts_a_scan(page: Page, empty: Path, bund
 def test_the_card_is_shown(page: Page, bundle: Path) -> None:
     app = page("predict", run=f"bundle: {bundle.name}")
     said = _tables(app)
-    for piece in ("organ 2", "0.625", "Phantoms", "96 train", "as you like", "teacher demo-01234567", "99.95"):
+    for piece in ("organ 2", "62.5", "Phantoms", "96 train", "as you like", "teacher demo-01234567", "99.95"):
         assert piece in said, piece
     assert "no: it was not calibrated" in said and "never tried on one" in said
     assert texts(app.warning) == "Known failures\n\n- organ 3 was never found.\n- Its scores are of 6 cases."
@@ -87,10 +89,10 @@ def test_scores_on_other_datasets_are_shown_beside_its_own(page: Page, empty: Pa
     app = page("predict", run="bundle: torso.zip")
     assert not app.exception and WARNING in texts(app.warning)
     (organs,) = (each.value for each in app.dataframe if "organ" in each.value)
-    assert organs.loc[0, ["dice", "dice on one_scan-0123abcd-test"]].tolist() == [0.875, 0.625]
+    assert organs.loc[0, ["dice", "dice on one_scan-0123abcd-test"]].tolist() == [87.5, 62.5]
     said = _tables(app)
     assert "Synthetic CT (9 train, 20 test cases); synthetic scans alone" in said
-    assert "one_scan (test, n = 1, real): mean Dice 0.625, mean NSD 0.500" in said
+    assert "one_scan (test, n = 1, real): mean Dice 62.50 %, mean NSD 50.00 %" in said
 
 
 @pytest.mark.parametrize(
@@ -127,11 +129,11 @@ def test_where_not_to_trust_a_prediction_is_said_in_the_viewer(page: Page, empty
     folder.write_record(scan, FIRST, quality=_quality())
     app = page("viewer", prediction=name)
     assert not app.exception
-    assert texts(app.error) == "left adrenal gland: do not use: windows disagree (Dice 0.41, 0.10 to 0.60)"
+    assert texts(app.error) == "left adrenal gland: do not use: windows disagree (Dice 41.00 %, 10.00 to 60.00 %)"
     assert texts(app.warning) == (
-        "liver: check: larger than in training (Dice 0.74, 0.50 to 0.90)  \ngallbladder: check: not found"
+        "liver: check: larger than in training (Dice 74.00 %, 50.00 to 90.00 %)  \ngallbladder: check: not found"
     )
-    assert texts(app.success) == "As usual: spleen (Dice 0.93, 0.90 to 0.96)."
+    assert texts(app.success) == "As usual: spleen (Dice 93.00 %, 90.00 to 96.00 %)."
     folder.write_record(scan, FIRST, [WARNING], quality=_quality()[:1])
     assert texts(page("viewer", prediction=name).warning) == WARNING, (
         "what the model is, too, and what is odd in the scan"
@@ -172,7 +174,7 @@ def test_a_finished_student_can_be_exported_and_downloaded(page: Page, empty: Pa
     _student(empty)
     app = page("run", run=STUDENT)
     assert not app.exception
-    command = f"python jobs/export.py --run {STUDENT} --output {empty}/bundles/{STUDENT}.zip"
+    command = f" jobs/export.py --run {STUDENT} --output {empty}/bundles/{STUDENT}.zip"
     assert command in texts(app.code)
     (empty / "bundles").mkdir()
     small_bundle(empty / "bundles" / f"{STUDENT}.zip", run_id=STUDENT, **TOLD)

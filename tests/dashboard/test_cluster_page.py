@@ -15,6 +15,7 @@ from page_texts import texts
 from ray_head import ray_head
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.base.terminal import in_terminal
 from dashboard.components.jobs import ray_jobs
 from dashboard.components.jobs.cluster_state import Node, nodes
 from dashboard.components.jobs.cluster_state import _node as made_node
@@ -30,7 +31,7 @@ def test_without_a_cluster_the_page_says_so_and_how_one_starts(page: Page, monke
     assert not app.exception and not app.error
     assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in texts(app.info)
     assert "The other pages work without one" in texts(app.info)
-    assert texts(app.code) == "ray start --head"
+    assert texts(app.code) == in_terminal(ray_jobs.START)
 
 
 def test_nodes_and_what_runs_on_them_are_shown(page: Page, ray_dashboard: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_two_runs_are_compared_case_by_case(page: Page) -> None:
     assert settings["setting"].tolist() == ["dataset.root", "training.learning_rate"]
     said = _said(app)
     assert "1 others are the same" in said  # the name
-    assert f"1 cases in common. Left out, since not all have them: {OTHER} 1." in said
+    assert "Test cases: 1 cases in common. Evaluated on: " in said and f"since not all have them: {OTHER} 1." in said
     assert "+10.00 points, n = 1" in said
     assert "fewer than 6 cases p cannot be below 0.05" in said
     assert len(app.get("plotly_chart")) == 1
@@ -60,7 +60,7 @@ def test_two_runs_are_compared_case_by_case(page: Page) -> None:
 @pytest.mark.usefixtures("other")
 def test_a_case_that_is_clicked_opens_with_both_runs(page: Page) -> None:
     app = page("compare", runs=f"{DONE},{OTHER}")
-    point = {"customdata": ["shown", CASE], "x": 10.0}
+    point = {"customdata": ["shown", CASE, "liver"], "x": 10.0}
     app.session_state[f"paired-dice-{OTHER}"] = {"selection": {"points": [point], "box": [], "lasso": []}}
     app.run()
     assert app.title[0].value == "Viewer"

@@ -45,7 +45,7 @@ def test_markup_in_names_stays_text() -> None:
 
 def test_times_and_scores() -> None:
     assert (duration(3725.4), duration(None)) == ("1:02:05", "")
-    assert (score(0.81249), score(None), score(float("nan"))) == ("0.812", "–", "–")
+    assert (score(0.81249), score(None), score(float("nan"))) == ("81.25 %", "–", "–")
     assert (millimetres(4.25), millimetres(None), millimetres(float("nan"))) == ("4.2 mm", "–", "–")
 
 

@@ -18,6 +18,7 @@ from page_texts import errors, texts
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.workspace import Workspace
+from dashboard.components.base.terminal import in_terminal
 
 Page = Callable[..., AppTest]
 
@@ -28,7 +29,7 @@ def test_an_empty_workspace_names_the_command_that_fills_it(page: Page, name: st
     app = page(name)
     assert not app.exception
     assert "yet" in texts(app.info)
-    assert texts(app.code) == "make demo"
+    assert texts(app.code) == in_terminal(["make", "demo"])
 
 
 def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, workspace: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_run_evaluated_before_there_was_hd95_is_shown_without(page: Page, work
 
     app = page("run", run=DONE)
     assert not app.exception and not app.error
-    assert app.dataframe[0].value.loc[0, "dice"] == pytest.approx(2 / 3)
+    assert app.dataframe[0].value.loc[0, "dice"] == pytest.approx(200 / 3)
     assert np.isnan(app.dataframe[0].value.loc[0, "hd95_mm"])
     app = page("viewer", run=DONE, case=CASE)
     assert not app.exception and not app.error

@@ -1,7 +1,9 @@
 """Forms out of the jobs' own schemas, and command lines out of what is filled in."""
 
 import json
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,7 +98,28 @@ def test_no_text_reaches_a_shell_unquoted(known: dict[str, Setting]) -> None:
     text = "x; rm -rf ~ $(id) `id` '\" | tee"
     words = arguments(list(known.values()), {"dataset.name": text})
     assert words == ["--dataset.name", text]
-    assert shlex.split(terminal("prepare", words)) == ["python", "jobs/prepare.py", "--dataset.name", text]
+    assert shlex.split(terminal("prepare", words))[-3:] == ["jobs/prepare.py", "--dataset.name", text]
+
+
+def test_a_copied_command_works_in_a_plain_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = tmp_path / "our work"
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", str(workspace))
+    command = terminal("export", ["--run", "no such run"])
+    done = subprocess.run(["sh", "-c", command], cwd="/", env={"PATH": os.defpath}, capture_output=True, text=True)
+    assert f"'no such run' is no finished run; in {workspace} there are: none" in done.stderr
+
+
+def test_names_are_in_words_that_people_of_the_field_write(known: dict[str, Setting]) -> None:
+    names = ("compute.gpu", "distillation.kd_lambda", "training.ema", "compute.cpus_per_worker", "model.patch_DHW")
+    labels = [
+        "GPUs",
+        "Weight of the labels (λ)",
+        "Running mean of the weights (EMA)",
+        "CPU cores per worker",
+        "Patch DHW",
+    ]
+    assert [known[name].label for name in names] == labels
+    assert known["model.options.apg"].label == "Options: APG"
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,16 @@ from autosam_platform.tracking.reading import RAY_JOB
 from autosam_platform.tracking.writing import tag_run
 from autosam_platform.workspace import Workspace
 from dashboard.components.base.places import PROJECT
+from dashboard.components.base.terminal import in_terminal
 from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.repeat_command import terminal
 
 Page = Callable[..., AppTest]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
 from autosam_platform.workspace import workspace
-from dashboard.components.jobs.job_panel import job_panel
+from dashboard.components.jobs.job_panel import job_panel, run_button
+run_button(workspace().run("{run}"))
 job_panel(workspace().run("{run}"))
 """
 
@@ -64,11 +67,11 @@ def test_without_a_cluster_the_command_is_made_for_a_terminal(page: Page) -> Non
     app = page("launch", job="prepare", recipe="demo")
     assert not app.exception and not app.error
     assert "No Ray cluster runs (nobody answers at 127.0.0.1:9" in texts(app.info)
-    assert app.code[0].value == "ray start --head"
+    assert app.code[0].value == in_terminal(ray_jobs.START)
     app.number_input[0].set_value(7)  # the phantoms' seed
     app.button[0].click().run()
     assert not app.exception and not app.error
-    assert app.code[1].value == "python jobs/prepare.py --recipe demo --dataset.phantom-seed 7"
+    assert app.code[1].value.endswith(" jobs/prepare.py --recipe demo --dataset.phantom-seed 7")
     assert "phantom_seed: 7" in app.code[2].value
     assert [button.label for button in app.button] == ["Check these settings"]
 
@@ -108,7 +111,31 @@ def test_a_recipe_outside_the_allowed_folders_is_not_read(page: Page, tmp_path: 
     recipe = tmp_path / "own.yaml"
     recipe.write_text("dataset: {phantom_seed: many}")
     app.text_input[0].set_value(str(recipe)).run()
-    assert "phantom_seed: Input should be a valid integer" in texts(app.error)
+    assert "phantom_seed: must be a whole number (given: 'many')" in texts(app.error)
+
+
+@pytest.mark.usefixtures("empty", "no_cluster")
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("secrets.toml", "key = 'hunter2'", "a recipe's name ends with .yaml or .yml"),
+        ("own.yaml", "key: [hunter2\nother: hunter2: hunter2", "is not YAML: see line 2, column"),
+        ("own.yaml", "hunter2", "holds no settings"),
+        ("own.yaml", "dataset: hunter2", "dataset is a section, not a value"),
+        ("own.yaml", "key: hunter2", "there is no setting 'key'"),
+        ("own.yaml", "training: {batch: 1000000}", "batch: must be at most 4096 (given: 1000000)"),
+        ("x" * 5000, None, "has 5,"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_without_a_word_of_what_it_holds(
+    page: Page, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    app = page("launch", job="prepare")
+    app.text_input[0].set_value(str(tmp_path / name)).run()
+    said = texts(app.error)
+    assert not app.exception and message in said and "hunter2" not in said and len(said) < 1000
 
 
 @pytest.mark.usefixtures("empty", "no_cluster")
@@ -164,10 +191,10 @@ def test_without_a_cluster_a_run_says_what_continues_it(workspace: Path) -> None
     config = workspace / "runs" / UNTESTED / "config.yaml"
     config.write_text("model: {name: swin_unetr_tiny}")
     app = _panel(UNTESTED)
-    command = ["python", "jobs/train_baseline.py", "--recipe", str(config), "--model", "swin_unetr_tiny"]
-    assert "No Ray cluster runs" in texts(app.info) and app.code[0].value == shlex.join(command)
+    command = terminal("train_baseline", ["--recipe", str(config), "--model", "swin_unetr_tiny"])
+    assert "No Ray cluster runs" in texts(app.info) and app.code[0].value == command
     config.write_text("model: {name: unetr}\ndistillation: {teacher: demo, kd_lambda: 0.5}")
-    assert _panel(UNTESTED).code[0].value.startswith("python jobs/distill_student.py --recipe ")
+    assert " jobs/distill_student.py --recipe " in _panel(UNTESTED).code[0].value
     config.unlink()
     assert "cannot be continued here" in texts(_panel(UNTESTED).error)
 
@@ -179,7 +206,7 @@ def test_a_run_finds_its_job_and_continues_where_it_stopped(workspace: Path, on_
     (workspace / "runs" / GOING / "config.yaml").write_text("model: {name: autosam_demo}\ntraining: {epochs: 0}")
     app = _panel(GOING)
     assert "SUCCEEDED" in texts(app.markdown) and "split: test" in app.code[0].value
-    app.button[0].click().run()
-    assert "training.epochs: Input should be greater than 0" in texts(app.error)  # checked before it is sent
+    next(each for each in app.button if each.label == "Continue").click().run()
+    assert "training.epochs: must be more than 0" in texts(app.error)  # checked before it is sent
     (workspace / "runs" / DONE / "config.yaml").write_text("model: {name: autosam_demo}")
-    assert "No job of the cluster that runs now has trained this run" in texts(_panel(DONE).caption)
+    assert "No job of the cluster that runs now has made this run" in texts(_panel(DONE).caption)

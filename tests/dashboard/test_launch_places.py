@@ -37,6 +37,13 @@ def test_what_is_no_path_is_refused(text: str) -> None:
         allowed_path(text)
 
 
+@pytest.mark.parametrize("text", ["a/" * 2500, "jobs/" + "ä" * 150])
+def test_what_no_disk_can_hold_is_refused_in_a_line(text: str) -> None:
+    with pytest.raises(ReadingError, match=f"has {len(text):,} characters, and is no path") as refused:
+        allowed_path(text)
+    assert len(str(refused.value)) < 250
+
+
 def test_links_are_followed_before_they_are_judged(tmp_path: Path) -> None:
     workspace, outside = tmp_path / "workspace", tmp_path / "outside"
     workspace.mkdir()

@@ -3,10 +3,14 @@
 import fcntl
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pydicom
 import pytest
 from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
@@ -21,10 +25,12 @@ from autosam_inference import included
 from autosam_platform.data.description import load_description
 from autosam_platform.workspace import NamedModel
 from dashboard.components.base.places import ReadingError
-from dashboard.components.jobs import predicting
+from dashboard.components.base.terminal import in_terminal
+from dashboard.components.jobs import in_turn, predicting
+from dashboard.components.jobs.in_turn import WAITS
 from dashboard.components.jobs.model_choice import ModelChoice
 from dashboard.components.jobs.scan_choice import ScanChoice
-from dashboard.components.record.finished_runs import finished_runs
+from dashboard.components.record.finished_runs import FinishedRun, best_first, finished_runs
 
 Page = Callable[..., AppTest]
 RUN = "small-01234567"
@@ -75,7 +81,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 def test_without_a_model_the_command_that_makes_one_is_named(page: Page) -> None:
     app = page("predict")
     assert not app.exception
-    assert "has a model yet" in texts(app.info) and texts(app.code) == "make demo"
+    assert "has a model yet" in texts(app.info) and texts(app.code) == in_terminal(["make", "demo"])
 
 
 def test_the_included_model_is_offered_and_says_what_it_is(
@@ -91,7 +97,7 @@ def test_the_included_model_is_offered_and_says_what_it_is(
     (model,) = (each for each in app.selectbox if each.label.startswith("Model"))
     assert model.value == model.options[0] == "comes with the project: small"
     assert WARNING in texts(app.warning)
-    assert "mean Dice of its test cases 0.875" in texts(app.caption)
+    assert "mean Dice 87.50 % (test, n = " in texts(app.caption)
     app.button[0].click().run()
     assert not app.exception
     (words,) = started
@@ -114,7 +120,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     app = page("predict", run=RUN)
     assert not app.exception and not app.error
     assert "Nothing was predicted from this page yet" in texts(app.info)
-    assert "autosam_demo, trained on btcv · mean Dice of its test cases 0.625" in texts(app.caption)
+    assert "autosam_demo, trained on btcv · mean Dice 62.50 % (test, n = –, evaluated some day)" in texts(app.caption)
     assert "this machine, since no Ray cluster runs" in texts(app.caption)
     app.radio[0].set_value("A file on the server").run()
     app.text_input[0].set_value(str(model)).run()
@@ -132,7 +138,13 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     assert not app.exception and not app.error
     assert [button.label for button in app.button] == ["Predict", "Open in the viewer"]
     assert app.get("download_button")
-    assert app.dataframe[0].value.loc[0, ["scan", "run", "state"]].tolist() == ["img0001.nii.gz", RUN, "done"]
+    volumes, listed = (frame.value for frame in app.dataframe)
+    assert listed.loc[0, ["scan", "run", "state"]].tolist() == ["img0001.nii.gz", RUN, "done"]
+    label = nib.load(prediction.output.label)
+    liver = np.count_nonzero(np.asarray(label.dataobj) == 6) * np.prod(label.header.get_zooms()) / 1000
+    assert volumes.set_index("organ").loc["liver", "ml"] == pytest.approx(liver)
+    prediction.output.picture.unlink()
+    assert predicting.state(prediction, None) == predicting.FAILED  # done is when all its files are there
 
 
 def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, empty: Path, model: Path) -> None:
@@ -211,7 +223,7 @@ def test_a_prediction_that_goes_on_shows_how_far_it_is(page: Page, empty: Path, 
         assert "Stop" in [button.label for button in app.button]
         assert app.dataframe[0].value.loc[0, "state"] == "running"
     app.run()
-    assert "ended without a label map" in texts(app.error)
+    assert "ended before all its files were there" in texts(app.error)
     assert "Stop" not in [button.label for button in app.button]
 
 
@@ -223,10 +235,58 @@ def test_a_prediction_can_be_stopped(model: Path) -> None:
     assert not prediction.output.label.exists()
 
 
+def test_a_prediction_that_waits_says_so(page: Page, empty: Path, model: Path) -> None:
+    log = _record(empty, "scan-0-run")
+    with log.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(WAITS)
+        held.flush()
+        app = page("predict", prediction="scan-0-run")
+        assert app.dataframe[0].value.loc[0, "state"] == "waiting"
+        assert "Stop" in [button.label for button in app.button] and not app.error
+
+
+def test_commands_take_turns_where_there_is_one_place(tmp_path: Path) -> None:
+    """Of four at once on one place none begins before another has ended; one that is killed leaves its place."""
+    note = "import sys,time; f=open('log','a'); print('in',file=f,flush=True); time.sleep(.3); print('out',file=f)"
+    command = [sys.executable, in_turn.__file__, str(tmp_path), "1", sys.executable, "-c"]
+    asleep = subprocess.Popen([*command, "import time; time.sleep(60)"], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / ".place-0.lock").exists():
+        time.sleep(0.05)
+    others = [subprocess.Popen([*command, note], cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    first = [each.stdout.readline() for each in others if each.stdout]
+    assert first == [WAITS] * 3 and not (tmp_path / "log").exists()
+    asleep.kill()
+    assert [each.wait(60) for each in others] == [0, 0, 0]
+    assert (tmp_path / "log").read_text().split() == ["in", "out"] * 3
+    asleep.communicate()
+    assert [each.communicate()[0] for each in others] == ["A core is free.\n"] * 3
+
+
+def test_the_best_model_of_the_newest_dataset_is_first() -> None:
+    told = [("new", "amos", None), ("good", "amos", 0.8), ("best", "amos", 0.9), ("other", "btcv", 0.95)]
+    runs = [FinishedRun(name, "unetr", dataset, dice, 1) for name, dataset, dice in told]
+    assert [run.name for run in best_first(runs)] == ["best", "new", "good", "other"]
+    assert best_first(runs[:1]) == runs[:1] and best_first([]) == []
+
+
+def test_complex_and_4d_scans_are_refused_before_a_job_starts(page: Page, empty: Path, model: Path) -> None:
+    there = nib.load(model)
+    array = np.asarray(there.dataobj)
+    for name, made in {"complex": array.astype(np.complex64), "4d": np.stack([array, array], axis=-1)}.items():
+        path = empty / "raw" / f"{name}.nii.gz"
+        nib.save(nib.Nifti1Image(made, there.affine), path)
+        app = _named(page("predict", run=RUN), path)
+        app.button[0].click().run()
+        message = {"complex": "complex64 voxels, not plain numbers", "4d": "one 3D volume is needed"}[name]
+        assert not app.exception and message in texts(app.error)
+    assert not (empty / "predicting").exists()
+
+
 @pytest.mark.usefixtures("model")
 def test_a_job_of_a_cluster_that_is_gone_has_failed(page: Page, empty: Path) -> None:
     _record(empty, "scan-0-run", job_id="raysubmit_0")
-    assert "ended without a label map" in texts(page("predict", prediction="scan-0-run").error)
+    assert "ended before all its files were there" in texts(page("predict", prediction="scan-0-run").error)
 
 
 @pytest.mark.usefixtures("model")

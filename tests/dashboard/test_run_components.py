@@ -23,7 +23,7 @@ from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import Workspace
 from dashboard.components.charts import case_boxes, curve_charts
 from dashboard.components.jobs.repeat_command import repeating, terminal
-from dashboard.components.record import comparison, leaderboard, lineage
+from dashboard.components.record import comparison, leaderboard, lineage, run_files
 
 JOBS = Path(__file__).parents[2] / "jobs"
 NAN = math.nan
@@ -58,10 +58,17 @@ def test_curves_are_grouped_and_results_of_evaluations_left_out() -> None:
     }
     loss, dice, rate, wait = curve_charts.grouped(curves)
     assert (loss.title, list(loss.curves)) == ("Loss", ["Dice loss", "Loss"])
-    assert (dice.title, list(dice.curves), dice.kind) == ("Validation Dice", ["liver", "mean"], "organs")
-    assert dice.curves["liver"] == [(10, 0.7)]
+    assert (dice.title, list(dice.curves), dice.kind) == ("Validation Dice %", ["liver", "mean"], "organs")
+    assert dice.curves["liver"] == [(10, pytest.approx(70))]
+    assert [chart.title for chart in curve_charts.grouped(curves, 2)][:2] == ["Loss", "Validation Dice %, n = 2 cases"]
     assert (rate.title, list(rate.curves), rate.kind) == ("Learning rate", ["Learning rate"], "planned")
     assert wait.title == "Share of time waiting for data"
+
+
+def test_curves_of_several_runs_are_in_one_chart() -> None:
+    dice = {"val/dice/mean": [(10, 0.5)]}
+    chart = curve_charts.together("Validation Dice %", "val/dice/mean", {"a": dice, "b": {}, "c": dice})
+    assert chart.curves == {"a": [(10, 50.0)], "c": [(10, 50.0)]}
 
 
 def test_a_noisy_curve_has_a_running_mean_and_a_planned_one_has_none() -> None:
@@ -110,10 +117,10 @@ def test_organs_have_their_colours_in_curves() -> None:
 def test_the_spread_has_a_box_per_class_and_counts_defined_values() -> None:
     rows = [("<i>a", 6, "<b>liver", 0.9), ("b", 6, "<b>liver", NAN), ("<i>a", 4, "gallbladder", NAN)]
     table = pd.DataFrame(rows, columns=["case", "class_id", "class_name", "dice"])
-    empty, liver = case_boxes.scores(table, "dice", "Dice", lambda name: (0, 0, 0)).data
+    liver, empty = case_boxes.scores(table, "dice", "Dice", lambda name: (0, 0, 0)).data
     assert (empty.y[0], liver.y[0]) == ("gallbladder (0)", "&lt;b&gt;liver (1)")
-    assert list(liver.x) == [0.9]
-    assert list(liver.customdata[0]) == ["&lt;i&gt;a", "<i>a"]  # shown, and what the viewer is told
+    assert list(liver.x) == [90]
+    assert list(liver.customdata[0]) == ["&lt;i&gt;a", "<i>a", "<b>liver"]  # shown, and what the viewer is told
 
 
 OURS = [_row("a", "liver", 0.9), _row("b", "liver", 0.7), _row("a", "spleen", 0.5, 2), _row("c", "liver", 0.1)]
@@ -130,11 +137,37 @@ def test_runs_are_compared_on_what_all_of_them_have() -> None:
     table = found.table().set_index("organ")
     assert table["n"].to_dict() == {"liver": 2, "spleen": 0, "all organs": 2}
     assert table["difference"].tolist() == pytest.approx([15, NAN, 15], nan_ok=True)
-    assert table.loc["liver", ["p", "corrected"]].tolist() == [0.5, 0.5]  # two of one sign: 2 / 2²; one test
+    assert table.loc["liver", ["p", "corrected"]].tolist() == ["0.5", "0.5"]  # two of one sign: 2 / 2²; one test
     assert found.points()["liver"] == pytest.approx({"a": 10, "b": 20})
     assert comparison.compare(shared["ours"], shared["theirs"], "nsd").points()["liver"] == pytest.approx(
         {"a": 5, "b": 10}
     )
+
+
+def test_p_is_written_in_the_table_as_in_the_text() -> None:
+    gains = (0.1, 0.2, 0.05, 0.3, 0.01, 0.15)
+    ours = [_row(str(case), "liver", 0.5 + gain) for case, gain in enumerate(gains)]
+    found = comparison.compare(ours, [_row(str(case), "liver", 0.5) for case in range(6)], "dice")
+    table = found.table().set_index("organ")
+    assert table["p"].tolist() == ["0.0312", "0.0312"] and f"p = {table.loc['all organs', 'p']}" in str(found.together)
+    assert table["corrected"].tolist() == ["0.0312", "–"]
+
+
+def test_validations_say_over_how_many_cases_they_are(tmp_path: Path) -> None:
+    """By the model's card, else by the manifest of the dataset that the run is recorded with."""
+    root = Workspace(tmp_path)
+    run = root.run("demo-1")
+    entry = {"content": "0", "reasons": [], "status": "ok"}
+    told = [("a", ["train"], "ok"), ("b", ["val"], "ok"), ("c", ["val"], "fixed"), ("d", ["val"], "rejected")]
+    cases = [entry | {"case_id": name, "splits": splits, "status": status} for name, splits, status in told]
+    fingerprint = "0123456789abcdef"
+    manifest = root.prepared("phantom-00000001").manifest(fingerprint)
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"fingerprint": fingerprint, "cases": cases}))
+    assert run_files.validation_cases(run, root, fingerprint) == 2
+    assert run_files.validation_cases(run, root, "other") is None
+    write_card(run, split={"train": ["a"], "val": ["b"]})
+    assert run_files.validation_cases(run, root, fingerprint) == 1
 
 
 def test_settings_that_differ_and_how_many_do_not() -> None:
@@ -236,7 +269,7 @@ def test_the_command_makes_the_same_run_again(
     monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
     monkeypatch.setattr(steps, "train_and_evaluate", given.append)
     monkeypatch.setattr(distilling, "distil", lambda told, _: given.append(told))
-    _, job, *arguments = shlex.split(terminal(*repeating(run, config, role)))
+    _, job, *arguments = shlex.split(terminal(*repeating(run, config, role)).partition("&& ")[2])[1:]
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))
     runpy.run_path(str(JOBS.parent / job), run_name="__main__")

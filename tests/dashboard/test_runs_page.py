@@ -1,5 +1,6 @@
 """The pages of runs and of one run, in their states."""
 
+import json
 import math
 import os
 import shutil
@@ -42,7 +43,7 @@ def test_runs_are_listed_and_filtered(page: Page) -> None:
     app = page("runs")
     table = app.dataframe[0].value.set_index("run")
     assert set(table.index) == {DONE, GOING, UNTESTED}
-    assert table.loc[DONE, "dice"] == 0.75
+    assert table.loc[DONE, "dice"] == 75.0
     assert table.loc[DONE, "hd95_mm"] == 6.0
     assert table.loc[GOING, "state"] == "RUNNING"
     assert table["minutes"].to_dict() == pytest.approx({DONE: 7.5, GOING: math.nan, UNTESTED: math.nan}, nan_ok=True)
@@ -72,13 +73,32 @@ def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> N
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_chosen_row_opens_its_run(page: Page) -> None:
+def test_a_click_on_a_name_opens_its_run(page: Page) -> None:
     app = page("runs")
     row = list(app.dataframe[0].value["run"]).index(UNTESTED)
-    app.session_state["runs"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    app.session_state["runs"] = {"selection": {"rows": [], "columns": [], "cells": [[row, "run"]]}}
     app.run()
-    assert app.title[0].value == "Run"
+    assert texts(app.title) == UNTESTED
     assert app.query_params["run"] == UNTESTED
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_ticked_runs_go_to_compare_with_their_curves_in_one_chart(page: Page) -> None:
+    app = page("runs")
+    rows = [list(app.dataframe[0].value["run"]).index(name) for name in (UNTESTED, DONE)]
+    app.session_state["runs"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    app.run()
+    assert len(app.get("vega_lite_chart")) == 1 and not app.exception
+    app.button[0].click().run()
+    assert texts(app.title) == "Compare" and app.query_params["runs"] == f"{UNTESTED},{DONE}"
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_link_brings_its_order_and_columns() -> None:
+    app = _linked(sort="dice", columns="dice")
+    table = app.dataframe[0]
+    assert table.value["run"].iloc[0] == DONE
+    assert list(table.proto.column_order) == ["run", "dice"]
 
 
 def test_the_leaderboard_keeps_the_papers_results_apart(workspace: Path) -> None:
@@ -110,15 +130,12 @@ def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
     app = page("run", run=DONE)
     assert not app.exception
     assert not app.error
+    assert texts(app.title) == DONE and [tab.label for tab in app.tabs] == ["Results", "Training", "Log", "Settings"]
+    started = "teacher · autosam_demo · phantom · started "
+    assert f"**FINISHED** · epoch 5 · 0:07:30 spent training · {started}" in _said(app)
     shown = {metric.label: metric.value for metric in app.metric}
-    assert shown == {
-        "State": "FINISHED",
-        "Epoch": "5",
-        "Mean Dice": "0.750",
-        "Mean NSD": "0.500",
-        "Mean HD95": "6.0 mm",
-        "Training time": "0:07:30",
-    }
+    assert shown == {"Mean Dice": "75.00 %", "Mean NSD": "50.00 %", "Mean HD95": "6.0 mm"}
+    assert "Test cases, n = 1, evaluated on 20" in _said(app)
     assert len(app.get("vega_lite_chart")) == 2  # loss, validation Dice
     assert len(app.get("plotly_chart")) == 2  # Dice and NSD by organ
     (cases,) = (frame.value for frame in app.dataframe)
@@ -128,11 +145,11 @@ def test_a_finished_run_shows_state_curves_and_metrics(page: Page) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_a_case_that_is_clicked_opens_in_the_viewer(page: Page) -> None:
     app = page("run", run=DONE)
-    point = {"customdata": ["shown", CASE], "x": 0.5}
+    point = {"customdata": ["shown", CASE, "liver"], "x": 50}
     app.session_state[f"{DONE}-dice-by-organ"] = {"selection": {"points": [point], "box": [], "lasso": []}}
     app.run()
     assert app.title[0].value == "Viewer"
-    assert (app.query_params["run"], app.query_params["case"]) == (DONE, CASE)
+    assert [app.query_params[name] for name in ("run", "case", "organ")] == [DONE, CASE, "liver"]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -143,11 +160,43 @@ def test_a_run_says_what_it_was_made_with_and_how_it_is_repeated(page: Page) -> 
     assert "The run has no model yet" in _said(app)
 
 
+def test_a_run_in_progress_says_how_far_it_is(page: Page, workspace: Path) -> None:
+    told = {"done": 30, "total": 60, "epoch": 3, "epochs": 6, "loss": 1.0, "learning_rate": 1e-3, "seconds_left": 250.2}
+    Workspace(workspace).run(GOING).progress.write_text(json.dumps({"said": 0, "messages": [], "progress": told}))
+    (bar,) = page("run", run=GOING).get("progress")
+    assert bar.proto.value == 50
+    assert bar.proto.text.replace("\\", "").startswith("**RUNNING** · epoch 3 of 6 · 0:04:10 left · teacher")
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_run_is_copied_compared_and_named_in_the_browsers_tab(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(st, "set_page_config", lambda **told: names.append(told["page_title"]))
+    app = page("run", run=DONE)
+    assert names[-1] == f"{DONE} · Run"
+    buttons = {button.label: button for button in app.button}
+    assert buttons["Predict"].disabled  # it has no model
+    buttons["Compare"].click().run()
+    assert texts(app.title) == "Compare" and app.query_params["runs"] == DONE
+
+
+def test_a_copy_of_a_run_is_a_form_with_its_settings(page: Page, workspace: Path) -> None:
+    settings = {"name": "copied", "model": {"name": "unetr"}, "training": {"epochs": 17}}
+    config = workspace / "runs" / UNTESTED / "config.yaml"
+    config.write_text(json.dumps(settings))  # JSON is YAML
+    app = page("run", run=UNTESTED)
+    next(button for button in app.button if button.label == "Launch a copy").click().run()
+    assert texts(app.title) == "Launch" and not app.exception and not app.error
+    assert f"Filled in from the settings of {UNTESTED}" in _said(app)
+    assert {box.label: box.value for box in app.number_input}["Epochs"] == 17
+    next(button for button in app.button if button.label == "Check these settings").click().run()
+    assert f"jobs/train_baseline.py --recipe {config} --model unetr" in texts(app.code)
+
+
 @pytest.mark.usefixtures("unchanged")
 def test_a_run_in_progress_says_that_curves_will_come(page: Page) -> None:
     app = page("run", run=GOING)
-    assert app.metric[0].value == "RUNNING"
-    assert "first steps" in _said(app)
+    assert "**RUNNING**" in _said(app) and "first steps" in _said(app)
 
 
 def _left_behind(folder: Path) -> None:
@@ -161,7 +210,7 @@ def test_a_killed_run_is_said_to_be_interrupted(page: Page, workspace: Path) -> 
     _left_behind(workspace / "runs" / GOING)
     assert page("runs").dataframe[0].value.set_index("run").loc[GOING, "state"] == "INTERRUPTED"
     app = page("run", run=GOING)
-    assert app.metric[0].value == "INTERRUPTED"
+    assert "**INTERRUPTED**" in _said(app)
     assert "no process of this machine makes it" in errors(app)
     assert "jobs/train_teacher.py" in texts(app.code)
 
@@ -172,14 +221,7 @@ def test_a_run_that_was_stopped_is_said_to_be(page: Page, workspace: Path) -> No
     assert app.dataframe[0].value.set_index("run").loc[GOING, "state"] == "STOPPED"
     assert "STOPPED" in app.multiselect(key="state").options
     app = page("run", run=GOING)
-    assert {metric.label: metric.value for metric in app.metric} == {
-        "State": "STOPPED",
-        "Epoch": "–",
-        "Mean Dice": "–",
-        "Mean NSD": "–",
-        "Mean HD95": "–",
-        "Training time": "–",
-    }
+    assert "**STOPPED** · teacher" in _said(app) and not app.metric
     assert "stopped before its end" in errors(app)
 
 
@@ -187,20 +229,20 @@ def test_a_run_whose_lock_is_held_or_that_was_just_written_goes_on(page: Page, w
     folder = workspace / "runs" / GOING
     _left_behind(folder)
     with filelock.FileLock(folder / LOCK):
-        assert page("run", run=GOING).metric[0].value == "RUNNING"
+        assert "**RUNNING**" in _said(page("run", run=GOING))
     os.utime(folder)
     st.cache_data.clear()
-    assert page("run", run=GOING).metric[0].value == "RUNNING"
+    assert "**RUNNING**" in _said(page("run", run=GOING))
 
 
 def test_a_run_that_ends_while_it_is_watched_is_drawn_with_its_end(page: Page, workspace: Path) -> None:
     app = page("run", run=GOING)
-    assert app.metric[0].value == "RUNNING"
+    assert "**RUNNING**" in _said(app)
     open_run(Workspace(workspace), GOING, tags={}, params={}).finish()
     st.cache_data.clear()
     app.run()
-    assert app.metric[0].value == "FINISHED"
-    assert "not evaluated yet" in _said(app)
+    assert "**FINISHED**" in _said(app)
+    assert "Results come after the training" in _said(app)
 
 
 def test_a_database_of_other_tables_is_said(page: Page, workspace: Path) -> None:
@@ -211,10 +253,10 @@ def test_a_database_of_other_tables_is_said(page: Page, workspace: Path) -> None
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_failed_run_says_how_it_goes_on_and_what_evaluates_it(page: Page) -> None:
+def test_a_failed_run_says_how_it_goes_on(page: Page) -> None:
     app = page("run", run=UNTESTED)
-    assert "continues it from its last checkpoint" in errors(app)
-    assert f"python jobs/evaluate.py --run {UNTESTED}" in texts(app.code)
+    assert "Continue goes on from its last checkpoint" in errors(app)
+    assert "Results come after the training" in _said(app)
 
 
 @pytest.mark.parametrize("content", ["", "case,dice\nimg,0.5\n", "\x00\x01", None])
@@ -225,6 +267,29 @@ def test_a_damaged_table_is_named_with_its_remedy(page: Page, workspace: Path, c
     assert "metrics.csv cannot be read" in errors(app)
     assert "writes it anew" in errors(app)
     assert len(app.get("vega_lite_chart")) == 2  # the curves are still there
+
+
+def _with_second_case(workspace: Path) -> Path:
+    """The table of an evaluation of two cases, whose records are there."""
+    evaluation = Workspace(workspace).run(DONE).evaluation()
+    (record,) = evaluation.records.glob("*.json")
+    (evaluation.records / "second.json").write_text(record.read_text().replace(CASE, "second"))
+    first = evaluation.metrics.read_text()
+    evaluation.metrics.write_text(first + "".join(f"second{line[len(CASE) :]}\n" for line in first.splitlines()[1:]))
+    return evaluation.metrics
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [(0, ""), (1, "2 of the 2 cases that were evaluated, and of second not all organs"), (70, "1 of the 2 cases")],
+)
+def test_half_of_a_table_is_said_to_be_half(page: Page, workspace: Path, left_out: int, message: str) -> None:
+    table = _with_second_case(workspace)
+    table.write_bytes(table.read_bytes()[: -left_out or None])  # two lines of organs have 100 characters
+    app = page("run", run=DONE)
+    assert not app.exception and not app.error
+    assert ("it was cut short" in _said(app)) == bool(message)
+    assert message in _said(app) and (f"evaluate.py --run {DONE}" in texts(app.code)) == bool(message)
 
 
 def test_a_damaged_card_or_report_leaves_the_rest(page: Page, workspace: Path) -> None:

@@ -21,7 +21,7 @@ def _said(app: AppTest) -> str:
 def test_without_a_study_the_page_names_the_command(page: Page) -> None:
     app = page("studies")
     assert "no study in this workspace yet" in _said(app)
-    assert app.code[0].value == "python jobs/study.py table4"
+    assert app.code[0].value.endswith(" jobs/study.py table4")
 
 
 def test_a_study_shows_ours_beside_the_papers_and_the_runs_it_is_made_of(page: Page, empty: Path) -> None:

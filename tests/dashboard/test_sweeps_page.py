@@ -15,6 +15,7 @@ from autosam_platform.locks import LOCK
 from autosam_platform.workspace import SweepFolder
 from dashboard.components.base.places import ReadingError
 from dashboard.components.charts import sweep_charts
+from dashboard.components.jobs.repeat_command import terminal
 from dashboard.components.record.sweep_files import SweepRecord, read_sweep
 
 Page = Callable[..., AppTest]
@@ -33,7 +34,7 @@ def _said(app: AppTest) -> str:
 def test_without_a_sweep_the_page_names_the_command(page: Page) -> None:
     app = page("sweeps")
     assert "no sweep in this workspace yet" in _said(app)
-    assert app.code[0].value == "python jobs/sweep.py --space kd_lambda --grid"
+    assert app.code[0].value.endswith(" jobs/sweep.py --space kd_lambda --grid")
 
 
 def test_a_finished_grid_shows_its_curve_its_best_trial_and_why_one_failed(page: Page, empty: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_finished_grid_shows_its_curve_its_best_trial_and_why_one_failed(page:
     }
     assert app.dataframe[0].value["reason"].tolist()[2] == "the loss is not <b>finite</b>"
     assert "what can be compared is where each curve has its top" in _said(app).lower()
-    assert app.code[0].value == f"python jobs/distill_student.py --recipe {folder / 'best.yaml'}"
+    assert app.code[0].value == terminal("distill_student", ["--recipe", str(folder / "best.yaml")])
 
 
 def test_a_sweep_under_way_says_how_far_it_is(page: Page, empty: Path) -> None:
@@ -59,7 +60,7 @@ def test_a_sweep_under_way_says_how_far_it_is(page: Page, empty: Path) -> None:
     folder = write_sweep(empty, LAMBDA, trials, 5)
     with filelock.FileLock(folder / LOCK):
         assert "3 of 5 trials have not ended yet; this page follows them" in _said(page("sweeps"))
-    assert "no process of this machine runs the sweep" in _said(page("sweeps"))
+    assert "neither a process of this machine nor a job of the cluster" in _said(page("sweeps"))
 
 
 def test_a_sweep_that_was_just_begun_has_no_pictures_yet(page: Page, empty: Path) -> None:

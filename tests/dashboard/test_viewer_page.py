@@ -49,7 +49,7 @@ def test_scan_truth_and_prediction_are_sent_with_the_metrics_beside_them(page: P
     codes = np.frombuffer(scan, np.uint8).cumsum(dtype=np.uint8).reshape(8, 11, 14)
     assert codes[3, 4, 13 - 3] == companded(np.array([60]))[0]  # stored right → left, shown canonical
     organs = app.dataframe[0].value.set_index("class_name")
-    assert organs.loc["liver", "dice"] == pytest.approx(2 / 3)
+    assert organs.loc["liver", "dice"] == pytest.approx(200 / 3)
     assert organs.loc["liver", "hd95_mm"] == 6.0
     assert np.isnan(organs.loc["gallbladder", "dice"])
 

@@ -19,14 +19,15 @@ def chosen(
 
     Args:
         kind: name of the choice, in the address and on the page ("run", "case").
-        label: on the page, where that is another.
+        label: on the page, where that is another; such a choice is remembered by itself.
         bare: with the label for screen readers only, in a bar one line high.
         words: what the page says for an option.
 
     Raises:
         ReadingError: the address names nothing among the options; the list to choose from is on the page.
     """
-    wanted = st.query_params.get(kind) or _last(kind, options)
+    memory = f"last_{label or kind}"
+    wanted = st.query_params.get(kind) or _last(memory, options)
     index = options.index(wanted) if wanted in options else None
     picked = st.selectbox(
         label or kind.capitalize(),
@@ -43,7 +44,7 @@ def chosen(
         raise ReadingError(
             f"There is no {kind} {checked_id(kind, wanted)!r} in this workspace: choose one from the list."
         )
-    st.query_params[kind] = st.session_state[f"last_{kind}"] = wanted
+    st.query_params[kind] = st.session_state[memory] = wanted
     return wanted
 
 
@@ -72,6 +73,6 @@ def several(kind: str, options: Sequence[str]) -> list[str]:
     return known
 
 
-def _last(kind: str, options: Sequence[str]) -> str:
-    last = str(st.session_state.get(f"last_{kind}"))
+def _last(memory: str, options: Sequence[str]) -> str:
+    last = str(st.session_state.get(memory))
     return last if last in options else options[0]

@@ -11,6 +11,10 @@ PROJECT = Path(__file__).resolve().parents[3]
 """The project's own folder: its jobs run there, and paths that people type start there."""
 
 
+_LONGEST_PATH, _LONGEST_NAME = 4096, 255
+"""Of Linux; a name in bytes."""
+
+
 class ReadingError(UserError):
     """Something a page needs cannot be read; the message names it, says what is wrong and what to do."""
 
@@ -81,6 +85,11 @@ def allowed_path(text: str) -> Path:
     """
     if not text.strip() or not text.isprintable():
         raise ReadingError(f"{text[:80]!r} is no path.")
+    if len(text) > _LONGEST_PATH or max(len(part.encode()) for part in text.split("/")) > _LONGEST_NAME:
+        raise ReadingError(
+            f"What begins with {text[:40]!r} has {len(text):,} characters, and is no path: paths have "
+            f"{_LONGEST_PATH:,} at most, and each name in them {_LONGEST_NAME}. Copy it again."
+        )
     try:
         return inside(PROJECT / Path(text).expanduser(), allowed_roots())
     except (ReadingError, RuntimeError, OSError) as error:  # no such home, a circle of links

@@ -30,8 +30,21 @@ def duration(seconds: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A Dice or NSD with three digits; a dash where it is undefined (``None`` or NaN)."""
-    return "–" if value is None or value != value else f"{value:.3f}"
+    """A Dice or NSD (a share) as pages write it; a dash where it is undefined (``None`` or NaN).
+
+    >>> score(0.8715), score(None)
+    ('87.15 %', '–')
+    """
+    return "–" if value is None or value != value else f"{100 * value:.2f} %"
+
+
+def probability(p: float) -> str:
+    """A p as the texts of comparisons write it; a dash where there is none (NaN).
+
+    >>> probability(0.5), probability(0.03125)
+    ('0.5', '0.0312')
+    """
+    return "–" if p != p else f"{p:.3g}"
 
 
 def millimetres(value: float | None) -> str:

@@ -8,25 +8,27 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.components.charts.curve_charts import Colour, css
+from dashboard.components.charts.curve_charts import Colour
+from dashboard.components.charts.legible import css
 from dashboard.components.charts.plotly_charts import show
 
 _VIEWER = "views/viewer.py"
 
 
 def scores(metrics: pd.DataFrame, column: str, name: str, colour: Callable[[str], Colour]) -> go.Figure:
-    """A box per class over its cases; undefined values are left out.
+    """A box per class over its cases, in percent, the class of the lowest Dice first; undefined values are left out.
 
     Args:
-        metrics: rows with ``case``, ``class_id``, ``class_name`` and ``column`` (0 to 1).
+        metrics: rows with ``case``, ``class_id``, ``class_name``, ``dice`` and ``column`` (0 to 1).
         colour: red, green and blue of a class, 0 to 255.
     """
     figure = go.Figure()
-    for (_, organ), rows in metrics.groupby(["class_id", "class_name"], sort=True):
-        known = rows.dropna(subset=column)
-        _add_box(figure, str(organ), dict(zip(known["case"], known[column], strict=True)), colour, ".3f")
+    worst_first = metrics.groupby("class_name")["dice"].mean().sort_values(na_position="last").index
+    for organ in worst_first:
+        known = metrics[metrics["class_name"] == organ].dropna(subset=column)
+        _add_box(figure, str(organ), dict(zip(known["case"], 100 * known[column], strict=True)), colour, ".2f")
     _lay_out(figure, name)
-    figure.update_xaxes(range=[-0.02, 1.02], dtick=0.2)
+    figure.update_xaxes(range=[-2, 102], dtick=20)
     return figure
 
 
@@ -45,14 +47,15 @@ def differences(found: Mapping[str, Mapping[str, float]], name: str, colour: Cal
 
 
 def show_cases(figure: go.Figure, key: str, **address: str) -> None:
-    """Draw a figure of this module; a click on a case opens it in the viewer.
+    """Draw a figure of this module; a click on a case opens it in the viewer, at the organ that was clicked.
 
     Args:
         address: what the viewer is told beside the case: ``run``, and a second run as ``with``.
     """
     picked = show(figure, key, on_select="rerun", selection_mode="points")
     for point in picked["selection"]["points"]:
-        st.switch_page(_VIEWER, query_params=address | {"case": point["customdata"][1]})
+        _, case, organ = point["customdata"]
+        st.switch_page(_VIEWER, query_params=address | {"case": case, "organ": organ})
 
 
 def _add_box(
@@ -69,7 +72,7 @@ def _add_box(
         jitter=0.5,
         marker={"color": css(colour(organ)), "size": 7},
         line_width=1.5,
-        customdata=[[html.escape(case), case] for case in by_case],
+        customdata=[[html.escape(case), case, organ] for case in by_case],
         hovertemplate=f"{label}, %{{customdata[0]}}: %{{x:{digits}}}<extra></extra>",
         showlegend=False,
     )

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
-from plotly.colors import qualitative
+from plotly.colors import hex_to_rgb, qualitative
+
+from dashboard.components.charts.legible import css
 
 Points = Sequence[tuple[int, float]]
 Colour = tuple[int, int, int]
@@ -23,9 +25,10 @@ ZOOM = "zoom"
 _MOST = 1000  # points of a curve that are sent to the browser
 _HOVERED = 200  # of them so many tell their value
 _FEW = 60  # points up to which each is marked; from there on one of single patches is shown with its running mean
-_PLAIN = qualitative.D3  # readable on a light and on a dark page
+_PLAIN = [css(hex_to_rgb(each)) for each in qualitative.D3]
 _PARTS_OF_THE_LOSS = ("dice_loss", "cross_entropy", "segmentation_loss", "distillation_loss")
 _COUNTS = ("epoch", "seconds")  # they only go up; the page has the last one as a figure
+_SHARES = ("dice", "nsd")
 _WORDS = {"nsd": "NSD", "dice": "Dice", "val": "Validation"}
 _TITLES = {"wait_share": "Share of time waiting for data", "step_seconds": "Seconds per step"}
 
@@ -42,12 +45,16 @@ class Chart:
     kind: Kind
 
 
-def grouped(curves: Mapping[str, Points]) -> list[Chart]:
-    """The charts of a run's curves: the loss with its parts, Dice by organ, then the rest.
+def grouped(curves: Mapping[str, Points], validated: int | None = None) -> list[Chart]:
+    """The charts of a run's curves: the loss with its parts, Dice by organ in percent, then the rest.
 
-    ``train/loss`` is a curve of the chart "Loss", ``val/dice/liver`` one of the chart "Validation Dice".
+    ``train/loss`` is a curve of the chart "Loss", ``val/dice/liver`` one of the chart "Validation Dice %".
+
+    Args:
+        validated: cases that the validations are means over, where that is known.
     """
     charts: dict[str, Chart] = {}
+    counted = "" if validated is None else f", n = {validated} cases"
     for key in sorted(curves):
         points = [point for point in curves[key] if point[0] > 0]  # results of an evaluation stand at step 0
         part, quantity, *organ = key.split("/", 2) if "/" in key else ("", key)
@@ -55,8 +62,23 @@ def grouped(curves: Mapping[str, Points]) -> list[Chart]:
             name = f"{part}_{quantity}" if organ else "loss" if quantity in _PARTS_OF_THE_LOSS else quantity
             label = organ[0] if organ else words(quantity if part == "train" else f"{part}_{quantity}")
             kind: Kind = "organs" if organ else "planned" if quantity == "learning_rate" else "measured"
-            charts.setdefault(name, Chart(words(name), {}, kind)).curves[label] = points
+            if quantity in _SHARES:
+                points = [(step, 100 * value) for step, value in points]
+            title = f"{words(name)}{' %' * (quantity in _SHARES)}{counted * (part == 'val')}"
+            charts.setdefault(name, Chart(title, {}, kind)).curves[label] = points
     return sorted(charts.values(), key=lambda chart: ("Loss" not in chart.title, chart.kind != "organs", chart.title))
+
+
+def together(title: str, key: str, curves: Mapping[str, Mapping[str, Points]]) -> Chart:
+    """One curve of several runs in one chart, by the runs' names; a run that has none is left out.
+
+    Args:
+        key: of the curve in the record, such as ``val/dice/mean``.
+        curves: of each run.
+    """
+    factor = 100 if key.split("/")[1] in _SHARES else 1
+    points = {run: [(step, factor * value) for step, value in each[key]] for run, each in curves.items() if key in each}
+    return Chart(title, points, "planned" if key == "train/learning_rate" else "measured")
 
 
 def words(name: str) -> str:
@@ -172,8 +194,3 @@ def _height(field: str) -> Spec:
         "scale": {"zero": False},
         "axis": {"format": ".3~g"},
     }
-
-
-def css(colour: Colour) -> str:
-    """``rgb(160, 32, 32)``."""
-    return f"rgb{colour}"

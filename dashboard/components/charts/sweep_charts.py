@@ -9,7 +9,7 @@ from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
 from autosam_platform.tuning.trials import DICE, SIZE
-from dashboard.components.record.sweep_files import Parameter, SweepRecord
+from dashboard.components.record.sweep_files import LEFT, Parameter, SweepRecord
 
 _OURS, _PAPERS, _FAINT = qualitative.D3[0], "#888888", "rgba(128, 128, 128, 0.6)"
 _NAMED = 8  # values of an axis that have room for a label each
@@ -88,7 +88,12 @@ def _axis(table: pd.DataFrame, parameter: Parameter) -> dict[str, object]:
 def scatter(record: SweepRecord, parameter: Parameter) -> go.Figure:
     """Dice over one parameter, a point per trial; those that were stopped early are open."""
     figure = go.Figure()
-    for state, symbol in (("finished", "circle"), ("stopped", "circle-open"), ("running", "x-thin-open")):
+    for state, symbol in (
+        ("finished", "circle"),
+        ("stopped", "circle-open"),
+        ("running", "x-thin-open"),
+        (LEFT, "x-thin-open"),
+    ):
         rows = record.table[record.table["state"] == state].dropna(subset=DICE)
         values = rows[parameter.name] if is_number(record.table, parameter) else rows[parameter.name].map(str)
         _add_points(figure, values, rows, state, {"symbol": symbol, "size": 10, "color": _OURS})

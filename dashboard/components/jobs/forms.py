@@ -11,6 +11,17 @@ from dashboard.components.base.places import ReadingError, allowed_path
 from dashboard.components.base.text import plain
 
 NOT_SAID = "not said"
+_SAID = {
+    "kd_lambda": "weight of the labels (λ)",
+    "ema": "running mean of the weights (EMA)",
+    "gpu": "GPUs",
+    "cpus_per_worker": "CPU cores per worker",
+    "disk_gb": "disk space (GB)",
+    "options.apg": "options: APG",
+    "options.mlam": "options: MLAM",
+}
+_TERMS = {"gpu": "GPU", "cpus": "CPUs", "gb": "GB", "hu": "HU", "nsd": "NSD", "ct": "CT", "warmup": "warm-up"}
+"""What a name is in words, and words that are not written small."""
 _LETTERS = {"DHW": ("D", "H", "W"), "xyz": ("x", "y", "z")}
 
 
@@ -48,7 +59,9 @@ class Setting:
     @property
     def label(self) -> str:
         """Its name without the section, in words."""
-        return self.name.removeprefix(f"{self.section}.").replace("_", " ").replace(".", ": ").capitalize()
+        own = self.name.removeprefix(f"{self.section}.")
+        said = _SAID.get(own) or " ".join(_TERMS.get(word, word) for word in own.replace(".", ": ").split("_"))
+        return said[:1].upper() + said[1:]
 
 
 def settings(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[Setting]:
@@ -151,7 +164,7 @@ def _row(setting: Setting, key: str) -> list[float | None] | None:
     """A box for each value of a list; none is filled in where the list is left out."""
     given = setting.value or [None] * setting.length
     letters = _LETTERS.get(setting.name.rpartition("_")[2], tuple(str(number + 1) for number in range(setting.length)))
-    label = setting.label.removesuffix(f" {setting.name.rpartition('_')[2]}".lower())
+    label = setting.label.removesuffix(f" {setting.name.rpartition('_')[2]}")
     filled = []
     for place, letter, value in zip(st.columns(setting.length), letters, given, strict=True):
         with place:

@@ -11,9 +11,9 @@ from autosam_inference.included import INCLUDED, included_model
 from autosam_platform.workspace import NamedModel, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.places import ReadingError, allowed_path, inside
-from dashboard.components.base.text import plain, score
+from dashboard.components.base.text import file_size, plain, score
 from dashboard.components.record import bundle_card
-from dashboard.components.record.finished_runs import FinishedRun
+from dashboard.components.record.finished_runs import FinishedRun, best_first
 
 _BUNDLE = "bundle: "
 _INCLUDED = "comes with the project: "
@@ -34,12 +34,12 @@ class ModelChoice:
 
 
 def chosen_model(runs: Sequence[FinishedRun]) -> ModelChoice | None:
-    """Let a model be chosen; None where a bundle is still to be named.
+    """Let a model be chosen, at first the best on the newest dataset; None where a bundle is still to be named.
 
     Raises:
         UserError: what is named is no bundle that can be used, or lies outside the allowed folders.
     """
-    by_name = {run.name: run for run in runs}
+    by_name = {run.name: run for run in best_first(runs)}
     bundles = {f"{_BUNDLE}{place.name}": place for place in workspace().bundles}
     place = included_model()
     included = {} if place is None else {f"{_INCLUDED}{place.stem}": place}
@@ -58,11 +58,15 @@ def chosen_model(runs: Sequence[FinishedRun]) -> ModelChoice | None:
 def _of_run(run: FinishedRun) -> ModelChoice:
     st.caption(
         plain(
-            f"{run.network}, trained on {run.dataset} · mean Dice of its test cases {score(run.dice)} · "
-            f"weights {run.bytes / 1e6:.1f} MB"
+            f"{run.network}, trained on {run.dataset} · mean Dice {score(run.dice)}{_of_what(run)} · "
+            f"weights {file_size(run.bytes)}"
         )
     )
     return ModelChoice(run.name, run.name)
+
+
+def _of_what(run: FinishedRun) -> str:
+    return "" if run.dice is None else f" (test, n = {run.cases or '–'}, evaluated {run.evaluated or 'some day'})"
 
 
 def _of_bundle(place: Path, told: str | None = None) -> ModelChoice:

@@ -21,10 +21,13 @@ from autosam_inference.files import write_json
 from autosam_platform.workspace import PredictionFolder, workspace
 from dashboard.components.base.places import PROJECT, ReadingError, checked_id
 from dashboard.components.jobs import ray_jobs
+from dashboard.components.jobs.in_turn import WAITS
 from dashboard.components.jobs.model_choice import ModelChoice
 from dashboard.components.jobs.scan_choice import ScanChoice
 
-RUNNING, DONE, FAILED = "running", "done", "failed"
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+ACTIVE = (WAITING, RUNNING)
+_IN_TURN = Path(__file__).with_name("in_turn.py")
 _WINDOWS = re.compile(r"window (\d+) of (\d+)")
 
 
@@ -59,7 +62,7 @@ class PredictionJob:
 def start(choice: ScanChoice, model: ModelChoice, address: str | None) -> PredictionJob:
     """Predict a scan with a model: on the cluster at ``address``, else in a process of this machine.
 
-    A prediction that goes on, or is done, is found.
+    A prediction that goes on, or is done, is found. Without a cluster ``at_once()`` go on at most, and others wait.
 
     Raises:
         ReadingError, NoClusterError: the cluster does not take it.
@@ -67,8 +70,10 @@ def start(choice: ScanChoice, model: ModelChoice, address: str | None) -> Predic
     scan = choice.path
     name = workspace().prediction_name(scan, model.name, choice.series)
     known = find(name)
-    if known is not None and state(known, address) != FAILED:
-        return known
+    if known is not None:
+        if state(known, address) != FAILED:
+            return known
+        known.output.label.unlink(missing_ok=True)  # half of an attempt, which the job would not replace
     new = PredictionJob(name, scan, model.name, datetime.now(UTC), "", 0)
     words = ["--input", str(scan), "--run", model.told, "--output", str(new.output.label)]
     words += [] if choice.series is None else ["--series", choice.series]
@@ -93,9 +98,15 @@ def _record(name: str) -> Path:
     return workspace().predicting / f"{name}.json"
 
 
+def at_once() -> int:
+    """Predictions that processes of this machine make at a time: one per core that the app may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _start_process(log: Path, words: list[str]) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(PROJECT / "jobs" / "predict.py"), *words]
+    turns = [sys.executable, str(_IN_TURN), str(workspace().predicting), str(at_once())]
+    command = [*turns, sys.executable, str(PROJECT / "jobs" / "predict.py"), *words]
     settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace().folder)}
     with log.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # goes to the process with its output, and is free when that ends
@@ -142,13 +153,20 @@ def listed(most: int) -> list[PredictionJob]:
 
 
 def state(prediction: PredictionJob, address: str | None) -> str:
-    """RUNNING, DONE or FAILED; what a cluster that is gone was doing has failed."""
-    if prediction.output.record.exists():  # written last
+    """WAITING, RUNNING, DONE or FAILED; what a cluster that is gone was doing has failed.
+
+    It is done when all its files are there.
+    """
+    if prediction.output.whole:
         return DONE
     if not prediction.job_id:
-        return RUNNING if _locked(prediction.log) else FAILED
+        if not _locked(prediction.log):
+            return FAILED
+        return WAITING if prediction.log.read_bytes() == WAITS.encode() else RUNNING
     job = ray_jobs.find_job(address, prediction.job_id) if address else None
-    return RUNNING if job is not None and job.active else FAILED
+    if job is None or not job.active:
+        return FAILED
+    return WAITING if job.state == "PENDING" else RUNNING
 
 
 def _locked(log: Path) -> bool:

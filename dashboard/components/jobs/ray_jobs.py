@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dashboard.components.jobs.ray_clients import Jobs
 
-START = "ray start --head"
+START = ("ray", "start", "--head")
 _LOCAL = "http://127.0.0.1:8265"  # where `ray start --head` serves its dashboard
 _JOB = "autosam.job"  # our jobs carry their name under this
 _PREDICT = "predict"  # sent by the page Predict
@@ -63,6 +63,11 @@ class Submitted:
     def active(self) -> bool:
         """Is it going on, or waiting to?"""
         return self.state in _ACTIVE
+
+    @property
+    def words(self) -> list[str]:
+        """Its command; none where that cannot be read as one."""
+        return _words(self.command)
 
     @property
     def seconds(self) -> float | None:
@@ -204,7 +209,7 @@ def last_of(jobs: Sequence[Submitted], kind: str, run_id: str) -> Submitted | No
     Args:
         jobs: newest first.
     """
-    return next((job for job in jobs if job.kind == kind and run_id in _words(job.command)), None)
+    return next((job for job in jobs if job.kind == kind and run_id in job.words), None)
 
 
 def _job(told: "JobDetails") -> Submitted:

@@ -1,10 +1,10 @@
 """The command that makes a run: from its own settings, whoever started it."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autosam_platform.workspace import RunFolder
+from dashboard.components.base.terminal import in_terminal
 
 
 def repeating(run: RunFolder, config: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
@@ -25,5 +25,5 @@ def repeating(run: RunFolder, config: Mapping[str, Any], role: str) -> tuple[str
 
 
 def terminal(job: str, arguments: Sequence[str]) -> str:
-    """A job and its arguments as one types them in a shell, in the project's folder."""
-    return shlex.join(["python", f"jobs/{job}.py", *arguments])
+    """A job and its arguments as one types them in any terminal of this machine."""
+    return in_terminal(["python", f"jobs/{job}.py", *arguments])

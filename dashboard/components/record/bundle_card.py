@@ -11,11 +11,11 @@ from dashboard.components.base.text import plain, score
 
 _FIRST = {
     "organ": st.column_config.TextColumn("Organ", pinned=True, width="medium"),
-    "dice": st.column_config.NumberColumn("Dice", format="%.3f"),
+    "dice": st.column_config.NumberColumn("Dice %", format="%.2f"),
 }
 _LAST = {
-    "lowest_dice": st.column_config.NumberColumn("Lowest Dice", format="%.3f"),
-    "nsd": st.column_config.NumberColumn("NSD", format="%.3f"),
+    "lowest_dice": st.column_config.NumberColumn("Lowest Dice %", format="%.2f"),
+    "nsd": st.column_config.NumberColumn("NSD %", format="%.2f"),
     "n": st.column_config.NumberColumn("Cases"),
     "code": st.column_config.TextColumn("SNOMED CT"),
 }
@@ -36,10 +36,11 @@ def about(place: Path) -> str:
         BundleError: it cannot be used.
     """
     told = _told(place)
-    dice = (told.get("scores") or {}).get("mean_dice")
+    scores = told.get("scores") or {}
     return (
-        f"bundle of {told['run_id']}: {told['model']['name']}, trained on {told['dataset']} · mean Dice of its test "
-        f"cases {score(dice)}"
+        f"bundle of {told['run_id']}: {told['model']['name']}, trained on {told['dataset']} · mean Dice "
+        f"{score(scores.get('mean_dice'))} (test, n = {scores.get('n_cases', '–')}, written "
+        f"{told.get('written_on') or 'some day'})"
     )
 
 
@@ -83,7 +84,7 @@ def _dice_on(scores: dict[str, Any]) -> str:
 
 
 def _on_another(scores: dict[str, Any]) -> Any:
-    return st.column_config.NumberColumn(f"Dice on {scores['dataset']}", format="%.3f")
+    return st.column_config.NumberColumn(f"Dice % on {scores['dataset']}", format="%.2f")
 
 
 def _of_another(scores: dict[str, Any]) -> str:
@@ -107,10 +108,18 @@ def _told(place: Path) -> dict[str, Any]:
 def _organs(told: dict[str, Any]) -> list[dict[str, Any]]:
     scores, codes = (told.get("scores") or {}).get("organs") or {}, told.get("codes") or {}
     return [
-        {"organ": name, "code": _code(codes.get(name)), **scores.get(name, {})}
-        | {_dice_on(each): each["organs"].get(name, {}).get("dice") for each in told["other_scores"]}
+        {"organ": name, "code": _code(codes.get(name)), **_in_percent(scores.get(name, {}))}
+        | {_dice_on(each): _percent(each["organs"].get(name, {}).get("dice")) for each in told["other_scores"]}
         for name in (each["name"] for each in told["classes"])
     ]
+
+
+def _in_percent(scores: dict[str, Any]) -> dict[str, Any]:
+    return scores | {name: _percent(scores[name]) for name in ("dice", "lowest_dice", "nsd") if name in scores}
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _code(told: dict[str, Any] | None) -> str:

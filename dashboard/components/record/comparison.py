@@ -10,6 +10,7 @@ import pandas as pd
 from autosam_platform.evaluation.statistics import Metric, PairedComparison, compare_cases, holm
 from autosam_platform.evaluation.table import Row, mean
 from autosam_platform.tracking.reading import flatten
+from dashboard.components.base.text import probability
 
 ALL = "all organs"
 """The line of cases, each with its mean over the organs that both runs have a score for."""
@@ -32,7 +33,7 @@ class Paired:
     together: PairedComparison
 
     def table(self) -> pd.DataFrame:
-        """A line per organ, and one for ``ALL``: n cases, difference in points, p, p after Holm."""
+        """A line per organ, and one for ``ALL``: n cases, difference in points, p, p after Holm, as texts have them."""
         lines = [_line(organ, found, self.corrected[organ]) for organ, found in self.organs.items()]
         return pd.DataFrame([*lines, _line(ALL, self.together, math.nan)])
 
@@ -46,7 +47,13 @@ class Paired:
 
 def _line(organ: str, found: PairedComparison, corrected: float) -> dict[str, Any]:
     difference = 100 * found.mean_difference
-    return {"organ": organ, "n": found.n, "difference": difference, "p": found.p_value, "corrected": corrected}
+    return {
+        "organ": organ,
+        "n": found.n,
+        "difference": difference,
+        "p": probability(found.p_value),
+        "corrected": probability(corrected),
+    }
 
 
 def in_common(tables: Mapping[str, Rows]) -> dict[str, list[Row]]:

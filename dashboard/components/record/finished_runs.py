@@ -1,11 +1,12 @@
 """Finished runs, which have a model to evaluate, to teach or to predict with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autosam_inference.errors import UserError
 from autosam_platform.workspace import RunFolder, workspace
 from dashboard.components.base.places import inside
-from dashboard.components.record.run_files import read_summary
+from dashboard.components.record.run_files import evaluated_on, read_summary
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class FinishedRun:
     """A run with a model.
 
     Attributes:
-        dice: mean over the test cases; ``None`` where they are not evaluated.
+        dice: mean over the test cases, ``cases`` of them, ``evaluated`` on a day; ``None`` where they are not.
         bytes: size of the weights.
     """
 
@@ -22,6 +23,8 @@ class FinishedRun:
     dataset: str
     dice: float | None
     bytes: int
+    cases: int | None = None
+    evaluated: str = ""
 
 
 def finished_runs(*, to_predict: bool = False) -> list[FinishedRun]:
@@ -34,12 +37,21 @@ def finished_runs(*, to_predict: bool = False) -> list[FinishedRun]:
     return [run for run in found if run is not None]
 
 
+def best_first(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The run of the highest test Dice on the newest run's dataset, then the others as they were; newest first."""
+    alike = [run for run in runs if run.dataset == runs[0].dataset and run.dice is not None]
+    best = max(alike, key=lambda run: run.dice or 0.0, default=None)
+    return list(runs) if best is None else [best, *(run for run in runs if run is not best)]
+
+
 def _read(run: RunFolder, to_predict: bool) -> FinishedRun | None:
     try:
         inside(run.folder, [workspace().folder])
         if to_predict and run.prompted:
             return None
-        card, dice = run.card, read_summary(run).get("mean_dice")
-        return FinishedRun(run.name, card.model.name, card.dataset, dice, run.weights.stat().st_size)
+        card, told = run.card, read_summary(run)
+        size = run.weights.stat().st_size
+        figures = (told.get("mean_dice"), size, told.get("n_cases"), evaluated_on(run))
+        return FinishedRun(run.name, card.model.name, card.dataset, *figures)
     except (UserError, OSError):
         return None

@@ -21,7 +21,7 @@ MOST = 20
 """So many runs are shown; their files are read, so they are the best only."""
 
 _PARTS = ("train", "val", "test")
-_COLUMNS = ("run", "model", "role", "dice", "nsd", "cases", "parameters", "split", "unread")
+_COLUMNS = ("run", "model", "role", "dice", "nsd", "cases", "evaluated", "parameters", "split", "unread")
 
 
 def evaluated_datasets(runs: Sequence[RunSummary]) -> list[str]:
@@ -46,13 +46,14 @@ def papers(dataset: str) -> pd.DataFrame:
 
 
 def _row(workspace: Workspace, run: RunSummary) -> dict[str, Any]:
-    figures = {"dice": _percent(run.mean_dice), "nsd": _percent(run.mean_nsd)}
+    figures = {"dice": percent(run.mean_dice), "nsd": percent(run.mean_nsd)}
     model = f"{run.model} · {ORACLE}" if run.role == "prompted" else run.model
     row = {"run": run.run_id, "model": model, "role": run.role} | figures
     try:
         folder = run_folder(workspace, run.run_id)
         cases, card = run_files.read_summary(folder).get("n_cases"), run_files.read_card(folder)
         split = split_in_words(card.split) if card else None
+        row |= {"evaluated": run_files.evaluated_on(folder)}
         return row | {"cases": cases, "split": split, "parameters": _millions(folder.weights), "unread": None}
     except UserError as error:
         return row | {"unread": str(error)}
@@ -63,7 +64,8 @@ def split_in_words(split: dict[str, list[str]]) -> str | None:
     return " / ".join(str(len(split.get(part, []))) if split.get(part) else "–" for part in _PARTS) if split else None
 
 
-def _percent(share: float | None) -> float:
+def percent(share: float | None) -> float:
+    """A Dice or NSD (a share) in percent; NaN where there is none."""
     return math.nan if share is None else 100 * share
 
 

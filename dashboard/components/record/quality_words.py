@@ -4,7 +4,7 @@ import streamlit as st
 
 from autosam_inference.quality.verdict import Flag, OrganQuality
 from autosam_platform.workspace import PredictionFolder
-from dashboard.components.base.text import plain
+from dashboard.components.base.text import plain, score
 
 
 def show_quality(prediction: PredictionFolder) -> None:
@@ -41,4 +41,4 @@ def _dice(organ: OrganQuality) -> str:
     if organ.expected_dice is None or organ.interval is None:
         return ""
     low, high = organ.interval
-    return f" (Dice {organ.expected_dice:.2f}, {low:.2f} to {high:.2f})"
+    return f" (Dice {score(organ.expected_dice)}, {100 * low:.2f} to {score(high)})"

@@ -1,7 +1,10 @@
 """What a run wrote into the workspace, read back: configuration, metrics, cases, pictures."""
 
+import io
 import json
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import yaml
 
 from autosam_inference.card import ModelCard
 from autosam_platform.evaluation.table import Row
-from autosam_platform.workspace import RunFolder, WorkspacePaths
+from autosam_platform.workspace import RunFolder, Workspace, WorkspacePaths
 from dashboard.components.base.places import ReadingError, allowed_further, inside, recorded_file
 
 _TEXTS = tuple(field.name for field in fields(Row) if field.type is str)
@@ -64,10 +67,32 @@ def read_metrics(run: RunFolder) -> pd.DataFrame | None:
         return None
     try:
         undefined = {name: ["nan"] for name in _NUMBERS}  # in numbers only: a case may be called "nan"
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=undefined)
+        whole_lines = path.read_bytes().rpartition(b"\n")[0]  # of a file that is cut short the last one is not
+        texts = dict.fromkeys(_TEXTS, str)
+        table = pd.read_csv(io.BytesIO(whole_lines), dtype=texts, keep_default_na=False, na_values=undefined)
         return _checked(table)
     except (ValueError, OSError) as error:
         raise ReadingError(f"{path} cannot be read ({error}): jobs/evaluate.py writes it anew.") from error
+
+
+def shortfall(run: RunFolder, metrics: pd.DataFrame) -> str:
+    """What the table lacks of the cases that were evaluated, in a sentence; empty where it is whole.
+
+    Each case left a record of its own before the table was written, and the summary says how many there were.
+    """
+    recorded, there = run.evaluation().case_ids, set(metrics["case"])
+    asked = len(recorded)
+    with suppress(ReadingError):  # of a damaged summary its own readers tell
+        asked = max(asked, int(read_summary(run).get("n_cases") or 0))
+    organs = metrics.groupby("case")["class_id"].nunique()
+    short = sorted(organs.index[organs < organs.max()])
+    if len(there) >= asked and there.issuperset(recorded) and not short:
+        return ""
+    partly = f", and of {', '.join(short[:3])} not all organs" if short else ""
+    return (
+        f"{run.evaluation().metrics} holds {len(there)} of the {asked} cases that were evaluated{partly}: it was cut "
+        "short, or copied in part. What is shown is of these alone; evaluating the run again writes the whole file."
+    )
 
 
 def as_rows(metrics: pd.DataFrame) -> list[Row]:
@@ -83,6 +108,32 @@ def read_summary(run: RunFolder) -> dict[str, Any]:
         ReadingError: the file is damaged.
     """
     return read_json(run.evaluation().summary, "jobs/evaluate.py writes it anew")
+
+
+def evaluated_on(run: RunFolder) -> str:
+    """The day (UTC) on which the results of the test cases were written, ``2026-11-27``; empty where there are none."""
+    path = run.evaluation().metrics
+    return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d}" if path.exists() else ""
+
+
+def validation_cases(run: RunFolder, workspace: Workspace, fingerprint: str) -> int | None:
+    """Over how many cases the run's validations are means; ``None`` where that is not known.
+
+    Args:
+        fingerprint: of the prepared dataset; it tells of a run that has no model yet.
+
+    Raises:
+        ModelFolderError, ReadingError: the model's card or the dataset's manifest is damaged.
+    """
+    card = read_card(run)
+    if card is not None and card.split:
+        return len(card.split.get("val", ()))
+    for place in workspace.prepared_folders if fingerprint else ():
+        told = read_json(place.manifest(fingerprint), "jobs/prepare.py writes it anew")
+        if told.get("fingerprint") == fingerprint:
+            usable = [case for case in told["cases"] if case["status"] != "rejected"]
+            return sum("val" in case["splits"] for case in usable)
+    return None
 
 
 def read_card(run: RunFolder) -> ModelCard | None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pandas as pd
 from pydantic import BaseModel
 
+from autosam_platform.locks import is_locked
 from autosam_platform.tuning.description import Importances, SweepDescription
 from autosam_platform.tuning.trials import DICE, ENDED, SIZE, Trial, best_trial, pareto_front, read_trials
 from autosam_platform.workspace import SweepFolder
@@ -15,6 +16,8 @@ from dashboard.components.base.places import ReadingError
 
 Told = TypeVar("Told", bound=BaseModel)
 
+LEFT = "interrupted"
+"""State of a trial whose sweep was stopped or killed while it ran."""
 _REMEDY = "the command that made the sweep writes it anew"
 _COLUMNS = (DICE, SIZE, "state", "run", "reason", "validations")
 
@@ -106,6 +109,8 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         trials = read_trials(folder.trials)
     except (ValueError, OSError) as error:
         raise _unreadable(folder.trials, error) from error
+    if not is_locked(folder.lock):  # nobody of this machine runs them
+        trials = [each.model_copy(update={"state": LEFT}) if each.state == "running" else each for each in trials]
     if len({frozenset(trial.values) for trial in trials}) > 1:
         raise ReadingError(f"{folder.trials} is of several sweeps: its trials have different settings. Remove it.")
     return SweepRecord(folder.name, description, trials, importances)

@@ -23,6 +23,8 @@ Points = Sequence[tuple[int, float]]
 RUNNING = "RUNNING"
 INTERRUPTED = "INTERRUPTED"
 """Of a run that the record calls RUNNING and no process of this machine makes: it was killed."""
+EVALUATING = "EVALUATING"
+"""Of a run whose model is being evaluated, after it was trained."""
 SWEEP = "sweep"
 """The role of a sweep's own record."""
 
@@ -30,7 +32,8 @@ _QUIET = 60  # seconds: an evaluation is recorded without the lock, but not with
 
 
 def runs(workspace: Workspace) -> list[RunSummary]:
-    """The newest runs first; of those that a killed process left RUNNING, the state is INTERRUPTED.
+    """The newest runs first; of those that a killed process left RUNNING, the state is INTERRUPTED, and of those that
+    a process of this machine evaluates, EVALUATING.
 
     Raises:
         TrackingError: the record exists and cannot be read.
@@ -69,7 +72,14 @@ def ray_job(workspace: Workspace, run_id: str) -> str:
 @st.cache_data(ttl=2, max_entries=4, show_spinner="Reading the record of runs …")
 def _runs(workspace: str) -> list[RunSummary]:
     root = Workspace(Path(workspace))
-    return [replace(run, state=INTERRUPTED) if _is_interrupted(root, run) else run for run in _listed(root)]
+    return [replace(run, state=_state(root, run)) for run in _listed(root)]
+
+
+def _state(root: Workspace, run: RunSummary) -> str:
+    if _is_interrupted(root, run):
+        return INTERRUPTED
+    evaluated = run.role != SWEEP and is_name(run.run_id) and root.run(run.run_id).evaluation().lock
+    return EVALUATING if evaluated and evaluated.exists() and is_locked(evaluated) else run.state
 
 
 def _listed(root: Workspace) -> list[RunSummary]:

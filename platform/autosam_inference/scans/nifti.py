@@ -62,8 +62,8 @@ def open_nifti(path: Path) -> NiftiFile:
 
     Raises:
         ScanError: no such file, not NIfTI, or not named as what it is; truncated in the header; not one 3D volume of
-            two slices or more; voxel size zero, negative or absurd; no affine, none that is one, or axes that are not
-            at right angles.
+            plain numbers and of two slices or more; voxel size zero, negative or absurd; no affine, none that is one,
+            or axes that are not at right angles.
     """
     _check_file(path)
     try:
@@ -98,7 +98,7 @@ def read_voxels(file: NiftiFile) -> np.ndarray:
     A compressed file is read to its end, since only there stands the checksum of what was unpacked.
 
     Raises:
-        ScanError: the file ends before its voxels do, they were damaged, or are no plain numbers.
+        ScanError: the file ends before its voxels do, or they were damaged.
     """
     path = file.path
     try:
@@ -107,8 +107,6 @@ def read_voxels(file: NiftiFile) -> np.ndarray:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(path, error) from None
         raise ScanError(f"{path} is truncated or damaged ({_one_line(error)}): copy or download it again.") from None
-    if array.dtype.kind not in "iuf":
-        raise ScanError(f"{path} holds {array.dtype} voxels, not plain numbers: export one grey volume.")
     array = array.reshape(array.shape[:3])
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else np.asarray(array)
 
@@ -220,7 +218,9 @@ def _check_spacing(path: Path, spacing: np.ndarray) -> None:
 
 
 def _check_shape(path: Path, image: nib.Nifti1Image) -> None:
-    shape = image.shape
+    shape, kind = image.shape, image.get_data_dtype()
+    if kind.kind not in "iuf":
+        raise ScanError(f"{path} holds {kind} voxels, not plain numbers: export one grey volume.")
     if len(shape) < 3 or math.prod(shape[3:]) != 1:
         raise ScanError(
             f"{path} has shape {' × '.join(map(str, shape))}: one 3D volume is needed; "

@@ -21,7 +21,7 @@ from pydantic import (
 
 from autosam_inference.bounds import Spacing
 from autosam_inference.card import LabelClass, Scaling
-from autosam_inference.errors import UserError, reasons
+from autosam_inference.errors import UserError, reasons, where
 from autosam_inference.frozen import Frozen
 from autosam_inference.scans.intensity import normalise
 from autosam_inference.scans.names import stem
@@ -350,7 +350,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DescriptionError(f"{path} cannot be read ({error.strerror}): check the path.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DescriptionError(f"{path} is not valid YAML: {error}") from None
+        raise DescriptionError(f"{path} is not valid YAML: {where(error)}") from None
     if not isinstance(fields, dict):
         raise DescriptionError(f"{path} must hold 'field: value' lines, see {_FOLDER / 'btcv.yaml'}")
     base = fields.pop("extends", None)

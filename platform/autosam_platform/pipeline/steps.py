@@ -23,6 +23,7 @@ from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
 from autosam_platform.evaluation.table import Summary, as_table, sources_table
 from autosam_platform.experiment import ConfigError, DatasetSection, Experiment
+from autosam_platform.locks import locked
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.prompted.fit import fit_prompted
 from autosam_platform.prompted.predictor import PromptedPredictor
@@ -109,7 +110,8 @@ def evaluated(
     folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
     model = PromptedPredictor.of(run.model) if run.prompted else run.model
-    summary = evaluate_cases(model, cases, dataset.description, folder, overlap=overlap)
+    with locked(folder.lock):  # by which pages tell that it goes on
+        summary = evaluate_cases(model, cases, dataset.description, folder, overlap=overlap)
     _record(run, folder, f"{other}-{split}" if other else split, summary)
     rich.print(as_table(summary, f"{run.name}: {split} cases of {dataset.name}"))
     if summary.per_source:

@@ -1,5 +1,6 @@
 """A sweep from its description to its report: the teachers it needs, its trials, the best one evaluated."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def sweep(
     seed: int,
     concurrent: int | None,
     disk_gb: float,
+    arguments: Sequence[str] = (),
 ) -> Outcome:
     """Make all trials of a sweep, write its report, and evaluate the best run on the test cases, if there are any.
 
@@ -36,6 +38,7 @@ def sweep(
         recipes: folder in which a teacher may be named by the recipe that trains it.
         trials, grid, seed: see ``tuning.sweep.Sweep``.
         concurrent, disk_gb: see ``tuning.run.run_sweep``.
+        arguments: of the command line, which continue the sweep from any folder.
 
     Raises:
         SpaceError: a model cannot be built with a value of the space; said before anything is made for it.
@@ -46,7 +49,7 @@ def sweep(
     dataset = prepared_dataset(base.dataset)
     dataset.require_complete(allow_rejected=base.dataset.allow_rejected)
     base, teachers = with_unlabelled(base), _teachers(base, space, recipes)
-    plan = Sweep(title, space, base, dataset, workspace(), trials, grid, seed, teachers)
+    plan = Sweep(title, space, base, dataset, workspace(), trials, grid, seed, teachers, arguments)
     ledger = run_sweep(plan, concurrent=concurrent, disk_gb=disk_gb)
     best = write_report(plan, ledger)
     numbers: dict[str, Any] = {"sweep": plan.name, "trials": len(ledger.trials), "best": best.model_dump()}

@@ -33,6 +33,8 @@ class SweepDescription(BaseModel):
     objectives: Objectives = {DICE: "max"}
     parameters: dict[str, DescribedParameter] = {}
     """By their dotted names."""
+    arguments: list[str] = []
+    """Of the job that made it, by which it continues; none of sweeps of earlier versions."""
 
 
 class Importances(BaseModel):

@@ -1,7 +1,7 @@
 """What a sweep is: a space of settings around a base, and the name that follows from all that decides its trials."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class Sweep:
             between those of several.
         trials: how many; a grid has as many as its product.
         seed: of the search.
+        arguments: of the job, which do not decide the sweep's name.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Sweep:
     grid: bool = False
     seed: int = 0
     teachers: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
 
     def experiment(self, point: Point) -> Experiment:
         """The experiment of a trial.
@@ -69,7 +71,8 @@ class Sweep:
     def as_json(self) -> dict[str, Any]:
         """What people want to know of it: the space, and what it is a sweep of."""
         about = {"name": self.name, "model": self.base.model.name, "dataset": self.prepared.name}
-        return about | {"trials": self.trials, "grid": self.grid} | self.space.model_dump(mode="json")
+        how = {"trials": self.trials, "grid": self.grid, "arguments": list(self.arguments)}
+        return about | how | self.space.model_dump(mode="json")
 
     @property
     def folder(self) -> SweepFolder:

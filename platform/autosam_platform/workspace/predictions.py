@@ -73,6 +73,12 @@ class PredictionFolder:
         """Where the scan lies, and which run's model segmented it."""
         return self._beside(_RECORD)
 
+    @property
+    def whole(self) -> bool:
+        """Is every file there that a prediction consists of? Not every scan has a DICOM SEG."""
+        files = (self.label, self.organs, self.itk_snap_labels, self.picture, self.seconds, self.record)
+        return all(each.is_file() for each in files)
+
     def write_record(
         self,
         scan: Path,

@@ -60,6 +60,11 @@ class EvaluationFolder:
         return self.folder / "cases"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that evaluates; beside the folder, whose files are recorded."""
+        return self.folder.with_name(f".{self.folder.name}.lock")
+
+    @property
     def case_ids(self) -> list[str]:
         """Cases that were evaluated, sorted."""
         return sorted(_recorded_id(path) for path in self.records.glob("*.json"))
