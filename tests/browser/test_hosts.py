@@ -1,11 +1,15 @@
 """Who the app's server talks to: by the names that a browser says it asked for, and came from."""
 
+import os
 import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_app import App, served
+from browser_app import ROOT, App, free_port, served
 from playwright.sync_api import Page, expect
 
 
@@ -45,6 +49,31 @@ def test_a_name_of_somebody_elses_that_leads_here_is_refused(server: App, name: 
 
 def test_a_page_of_somebody_elses_is_refused(server: App) -> None:
     assert _status(server, f"127.0.0.1:{server.port}", "http://evil.example") == 403
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:9", "http://localhost:{port}", "https://127.0.0.1", "null"])
+def test_a_page_of_another_program_on_this_machine_is_refused(server: App, origin: str) -> None:
+    """To Streamlit the name alone counts; to a browser name and port are one origin."""
+    assert _status(server, f"127.0.0.1:{server.port}", origin.format(port=server.port)) == 403
+
+
+def test_no_page_of_others_may_hold_ours_in_a_frame(server: App) -> None:
+    with urllib.request.urlopen(server(), timeout=20) as answer:
+        assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+        assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+def test_open_to_others_without_sign_in_it_does_not_start(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), f"--server.port={port}"]
+    told = {**os.environ, "AUTOSAM_WORKSPACE": str(tmp_path)}
+    ended = subprocess.run(
+        [*command, "--server.address=0.0.0.0"], env=told, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode != 0
+    assert "Not started: at 0.0.0.0 this app would be open to everybody" in ended.stdout + ended.stderr
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0  # nobody listens
 
 
 def test_with_settings_that_let_every_name_in_the_app_itself_refuses(page: Page, tmp_path: Path) -> None:

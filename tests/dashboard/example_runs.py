@@ -14,7 +14,7 @@ from autosam_platform.evaluation.table import Row
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.workspace import RunFolder, Workspace
 
-APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+APP = Path(__file__).parents[2] / "dashboard" / "main.py"
 DONE, GOING, UNTESTED = "demo-0000000a", "btcv-0000000b", "tiny-0000000c"
 CASE = "img 01 *odd* <i>name"
 SHAPE_XYZ = (14, 11, 8)

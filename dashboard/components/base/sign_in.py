@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components.base.text import plain
 
@@ -39,9 +40,26 @@ def admit() -> None:
     if reason:
         st.button("Sign out", on_click=st.logout)
         _refuse(plain(reason))
+    context = get_script_run_ctx()
+    if context is not None:
+        _ADMITTED.add(context.session_id)
     with st.sidebar:
         st.caption(f"Signed in as {plain(st.user.email)}")
         st.button("Sign out", on_click=st.logout)
+
+
+_ADMITTED: set[str] = set()
+"""Sessions of visitors who may use the app, so that the server takes their files and nobody else's."""
+
+
+def is_admitted(session: str) -> bool:
+    """May the visitor of that session of Streamlit's use the app?"""
+    return session in _ADMITTED
+
+
+def has_sign_in() -> bool:
+    """Are visitors asked who they are?"""
+    return bool(st.secrets.load_if_toml_exists()) and "auth" in st.secrets
 
 
 def _settings() -> Mapping[str, Any]:
