@@ -29,8 +29,8 @@ def require_closed() -> None:
     if not has_sign_in() and not is_loopback(address):
         raise SystemExit(
             f"Not started: at {address or 'all addresses'} this app would be open to everybody who reaches this "
-            "machine, and it can start jobs. Start it with --server.address 127.0.0.1, or set up sign-in: the README says "
-            "how under 'For a team'."
+            "machine, and it can start jobs. Start it with --server.address 127.0.0.1, or set up sign-in: the README "
+            "says how under 'For a team'."
         )
 
 
