@@ -2,13 +2,18 @@
 
 import csv
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from autosam_platform.evaluation.table import Row
-from autosam_platform.studies.description import Column, Study
+from autosam_platform.studies import figures
+from autosam_platform.studies.description import Column, FigureKind, Study
 from autosam_platform.studies.report import write_study
 from autosam_platform.studies.results import (
     CellResult,
@@ -164,6 +169,31 @@ def test_the_tables_are_written_and_read_back(tmp_path: Path) -> None:
     assert "AutoSAM &amp; more" in page
     assert "data:image/png;base64," in page
     assert folder.figure_svg.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+
+
+@pytest.mark.parametrize("kind", ["dots", "bars"])
+def test_titles_and_names_in_a_figure_are_seen_whole(kind: FigureKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, _: drawn.append(figure))
+    rows = {
+        name: row.model_copy(
+            update={"title": f"A system with a name of {len(name)} letters", "demo": {"model.name": name}}
+        )
+        for name, row in STUDY.rows.items()
+    }
+    title = "A table whose title is longer than any of its panels are wide, and then goes on for a while"
+    study = STUDY.model_copy(update={"title": title, "figure": kind, "rows": rows})
+    figures.save_figures(_results(_cell("autosam", _member(0.9)), study=study, demo=True), [Path("one.png")])
+    (figure,) = drawn
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    told = figure.findobj(lambda each: isinstance(each, Text) and title[:7] in each.get_text())
+    (whole,) = [each.get_window_extent() for each in told if isinstance(each, Text)]
+    assert 0 <= whole.x0 < whole.x1 <= figure.bbox.width
+    for panel in figure.axes:
+        names = [each.get_window_extent() for each in panel.get_xticklabels() if "system" in each.get_text()]
+        assert all(before.x1 < after.x0 for before, after in pairwise(names))
+    assert kind == "dots" or len(figure.axes[0].get_xticklabels()) == len(rows) > 1
 
 
 def test_latex_has_no_sign_that_it_cannot_read() -> None:

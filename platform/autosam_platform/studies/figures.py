@@ -1,6 +1,7 @@
 """The figure of a study: its numbers beside the paper's, as points, as a curve or as bars."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ from autosam_platform.studies.description import FigureKind
 from autosam_platform.studies.results import StudyResults
 from autosam_platform.studies.table import NAMES, number, row_title, title_of
 
+_LETTERS = 9.5  # of a title in an inch
+_PANEL = 4.8  # inches of one with bars
 _OURS, _PAPER = "tab:blue", "0.45"
 
 
@@ -35,7 +38,7 @@ def _dots(results: StudyResults) -> Figure:
     metrics, columns, rows = results.study.metrics, list(results.columns), list(results.study.rows)
     size = 1.6 + 3.1 * len(columns), 1.0 + len(metrics) * (1.0 + 0.36 * len(rows))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    figure.suptitle(results.study.title, fontsize=12, weight="bold")
+    _entitle(figure, results.study.title)
     panels = figure.subplots(len(metrics), len(columns), squeeze=False, sharey=True)
     for metric, line in zip(metrics, panels, strict=True):
         for column, panel in zip(columns, line, strict=True):
@@ -65,7 +68,7 @@ def _curve(results: StudyResults) -> Figure:
     found = {column: [number(results, row, column, metric) for row in ordered] for column in columns}
     papers = [column for column in columns if not all(math.isnan(each.paper) for each in found[column])]
     figure = Figure(figsize=(4.6 * (len(columns) + len(papers)), 3.8), dpi=DPI, layout="constrained")
-    figure.suptitle(study.title, fontsize=12, weight="bold")
+    _entitle(figure, study.title)
     panels = iter(figure.subplots(1, len(columns) + len(papers), squeeze=False)[0])
     for column in columns:
         title = title_of(results, column)
@@ -83,8 +86,8 @@ def _curve(results: StudyResults) -> Figure:
 def _bars(results: StudyResults) -> Figure:
     """Rows as groups of bars, a bar per column, each with its number and spread; a panel per metric."""
     study, columns, rows = results.study, list(results.columns), list(results.study.rows)
-    figure = Figure(figsize=(4.8 * len(study.metrics), 3.8), dpi=DPI, layout="constrained")
-    figure.suptitle(study.title, fontsize=12, weight="bold")
+    figure = Figure(figsize=(_PANEL * len(study.metrics), 3.8), dpi=DPI, layout="constrained")
+    _entitle(figure, study.title)
     panels = figure.subplots(1, len(study.metrics), squeeze=False)[0]
     width = 0.8 / len(columns)
     for metric, panel in zip(study.metrics, panels, strict=True):
@@ -96,13 +99,25 @@ def _bars(results: StudyResults) -> Figure:
             bars = panel.bar(at, heights, width * 0.92, yerr=spreads if any(spreads) else None, capsize=3)
             bars.set_label(title_of(results, column))
             panel.bar_label(bars, [each.own for each in found], padding=2, fontsize=8)
-        panel.set_xticks(range(len(rows)), [row_title(results, row) for row in rows])
+        panel.set_xticks(range(len(rows)), [_in_lines(row_title(results, row), len(rows)) for row in rows])
         panel.set_ylabel(f"mean {NAMES[metric]} %")
         panel.margins(y=0.14)
         panel.grid(axis="y", color="0.9")
         panel.set_axisbelow(True)
     _legend(figure, panels[0])
     return figure
+
+
+def _entitle(figure: Figure, title: str) -> None:
+    """A title over all panels, in as many lines as it needs: one that is too long would be cut at both ends."""
+    lines = textwrap.wrap(title, width=int(_LETTERS * figure.get_figwidth()))
+    figure.suptitle("\n".join(lines), fontsize=12, weight="bold")
+
+
+def _in_lines(name: str, beside: int) -> str:
+    """The name of one of so many groups of bars, as narrow as the group, with its small network below it."""
+    parts = name.replace(" (here", "\n(here").split("\n")
+    return "\n".join(textwrap.fill(part, width=int(_PANEL * _LETTERS / beside)) for part in parts)
 
 
 def _with_spread(panel: Axes, values: Sequence[float], at: Sequence[float], spreads: Sequence[float]) -> None:
