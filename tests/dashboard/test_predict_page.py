@@ -144,7 +144,7 @@ def test_a_file_is_predicted_outside_the_app_and_offered(page: Page, model: Path
     liver = np.count_nonzero(np.asarray(label.dataobj) == 6) * np.prod(label.header.get_zooms()) / 1000
     assert volumes.set_index("organ").loc["liver", "ml"] == pytest.approx(liver)
     prediction.output.picture.unlink()
-    assert predicting.state(prediction, None) == predicting.FAILED  # done is when all its files are there
+    assert wait_for(prediction) == predicting.FAILED  # done is when all its files are there
 
 
 def test_a_dicom_study_is_predicted_and_its_label_map_joined_to_it(page: Page, empty: Path, model: Path) -> None:

@@ -8,6 +8,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from safetensors.numpy import save_file
 
 from autosam_platform.evaluation.table import Row
 from autosam_platform.experiment import Experiment
-from autosam_platform.pipeline import distilling, ending, steps
+from autosam_platform.locks import is_locked
+from autosam_platform.pipeline import distilling, ending, steps, sweeping
 from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import Workspace
 from dashboard.components.charts import case_boxes, curve_charts
@@ -274,3 +276,32 @@ def test_the_command_makes_the_same_run_again(
     monkeypatch.syspath_prepend(str(JOBS))
     runpy.run_path(str(JOBS.parent / job), run_name="__main__")
     assert [told.run_id("data") for told in given] == [experiment.run_id("data")]
+
+
+def test_a_sweep_records_arguments_that_continue_it_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("scans", "kd_lambda"):  # one called as a space of ours is not meant
+        (tmp_path / name).mkdir()
+    told: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
+    monkeypatch.setattr(sweeping, "sweep", lambda *_, arguments, **__: told.append(arguments))
+    words = ["--space", "kd_lambda", "--grid", "--dataset.root"]
+    monkeypatch.setattr(sys, "argv", ["sweep.py", *words, "scans"])
+    monkeypatch.syspath_prepend(str(JOBS))
+    runpy.run_path(str(JOBS / "sweep.py"), run_name="__main__")
+    assert told == [[*words, str(tmp_path / "scans")]]
+
+
+def test_an_evaluation_holds_the_lock_that_pages_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Workspace(tmp_path).run("x-1")
+
+    def evaluate(*_: object, **__: object) -> None:
+        raise InterruptedError(str(is_locked(run.evaluation().lock)))
+
+    monkeypatch.setattr(steps, "evaluate_cases", evaluate)
+    dataset: Any = SimpleNamespace(raw=lambda split: [], description=None)
+    with pytest.raises(InterruptedError, match="True"):
+        steps.evaluated(run, dataset, "test")
+    assert not is_locked(run.evaluation().lock)
