@@ -7,12 +7,13 @@ import streamlit as st
 from dashboard.components.base.places import ReadingError, checked_id
 
 
-def chosen(kind: str, options: Sequence[str], label: str = "") -> str:
+def chosen(kind: str, options: Sequence[str], label: str = "", *, label_shown: bool = True) -> str:
     """Let one of ``options`` be chosen: by the address, else the session's last, else the first.
 
     Args:
         kind: name of the choice, in the address and on the page ("run", "case").
         label: on the page, where that is another; such a choice is remembered by itself.
+        label_shown: above the list, or only told to who cannot see it.
 
     Raises:
         ReadingError: the address names nothing among the options; the list to choose from is on the page.
@@ -20,7 +21,13 @@ def chosen(kind: str, options: Sequence[str], label: str = "") -> str:
     memory = f"last_{label or kind}"
     wanted = st.query_params.get(kind) or _last(memory, options)
     index = options.index(wanted) if wanted in options else None
-    picked = st.selectbox(label or kind.capitalize(), options, index=index, placeholder=f"Choose a {kind}")
+    picked = st.selectbox(
+        label or kind.capitalize(),
+        options,
+        index=index,
+        placeholder=f"Choose a {kind}",
+        label_visibility="visible" if label_shown else "collapsed",
+    )
     if picked is not None and picked != wanted:
         st.query_params[kind] = picked
         st.rerun()
