@@ -20,7 +20,7 @@ _CONTINUES = {
 }
 
 
-def run_state(folder: RunFolder, run: RunSummary) -> str | None:
+def run_state(folder: RunFolder, run: RunSummary) -> str:
     """Draw the state, how far the run is, the time left and spent; gives the state, which its job may know better.
 
     Raises:
@@ -41,7 +41,7 @@ def run_state(folder: RunFolder, run: RunSummary) -> str | None:
     return state
 
 
-def _how_far(folder: RunFolder, run: RunSummary, state: str | None) -> tuple[float | None, list[str]]:
+def _how_far(folder: RunFolder, run: RunSummary, state: str) -> tuple[float | None, list[str]]:
     """The share that is done of what goes on now, and the epoch and time left, or the cases, in words."""
     if state == tracking.EVALUATING:
         asked, done = len(folder.card.split.get("test", ())), len(folder.evaluation().case_ids)

@@ -40,7 +40,7 @@ def _first(belongs: Callable[[Submitted], bool]) -> Submitted | None:
     return None
 
 
-def state_of(run: RunFolder, recorded: str | None, job: Submitted | None) -> str | None:
+def state_of(run: RunFolder, recorded: str, job: Submitted | None) -> str:
     """The state of a run, where its job knows more than the record: it starts, or it evaluates."""
     if job is None or not job.active or recorded == tracking.RUNNING:
         return recorded
