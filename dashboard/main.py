@@ -17,7 +17,8 @@ from dashboard.components.base.tab import named_tab  # noqa: E402
 
 _CLOSE_TO_THE_TOP = """
     .stMainBlockContainer { padding: 3.75rem 1.5rem 1rem }
-    .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0 }
+    .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0 0 0.25rem }
+    .stMainBlockContainer h3 { font-size: 1.2rem; padding: 0.25rem 0 }
 """
 
 # Pages have no icons: a browser would fetch them from the internet for its tab.

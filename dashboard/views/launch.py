@@ -152,6 +152,7 @@ def _new_job(address: str | None) -> None:
     if name == "evaluate" and not finished_runs():
         st.info("There is no finished run to evaluate yet: train one first.")
         return
+    place = st.container()  # of what is sent, above the form, so that its button is in sight as well
     picks = _picks(kind)
     known = _known(kind, picks)
     key = "-".join([name, *picks[1::2]])
@@ -162,21 +163,21 @@ def _new_job(address: str | None) -> None:
         st.session_state["checked"] = (key, words, resolved)
     checked = st.session_state.get("checked")
     if checked and checked[0] == key:
-        _send(address, kind, *checked[1:])
+        with place:
+            _send(address, kind, *checked[1:])
 
 
 def _send(address: str | None, kind: JobKind, words: list[str], resolved: dict[str, Any]) -> None:
-    st.success("The job finds these settings valid. The command:")
-    st.code(terminal(kind.name, words), language="bash", wrap_lines=True)
-    with st.expander("Every setting it comes to"):
-        st.code(yaml.safe_dump(resolved, sort_keys=False), language="yaml")
     if address is None:
-        st.info("Without a Ray cluster it can be started in a terminal only.")
-    elif st.button("Send to the cluster", type="primary"):
+        st.info("The job finds these settings valid. Without a Ray cluster it can be started in a terminal only:")
+    elif st.button("Send to the cluster", type="primary", help="The job finds these settings valid"):
         job_id = ray_jobs.submit(address, kind.name, words)
         del st.session_state["checked"]
         st.query_params["submitted"] = job_id
         st.rerun()
+    st.code(terminal(kind.name, words), language="bash", wrap_lines=True)
+    with st.expander("Every setting it comes to"):
+        st.code(yaml.safe_dump(resolved, sort_keys=False), language="yaml")
 
 
 def _queue(address: str) -> None:
@@ -236,11 +237,9 @@ st.title("Launch")
 _address = _cluster()
 _left, _right = st.columns(2, gap="medium")
 with _left, explained():
-    st.subheader("New job")
     _new_job(_address)
 with _right, explained():
     if _address is not None:
-        st.subheader("Queue")
         st.fragment(_queue, run_every=3)(_address)
         if _submitted := st.query_params.get("submitted"):
             follow(_address, checked_id("job", _submitted))

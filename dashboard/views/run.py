@@ -173,9 +173,9 @@ def _page() -> None:
         nothing("There is no run in this workspace yet.", "make demo")
         return
     with explained():
-        title, choice = st.columns([3, 1], vertical_alignment="bottom")
+        title, choice = st.columns([3, 1])
         with choice:
-            run_id = chosen("run", known)
+            run_id = chosen("run", known, bare=True)
         title.title(plain(run_id), anchor=False)
         named_tab(run_id, "Run")
         _one(root, run_id, runs, recorded is not None)
@@ -193,7 +193,8 @@ def _one(root: Workspace, run_id: str, runs: Mapping[str, RunSummary], can_ask: 
         st.page_link("views/sweeps.py", label="Open this sweep", query_params={"sweep": run_id})
         return
     if run is not None:
-        run_actions(folder)
+        with explained():
+            run_actions(folder)
     first = "Training" if state in (STARTING, tracking.RUNNING) else "Results"
     results, training, log, settings = st.tabs(_TABS, default=first)
     with results:

@@ -34,12 +34,11 @@ _COLUMNS = {
     "minutes": st.column_config.NumberColumn("Training (min)", format="%.1f", help="Spent training"),
     "sweep": st.column_config.TextColumn("Trial of", help="The sweep that it is a trial of"),
 }
-_CURVES = {
+_CURVES = {  # of several runs in one chart, by their names in the record
     "val/dice/mean": "Validation Dice %",
     "train/loss": "Loss",
     "train/learning_rate": "Learning rate",
 }
-"""What curves of several runs are shown in one chart, by their names in the record."""
 _BOARD = {
     "run": st.column_config.TextColumn("Run", pinned=True),
     "model": st.column_config.TextColumn("Model"),

@@ -11,7 +11,7 @@ from autosam_platform.tuning.trials import DICE, SIZE
 from autosam_platform.workspace import SweepFolder, workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained, nothing
-from dashboard.components.base.places import inside, run_folder
+from dashboard.components.base.places import ReadingError, inside, run_folder
 from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 from dashboard.components.charts import sweep_charts
@@ -68,9 +68,11 @@ def _continue(record: SweepRecord, folder: SweepFolder) -> None:
         return
     try:
         ray_jobs.cluster()
-        continue_button(folder.name, "sweep", arguments, lambda: _goes_on(record, folder))
-    except NoClusterError:
+    except (NoClusterError, ReadingError):
         st.caption("It continues in a terminal, or with the button that is here when a Ray cluster runs.")
+        return
+    with explained():
+        continue_button(folder.name, "sweep", arguments, lambda: _goes_on(record, folder))
 
 
 def _command(record: SweepRecord) -> None:

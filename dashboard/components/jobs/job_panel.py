@@ -35,17 +35,21 @@ def job_panel(run: RunFolder) -> None:
 
 
 def run_button(run: RunFolder) -> None:
-    """Stop while a job of the cluster makes the run, Continue where it stopped; nothing where there is no cluster."""
-    with explained():
-        try:
-            address = ray_jobs.cluster()
-        except NoClusterError:
-            return
-        job = job_of_run(run)
-        if job is not None and job.active:
-            _stop(address, job)
-        elif not run.finished and not run_goes_on(run):
-            continue_button(run.name, *continuing(run), lambda: run_goes_on(run))
+    """Stop while a job of the cluster makes the run, Continue where it stopped; nothing where no cluster lets us in, as
+    the panel says.
+
+    Raises:
+        ReadingError: the run cannot be continued, since a record is missing or its job refuses the settings.
+    """
+    try:
+        address = ray_jobs.cluster()
+    except (NoClusterError, ReadingError):
+        return
+    job = job_of_run(run)
+    if job is not None and job.active:
+        _stop(address, job)
+    elif not run.finished and not run_goes_on(run):
+        continue_button(run.name, *continuing(run), lambda: run_goes_on(run))
 
 
 def run_goes_on(run: RunFolder) -> bool:

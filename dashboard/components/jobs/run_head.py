@@ -4,7 +4,6 @@ import streamlit as st
 
 from autosam_platform.tracking.reading import STOPPED, RunSummary
 from autosam_platform.workspace import RunFolder
-from dashboard.components.base.messages import explained
 from dashboard.components.base.text import duration, plain
 from dashboard.components.jobs.job_panel import continuing, run_button
 from dashboard.components.jobs.run_jobs import GOING_ON, STARTING, job_of_run, state_of
@@ -21,7 +20,7 @@ _CONTINUES = {
 }
 
 
-def run_state(folder: RunFolder, run: RunSummary) -> str | None:
+def run_state(folder: RunFolder, run: RunSummary) -> str:
     """Draw the state, how far the run is, the time left and spent; gives the state, which its job may know better.
 
     Raises:
@@ -42,7 +41,7 @@ def run_state(folder: RunFolder, run: RunSummary) -> str | None:
     return state
 
 
-def _how_far(folder: RunFolder, run: RunSummary, state: str | None) -> tuple[float | None, list[str]]:
+def _how_far(folder: RunFolder, run: RunSummary, state: str) -> tuple[float | None, list[str]]:
     """The share that is done of what goes on now, and the epoch and time left, or the cases, in words."""
     if state == tracking.EVALUATING:
         asked, done = len(folder.card.split.get("test", ())), len(folder.evaluation().case_ids)
@@ -58,15 +57,13 @@ def _how_far(folder: RunFolder, run: RunSummary, state: str | None) -> tuple[flo
 
 
 def run_actions(folder: RunFolder) -> None:
-    """Stop or Continue, a copy to launch, a comparison, a prediction."""
+    """Stop or Continue, a copy to launch, a comparison, a prediction.
+
+    Raises:
+        ReadingError: the run cannot be continued or copied.
+    """
     first, copy, compare, predict, _ = st.columns([1, 1, 1, 1, 2])
-    with first:
-        run_button(folder)
-    if copy.button("Launch a copy", width="stretch", help="Opens the form with this run's settings filled in"):
-        with explained():
-            job, words = continuing(folder)
-            network = {"network": words[-1]} if len(words) > 2 else {}  # --recipe FILE, and of some jobs --model NAME
-            st.switch_page("views/launch.py", query_params={"job": job, "copy": folder.name} | network)
+    copied = copy.button("Launch a copy", width="stretch", help="Opens the form with this run's settings filled in")
     scored = folder.evaluation().metrics.is_file()
     about = "Opens Compare with this run as the reference" if scored else "It is not evaluated yet"
     if compare.button("Compare", width="stretch", disabled=not scored, help=about):
@@ -74,3 +71,9 @@ def run_actions(folder: RunFolder) -> None:
     none = "It has no model yet" if not folder.finished else "It needs prompts from a label" if folder.prompted else ""
     if predict.button("Predict", width="stretch", disabled=bool(none), help=none or "Opens Predict with this model"):
         st.switch_page("views/predict.py", query_params={"run": folder.name})
+    with first:
+        run_button(folder)
+    if copied:
+        job, words = continuing(folder)
+        network = {"network": words[-1]} if len(words) > 2 else {}  # --recipe FILE, and of some jobs --model NAME
+        st.switch_page("views/launch.py", query_params={"job": job, "copy": folder.name} | network)

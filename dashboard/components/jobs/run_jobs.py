@@ -7,7 +7,6 @@ from contextlib import suppress
 import streamlit as st
 
 from autosam_platform.workspace import RunFolder, workspace
-from dashboard.components.base.messages import explained
 from dashboard.components.base.places import ReadingError
 from dashboard.components.jobs import ray_jobs
 from dashboard.components.jobs.job_kinds import KINDS, checked_settings
@@ -41,7 +40,7 @@ def _first(belongs: Callable[[Submitted], bool]) -> Submitted | None:
     return None
 
 
-def state_of(run: RunFolder, recorded: str | None, job: Submitted | None) -> str | None:
+def state_of(run: RunFolder, recorded: str, job: Submitted | None) -> str:
     """The state of a run, where its job knows more than the record: it starts, or it evaluates."""
     if job is None or not job.active or recorded == tracking.RUNNING:
         return recorded
@@ -56,17 +55,19 @@ def continue_button(key: str, kind: str, arguments: Sequence[str], goes_on: Call
 
     Args:
         goes_on: asked anew, when the button is pressed.
+
+    Raises:
+        ReadingError: the job refuses the settings, or the cluster is gone.
     """
     about = "Sends the same settings again; what is done so far is kept."
     if not st.button("Continue", type="primary", width="stretch", help=about, key=f"go-{key}"):
         return
-    with explained():
-        checked_settings(KINDS[kind], arguments)
-        try:
-            with _sending:
-                ray_jobs.submitted.clear()
-                if not goes_on():
-                    ray_jobs.submit(ray_jobs.cluster(), kind, arguments)
-        except NoClusterError as error:
-            raise ReadingError(f"The cluster is gone ({error}): start one, or use the command.") from error
-        st.rerun()
+    checked_settings(KINDS[kind], arguments)
+    try:
+        with _sending:
+            ray_jobs.submitted.clear()
+            if not goes_on():
+                ray_jobs.submit(ray_jobs.cluster(), kind, arguments)
+    except NoClusterError as error:
+        raise ReadingError(f"The cluster is gone ({error}): start one, or use the command.") from error
+    st.rerun()

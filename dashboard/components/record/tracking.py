@@ -78,8 +78,10 @@ def _runs(workspace: str) -> list[RunSummary]:
 def _state(root: Workspace, run: RunSummary) -> str:
     if _is_interrupted(root, run):
         return INTERRUPTED
-    evaluated = run.role != SWEEP and is_name(run.run_id) and root.run(run.run_id).evaluation().lock
-    return EVALUATING if evaluated and evaluated.exists() and is_locked(evaluated) else run.state
+    if run.role == SWEEP or not is_name(run.run_id):
+        return run.state
+    lock = root.run(run.run_id).evaluation().lock
+    return EVALUATING if lock.exists() and is_locked(lock) else run.state
 
 
 def _listed(root: Workspace) -> list[RunSummary]:
