@@ -23,6 +23,7 @@ from dashboard.components.base.places import (
     recorded_file,
     run_folder,
 )
+from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain, score
 from dashboard.components.record import run_files
 from dashboard.components.record.prediction_panel import prediction_panel
@@ -50,6 +51,7 @@ def _evaluated(root: Workspace) -> None:
             case_id = chosen("case", [*dice], bare=True, words=lambda each: f"{each} · {score(dice.get(each))}")
         _step(before_place, "‹", "Case before it in the list, which begins with the worst", [*dice], case_id, -1)
         _step(after_place, "›", "Next case of the list, which begins with the worst", [*dice], case_id, +1)
+        named_tab(case_id, run_id, "Viewer")
         case = run_files.read_case(run_folder(root, run_id), case_id)
         _say_missing(case)
         with with_place:
@@ -134,6 +136,7 @@ def _predicted(root: Workspace, name: str) -> None:
         found = prediction_folder(root, name)
         recorded, run_id = found.scan_and_run()
         scan, classes = recorded_file(recorded, root, allowed_roots()), found.class_names()
+        named_tab(name, "Viewer")
         st.caption(plain(f"{scan.name}, segmented by {run_id}. There is no truth to compare it with."))
         for note in found.notes:
             st.warning(plain(note))
