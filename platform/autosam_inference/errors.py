@@ -1,11 +1,9 @@
 """The one kind of error that a person can put right, and what a refused description is refused for."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 _LONGEST = 80  # characters of a value that is shown in a message
 
@@ -60,7 +58,7 @@ _KINDS = {
 }
 
 
-def _words(problem: "ErrorDetails") -> str:
+def _words(problem: Mapping[str, Any]) -> str:
     """Pydantic's reason as we would say it; its own words where we have none."""
     kind = str(problem["type"])
     if kind in _PLAIN:

@@ -63,7 +63,7 @@ def test_a_case_that_is_clicked_opens_with_both_runs(page: Page) -> None:
     point = {"customdata": ["shown", CASE, "liver"], "x": 10.0}
     app.session_state[f"paired-dice-{OTHER}"] = {"selection": {"points": [point], "box": [], "lasso": []}}
     app.run()
-    assert app.title[0].value == "Viewer"
+    assert app.get("bidi_component")  # the viewer
     shown = {name: app.query_params[name] for name in ("run", "with", "case")}
     assert shown == {"run": OTHER, "with": DONE, "case": CASE}
 

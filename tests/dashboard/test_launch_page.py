@@ -23,8 +23,10 @@ Page = Callable[..., AppTest]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 PANEL = """
 from autosam_platform.workspace import workspace
+from dashboard.components.base.messages import explained
 from dashboard.components.jobs.job_panel import job_panel, run_button
-run_button(workspace().run("{run}"))
+with explained():
+    run_button(workspace().run("{run}"))
 job_panel(workspace().run("{run}"))
 """
 

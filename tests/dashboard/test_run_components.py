@@ -111,9 +111,9 @@ def test_long_curves_are_thinned_evenly_and_keep_their_end() -> None:
 
 def test_organs_have_their_colours_in_curves() -> None:
     chart = curve_charts.Chart("Validation Dice", {"liver": [(1, 0.5)], "mean": [(1, 0.5)]}, "organs")
-    scale = curve_charts.spec(chart, lambda name: (1, 2, 3))["encoding"]["color"]["scale"]
+    scale = curve_charts.spec(chart, lambda name: (31, 119, 180))["encoding"]["color"]["scale"]
     assert scale["domain"] == ["liver", "mean"]
-    assert scale["range"][0] == "rgb(1, 2, 3)" != scale["range"][1]
+    assert scale["range"][0] == "rgb(31, 119, 180)" != scale["range"][1]
 
 
 def test_the_spread_has_a_box_per_class_and_counts_defined_values() -> None:

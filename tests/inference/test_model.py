@@ -53,7 +53,7 @@ def test_a_damaged_description_names_the_key(folder: Path) -> None:
     card = json.loads(path.read_text())
     path.write_text(json.dumps(card | {"overlap": 1.5}))
     with pytest.raises(
-        ModelFolderError, match=r"model\.json does not describe a model \(overlap: .*than or equal to 0\.9"
+        ModelFolderError, match=r"model\.json does not describe a model \(overlap: must be at most 0\.9"
     ):
         read_card(folder)
     path.write_text(path.read_text()[:50])

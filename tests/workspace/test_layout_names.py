@@ -11,8 +11,12 @@ from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOTS = ("dashboard", "jobs", "platform")
-OTHERS = {("dashboard/components/jobs/ray_jobs.py", "ray"), ("jobs/_roots.py", "studies")}
-"""Folders of others that happen to be called as ours are: Ray's own scratch, and the descriptions of studies."""
+OTHERS = {
+    ("dashboard/components/jobs/ray_jobs.py", "ray"),
+    ("dashboard/components/base/terminal.py", "ray"),
+    ("jobs/_roots.py", "studies"),
+}
+"""Files and folders of others that happen to be called as ours are: Ray's own scratch and program, and the descriptions of studies."""
 
 OWNERS = (
     "platform/autosam_inference/bundle/",
