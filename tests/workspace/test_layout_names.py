@@ -16,7 +16,7 @@ OTHERS = {
     ("dashboard/components/base/terminal.py", "ray"),
     ("jobs/_roots.py", "studies"),
 }
-"""Files and folders of others that happen to be called as ours are: Ray's own scratch and program, and the descriptions of studies."""
+"""Of others, and called as ours are by chance: Ray's own scratch and program, descriptions of studies."""
 
 OWNERS = (
     "platform/autosam_inference/bundle/",
