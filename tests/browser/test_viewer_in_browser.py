@@ -186,6 +186,28 @@ def test_keys_work_without_a_click(opened: Open) -> None:
     expect(page.get_by_test_id("keys")).to_be_hidden()
 
 
+def test_a_viewer_that_has_left_the_page_listens_no_longer(page: Page, address: App) -> None:
+    """Each holds a whole case; a person opens many."""
+    page.add_init_script("""
+        window.heard = 0;
+        const add = EventTarget.prototype.addEventListener;
+        EventTarget.prototype.addEventListener = function (kind, does, options) {
+            if (this === window && kind === "keydown" && options?.signal) {
+                window.heard++;
+                options.signal.addEventListener("abort", () => window.heard--);
+            }
+            return add.call(this, kind, does, options);
+        };
+    """)
+    page.goto(address("viewer", run=FIRST, case=CASE))
+    page.get_by_test_id("slice-axial").wait_for()
+    assert page.evaluate("window.heard") == 1
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_test_id("slice-axial")).to_have_count(0)
+    page.keyboard.press("r")
+    assert page.evaluate("window.heard") == 0
+
+
 def test_a_double_click_shows_one_plane_alone(opened: Open) -> None:
     page = opened()
     small = page.get_by_test_id("axial").bounding_box()
@@ -201,7 +223,8 @@ def test_a_double_click_shows_one_plane_alone(opened: Open) -> None:
 def test_the_corner_reads_place_hounsfield_units_and_both_labels(opened: Open) -> None:
     page = opened(z="3", y="1", x="1")
     page.mouse.move(*_voxel(page, "axial", 7 - 5, 5 - 4))  # liver, taken for spleen
-    _says(page, "readout-axial", "R 5.0  A 8.0  S 6.0 mm · -1002 HU · truth liver · prediction spleen")
+    told = "R 5.0  A 8.0  S 6.0 mm · -1002 HU · truth liver · prediction spleen"
+    expect(page.get_by_test_id("readout-axial")).to_have_text(told)
     page.mouse.move(*_voxel(page, "coronal", 0, 0))
     _says(page, "readout-axial", "")
     _says(page, "readout-coronal", "R 7.0  A 0.0  S 9.0 mm · -1002 HU · truth – · prediction –")

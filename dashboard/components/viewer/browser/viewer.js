@@ -16,11 +16,19 @@ class Viewer {
     this.rows = [];
     this.wheel = 0;
     this.#connectTools();
-    const fit = () => this.view && root.isConnected && this.#fit();
-    new ResizeObserver(fit).observe(root);
-    window.addEventListener("resize", fit);
+    new ResizeObserver(() => this.view && this.#fit()).observe(root);
+  }
+
+  /** Listen to the window until the viewer has left the page: who listens is kept, with all voxels that he holds. */
+  #listenToWindow() {
+    this.listening?.abort();
+    this.listening = new AbortController();
+    const { signal } = this.listening;
+    const here = (does) => (event) => (this.root.isConnected ? does(event) : this.listening.abort());
+    window.addEventListener("resize", here(() => this.#fit()), { signal });
     // Before the page's own keys: for Streamlit, R runs the page again.
-    window.addEventListener("keydown", (event) => root.isConnected && this.view && this.#press(event), true);
+    window.addEventListener("keydown", here((event) => this.#press(event)), { signal, capture: true });
+    window.addEventListener("pointerdown", here(() => null), { signal, capture: true }); // so that it is noticed soon
   }
 
   /** Show the case in a message; one that is open already stays as it is. */
@@ -33,6 +41,7 @@ class Viewer {
     this.#show(read.header, scan, maps);
     this.root.querySelector(".status").hidden = true;
     this.root.querySelector(".opened").hidden = false;
+    this.#listenToWindow();
     this.#fit();
   }
 
