@@ -7,13 +7,13 @@ Examples:
 """
 
 import sys
-from pathlib import Path
 from typing import Literal
 
 from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
+from autosam_platform.experiment import AbsolutePath
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import workspace
 
@@ -28,7 +28,7 @@ class EvaluateJob(CommandLine):
     dataset: str | None = None
     """Another dataset of the same classes: a description that comes with the project, or a YAML file. The run's own
     where none is given."""
-    root: Path | None = None
+    root: AbsolutePath | None = None
     """Folder of that dataset's raw scans, where its description's sources name none."""
     overlap: Overlap | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from autosam_inference.bundle import Bundle
 from autosam_platform.command_line import CommandLine, parse
-from autosam_platform.experiment import ConfigError
+from autosam_platform.experiment import AbsolutePath, ConfigError
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import workspace
 
@@ -32,7 +32,7 @@ class ExportJob(CommandLine):
     run: str | None = None
     """Name or folder of a finished run. Where none is given, the only distilled student, or the only student where none
     was distilled; of several, one has to be named."""
-    output: Path | None = None
+    output: AbsolutePath | None = None
     """Folder, or file that ends in .zip; in the workspace's bundles/ where none is given. A bundle that lies there is
     replaced, anything else is not."""
     licence: Path = ROOT / "LICENSE"

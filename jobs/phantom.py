@@ -13,13 +13,14 @@ import _roots  # noqa: F401
 from pydantic import Field
 
 from autosam_platform.command_line import CommandLine, parse
+from autosam_platform.experiment import AbsolutePath
 from autosam_platform.pipeline.ending import Outcome, run_job
 
 
 class PhantomJob(CommandLine):
     """Which phantom, and where it is written."""
 
-    output: Path = Path("phantom-series")
+    output: AbsolutePath = Path("phantom-series")
     """Folder that is made: a file per slice."""
     seed: Annotated[int, Field(ge=0)] = 90_000
     """What is drawn; another one for every seed. This one is in no dataset of phantoms that a training makes."""

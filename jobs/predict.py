@@ -19,7 +19,7 @@ from autosam_inference.bounds import Overlap
 from autosam_inference.runtimes.chosen import RuntimeName
 from autosam_inference.scans.names import stem
 from autosam_platform.command_line import CommandLine, parse, parse_job
-from autosam_platform.experiment import Positive
+from autosam_platform.experiment import AbsolutePath, Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import NamedModel, PredictionFolder, workspace
 
@@ -27,7 +27,7 @@ from autosam_platform.workspace import NamedModel, PredictionFolder, workspace
 class PredictJob(CommandLine):
     """What is segmented, with which model."""
 
-    input: Path | None = None
+    input: AbsolutePath | None = None
     """CT scan as NIfTI (.nii or .nii.gz) or DICOM (a folder, a zip, or one file of a series); a held-out phantom where
     none is given."""
     series: str | None = None
@@ -40,7 +40,7 @@ class PredictJob(CommandLine):
     commas between them, such as the folds of a study, the mean of their probabilities counts."""
     runtime: RuntimeName | None = None
     """What computes: a bundle takes openvino, where none is named, onnx or torch; a run torch alone."""
-    output: Path | None = None
+    output: AbsolutePath | None = None
     """Label map to write (.nii.gz); in the workspace's predictions/ where none is given."""
     dicom_seg: Literal["labelmap", "binary", "none"] = "labelmap"
     """Kind of the DICOM SEG that a DICOM's label map is written as beside the NIfTI; binary is for older viewers. Where

@@ -53,3 +53,14 @@ def save_small_sam(path: Path, seed: int = 0, positions: float = 1.0) -> nn.Modu
     sam = small_sam(seed, positions)
     torch.save(sam.state_dict(), path)
     return sam
+
+
+def save_hollow_sam(path: Path, vit: str = "vit_b") -> dict[str, torch.Size]:
+    """Write a file of segment_anything's own tensors in a released size, each of a single number that is repeated, so
+    that it is small; return their shapes.
+    """
+    with torch.device("meta"):
+        published = segment_anything.sam_model_registry[vit]()
+    shapes = {name: tensor.shape for name, tensor in published.state_dict().items()}
+    torch.save({name: torch.ones(1).expand(shape) for name, shape in shapes.items()}, path)
+    return shapes

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-import torch
 import tyro
+from small_sam import save_hollow_sam
 
 from autosam_platform.command_line import Job, load_recipe, parse_job, parse_kind_of_job, told_first
 from autosam_platform.experiment import ConfigError
@@ -176,7 +177,11 @@ def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no SAM checkpoint here"), (b"not a checkpoint", "is no file of torch weights")],
+    [
+        (None, "there is no SAM checkpoint here"),
+        (b"not a checkpoint", "is no file of torch weights"),
+        (pickle.dumps(Path("/"), protocol=2), r"refused, it holds more than tensors (it would run pathlib.PosixPath)"),
+    ],
 )
 def test_a_checkpoint_that_is_none_is_refused_at_once_with_where_there_are_some(
     content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -193,9 +198,9 @@ def test_a_checkpoint_that_is_none_is_refused_at_once_with_where_there_are_some(
 
 def test_paths_are_absolute_before_they_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"image_encoder.pos_embed": torch.zeros(1)}, "sam.pth")
+    save_hollow_sam(tmp_path / "sam.pth")
     flags = ("--model.checkpoint", "sam.pth", "--dataset.root", "raw", "--dataset.name", "mine.yaml")
-    experiment = _job(*flags).experiment()
+    experiment = _job("--recipe", "btcv", *flags).experiment()
     assert experiment.model.checkpoint == tmp_path / "sam.pth"
     assert experiment.dataset.root == tmp_path / "raw"
     assert experiment.dataset.name == str(tmp_path / "mine.yaml")

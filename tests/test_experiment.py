@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from autosam_models import find_model, model_names
 from autosam_platform.command_line import parse_job
 from autosam_platform.experiment import IDENTITY, ConfigError, Experiment, ModelSection, TrainingSection
+from autosam_platform.workspace import workspace
+from autosam_platform.workspace.root import WorkspaceError
 
 RECIPES = Path(__file__).parent.parent / "jobs" / "recipes"
 DEFAULTS = Path(__file__).parent / "experiment_defaults.json"
@@ -179,6 +181,22 @@ def test_a_record_may_outlive_its_checkpoint_and_a_training_may_not_begin_withou
     with pytest.raises(ConfigError, match=r"gone\.pth: there is no SAM checkpoint here\. Download"):
         described.require_files()
     Experiment().require_files()
+
+
+def test_a_batch_has_whole_parts() -> None:
+    described = {"training": {"batch": 6}, "compute": {"accumulate": 3}}
+    assert Experiment.model_validate(described).batch_at_once == 2
+    with pytest.raises(ValidationError, match=r"a batch of 6 cannot be computed in 4 equal parts: choose"):
+        Experiment.model_validate(described | {"compute": {"accumulate": 4}})
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/scans", "gs://bucket", "https://example.org/scans", "hdfs://a/b"])
+def test_an_address_is_not_taken_for_a_folder(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match=r"is an address \(\w+:\).*mount it on every machine and name the folder"):
+        Experiment.model_validate({"dataset": {"name": "btcv", "root": place}})
+    monkeypatch.setenv("AUTOSAM_WORKSPACE", place)
+    with pytest.raises(WorkspaceError, match=r"AUTOSAM_WORKSPACE: .* is an address"):
+        workspace()
 
 
 @pytest.mark.parametrize(

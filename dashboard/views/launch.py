@@ -107,8 +107,8 @@ def _with_examples(setting: Setting) -> Setting:
     return replace(setting, examples=names.get(setting.name, setting.examples))
 
 
-def _form(kind: JobKind, known: list[Setting], key: str) -> dict[str, Any] | None:
-    """What is filled in, when the button under the form is pressed."""
+def _form(kind: JobKind, known: list[Setting], key: str, sends: bool) -> tuple[dict[str, Any] | None, bool]:
+    """What is filled in, when a button under the form is pressed, and whether it is to be sent as well."""
     with st.form(key, enter_to_submit=False):
         filled: dict[str, Any] = {}
         sections: dict[str, list[Setting]] = {"": []}  # the job's own settings come first
@@ -117,7 +117,10 @@ def _form(kind: JobKind, known: list[Setting], key: str) -> dict[str, Any] | Non
         with st.container(height=_FORM):  # so that its button is in sight, and with it the queue and the log
             for section, part in sections.items():
                 filled |= _section(kind, section, part, key)
-        return filled if st.form_submit_button("Check these settings", type="primary") else None
+        check, send = st.columns(2)
+        checked = check.form_submit_button("Check these settings", type="secondary" if sends else "primary")
+        sent = sends and send.form_submit_button("Send to the cluster", type="primary", help="Checks them first")
+    return (filled if checked or sent else None), sent
 
 
 def _section(kind: JobKind, section: str, part: list[Setting], key: str) -> dict[str, Any]:
@@ -156,25 +159,27 @@ def _new_job(address: str | None) -> None:
     picks = _picks(kind)
     known = _known(kind, picks)
     key = "-".join([name, *picks[1::2]])
-    filled = _form(kind, known, key)
+    filled, sent = _form(kind, known, key, address is not None)
     if filled is not None:
         words = [*picks, *forms.arguments(known, filled)]
         refuse_outside(resolved := checked_settings(kind, words))
+        if sent and address is not None:
+            st.query_params["submitted"] = ray_jobs.submit(address, kind.name, words)
+            st.session_state.pop("checked", None)
+            st.rerun()
         st.session_state["checked"] = (key, words, resolved)
     checked = st.session_state.get("checked")
     if checked and checked[0] == key:
         with place:
-            _send(address, kind, *checked[1:])
+            _checked(address, kind, *checked[1:])
 
 
-def _send(address: str | None, kind: JobKind, words: list[str], resolved: dict[str, Any]) -> None:
+def _checked(address: str | None, kind: JobKind, words: list[str], resolved: dict[str, Any]) -> None:
+    """What the settings come to that the job finds valid."""
     if address is None:
         st.info("The job finds these settings valid. Without a Ray cluster it can be started in a terminal only:")
-    elif st.button("Send to the cluster", type="primary", help="The job finds these settings valid"):
-        job_id = ray_jobs.submit(address, kind.name, words)
-        del st.session_state["checked"]
-        st.query_params["submitted"] = job_id
-        st.rerun()
+    else:
+        st.success("The job finds these settings valid.")
     st.code(terminal(kind.name, words), language="bash", wrap_lines=True)
     with st.expander("Every setting it comes to"):
         st.code(yaml.safe_dump(resolved, sort_keys=False), language="yaml")

@@ -5,6 +5,7 @@ imported when a model is built.
 """
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,18 @@ class Model(ModelCard):
         """Put a built network into the state in which it is trained, without the file that this may need."""
         if self.freezer is not None:
             _imported(self.freezer)(network)
+
+    def check_checkpoint(self, checkpoint: str, **options: Any) -> None:
+        """Refuse a file that the network with these options could not start from; no memory is taken for its weights.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such file, it is none of weights, or those of another network.
+        """
+        import torch
+
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, for every tensor that is not copied
+            self.build(**{**self.defaults, **options, "in_channels": 1, "num_classes": 2, "checkpoint": checkpoint})
 
     def check_options(self, options: Iterable[str]) -> None:
         """Refuse names of options that this model has not.

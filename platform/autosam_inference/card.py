@@ -1,5 +1,6 @@
 """What a trained model says of itself: ``model.json`` beside ``model.safetensors``, read without torch."""
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self
@@ -8,12 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.errors import UserError, reasons
-from autosam_inference.files import DamagedError, content_hash, unsealed
+from autosam_inference.files import DamagedError, content_hash, require_intact, unsealed
 from autosam_inference.frozen import Frozen
 from autosam_inference.quality.calibration import Calibration
+from autosam_models.sizes import size_text
 
 CARD, WEIGHTS = MODEL_FILES = ("model.json", "model.safetensors")
 """What a folder must hold to be a trained model: its description and its weights."""
+
+
+_LARGEST_OPTION = 16_384
+"""Of numbers that networks are built with, such as widths: beyond, building one could take all memory."""
 
 
 class ModelFolderError(UserError):
@@ -44,11 +50,16 @@ class Scaling(Frozen):
         return self
 
 
+MOST_OF_A_PATCH = 2**27
+"""Voxels: 512³, of which no network here computes that many at a time."""
+_Number = Annotated[int | float, Field(ge=-_LARGEST_OPTION, le=_LARGEST_OPTION)]
+
+
 class Architecture(Frozen):
     """Name in the registry of models, and the options it was built with."""
 
     name: str
-    options: dict[str, bool | int | float | str] = {}
+    options: dict[str, bool | _Number | str] = {}
 
 
 class ModelCard(BaseModel):
@@ -86,6 +97,12 @@ class ModelCard(BaseModel):
     quality: Calibration | None = None
     """How its signals tell where not to trust it; None where it was not calibrated."""
 
+    @model_validator(mode="after")
+    def _patch_is_possible(self) -> Self:
+        if math.prod(self.patch) > MOST_OF_A_PATCH:
+            raise ValueError(f"patch must have {MOST_OF_A_PATCH:,} voxels at most, not {size_text(self.patch)}")
+        return self
+
     @property
     def spacing_DHW(self) -> tuple[float, float, float]:
         """Spacing of the prepared grid in mm along depth, height and width."""
@@ -122,6 +139,23 @@ def read_card(folder: Path) -> ModelCard:
     except ValidationError as error:
         problems = "; ".join(reasons(error))
         raise ModelFolderError(f"{path} does not describe a model ({problems}): train or export it again") from None
+
+
+def require_weights(folder: Path, card: ModelCard) -> Path:
+    """The file of weights, if it is the one that ``card`` was written with.
+
+    Raises:
+        ModelFolderError: it is missing, or was changed since.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
+    if card.weights_hash is not None:
+        try:
+            require_intact(path, card.weights_hash)
+        except DamagedError as error:
+            raise ModelFolderError(f"{error}: copy the whole folder again, or train the run again") from error
+    return path
 
 
 def files_hash(folder: Path) -> str:

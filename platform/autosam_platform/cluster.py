@@ -41,6 +41,7 @@ class ClusterError(UserError):
 
 
 _SUBMISSION = "AUTOSAM_RAY_JOB"
+_started_here = False
 
 
 def connect(**own_ray: Any) -> None:
@@ -57,6 +58,7 @@ def connect(**own_ray: Any) -> None:
     """
     import ray
 
+    global _started_here
     if ray.is_initialized():
         return
     joins = bool(os.environ.get("RAY_ADDRESS")) or _runs_here()
@@ -83,12 +85,18 @@ def connect(**own_ray: Any) -> None:
                 logging_level=logging.WARNING,
                 **({} if joins else own_ray),
             )
+        _started_here = not joins
     except ConnectionError as error:
         raise ClusterError(
             f"The Ray cluster at {os.environ.get('RAY_ADDRESS', 'this machine')} cannot be joined ({error}). If it "
             "uses token authentication, set RAY_AUTH_MODE=token and run the same command again; if it is gone, "
             "`ray stop` removes its traces."
         ) from error
+
+
+def may_grow() -> bool:
+    """Can further nodes join the Ray that this process is connected to? Not one that ``connect`` started here."""
+    return not _started_here
 
 
 def submission_id() -> str:

@@ -20,6 +20,7 @@ from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
 from autosam_models.prompted.asking import Asking
 from autosam_models.sam_file import require_sam_file
+from autosam_platform.places import require_local
 
 IDENTITY = 2
 """What a run's name is made by. Raise it when a default changes, or a setting goes or comes to mean something else:
@@ -31,7 +32,12 @@ PHANTOMS = ("phantom", "phantom_torso", "phantom_amos", "phantom_ct_org", "phant
 
 
 def _absolute(path: Path) -> Path:
-    """Workers and later commands run in other folders."""
+    """Workers and later commands run in other folders.
+
+    Raises:
+        ValueError: it is an address, which would be taken for a folder here.
+    """
+    require_local(path)
     return path.expanduser().absolute()
 
 
@@ -306,6 +312,9 @@ class ComputeSection(Section):
     """Cores per worker; where not said, the machine's cores shared among the workers, at most 8."""
     wait_for_nodes: bool = False
     """Wait for an autoscaling cluster to grow where it is too small now; without it that is refused."""
+    accumulate: Positive = 1
+    """Parts that a worker's batch is computed in, one after the other, their gradients added: less memory, the same
+    result. A run goes on with fewer workers so, too: 8 workers of batch 1 are 1 worker of batch 8 in 8 parts."""
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass: less memory, some 15 % more time, the same result."""
     memory_check: bool = True
@@ -347,6 +356,15 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _batch_has_whole_parts(self) -> Self:
+        if self.training.batch % self.compute.accumulate:
+            raise ValueError(
+                f"a batch of {self.training.batch} cannot be computed in {self.compute.accumulate} equal parts: choose "
+                "a --compute.accumulate that divides --training.batch"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _online_teacher_is_asked_in_the_loop(self) -> Self:
         if self.distils and self.distillation.teacher_mode == "online" and self.training.loader_workers:
             raise ValueError(
@@ -380,6 +398,11 @@ class Experiment(Section):
         return {**self.model.options, "patch": self.model.patch_DHW, **chosen}
 
     @property
+    def batch_at_once(self) -> int:
+        """Patches that a worker computes at a time."""
+        return self.training.batch // self.compute.accumulate
+
+    @property
     def prompted(self) -> bool:
         """Is the model asked by prompts from the label, slice by slice?"""
         return find_model(self.model.name).prompted
@@ -406,8 +429,8 @@ class Experiment(Section):
         return self.inference.overlap if given is None else given
 
     def require_files(self) -> None:
-        """Refuse a checkpoint that is not there, or scans that nothing names: for who is about to train, since a run's
-        record may outlive its files.
+        """Refuse a checkpoint that is not there or not the model's, or scans that nothing names: for who is about to
+        train, since a run's record may outlive its files.
 
         Raises:
             ConfigError: names the file, and where to get one.
@@ -418,8 +441,10 @@ class Experiment(Section):
         if self.model.checkpoint is not None:
             try:
                 require_sam_file(self.model.checkpoint)
+                find_model(self.model.name).check_checkpoint(str(self.model.checkpoint), **self.model_options())
             except (OSError, ValueError) as error:
-                raise ConfigError(f"--model.checkpoint: {error}") from error
+                of_file = str(self.model.checkpoint) in str(error)  # else of the model's other settings
+                raise ConfigError(f"{'--model.checkpoint' if of_file else self.model.name}: {error}") from error
 
     def run_id(self, data_fingerprint: str) -> str:
         """Name of the run: the experiment's name and a hash of all that decides its result.

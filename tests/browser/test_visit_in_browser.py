@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from browser_app import App, served
+from clicks import Clicks
 from example_cases import CASE, FIRST, NAMES, SECOND, SPACING_XYZ, volumes, write_cases
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from autosam_inference.card import LabelClass
 from autosam_platform.evaluation.metrics import case_metrics
@@ -15,7 +16,6 @@ from autosam_platform.workspace import Workspace
 
 TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 CLASSES = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
-NAME_OF_FIRST_ROW = {"x": 80, "y": 52}  # rows and headings are 35 pixels high, and the boxes to tick as wide
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield started
 
 
-def _click_first_row(table: Locator) -> None:
-    expect(table).to_be_visible()
-    table.locator("canvas").first.click(position=NAME_OF_FIRST_ROW, force=True)
-
-
 def test_from_the_runs_to_the_worst_case_and_a_comparison(page: Page, app: App) -> None:
     page.goto(app(search=FIRST))
+    clicks = Clicks(page)
     expect(page.get_by_text("1 of 2 runs")).to_be_visible()
-    _click_first_row(page.get_by_test_id("stDataFrame"))
+    clicks.name_in(page.get_by_test_id("stDataFrame"))
     expect(page.get_by_role("heading", name=FIRST, exact=True)).to_be_visible()
-    _click_first_row(page.get_by_test_id("stDataFrame").first)  # worst first, which opens at its worst organ: the liver
+    clicks.name_in(page.get_by_test_id("stDataFrame").first)  # worst first, which opens at its worst organ: the liver
     expect(page.get_by_test_id("slice-axial")).to_have_text("Axial 3/4")
     expect(page.get_by_test_id("dice-axial")).to_have_text("Dice 0.00 %")
     page.get_by_test_id("isolate-6").click()

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
+from small_sam import save_hollow_sam
 
 from autosam_models import find_model
 from autosam_platform.experiment import ConfigError
@@ -52,10 +52,10 @@ def test_what_is_the_recipes_own_run_has_its_name_and_all_else_is_called_by_data
 
 def test_the_command_line_goes_before_all_else_but_for_what_another_model_has_not(tmp_path: Path) -> None:
     checkpoint = tmp_path / "sam.pth"
-    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    save_hollow_sam(checkpoint)
     told = {"training.epochs": 9, "model.options": {"upsample": 2}, "model.checkpoint": str(checkpoint)}
-    plan = plan_study("t", _study(), _asked(told=told))
-    ours, other = (plan.cell(row, "amos").members[0].experiment for row in ("ours", "nnunet"))
+    plan = plan_study("t", _study(), _asked("btcv", told=told, roots={"btcv": tmp_path}))
+    ours, other = (plan.cell(row, "btcv").members[0].experiment for row in ("ours", "nnunet"))
     assert ours.training.epochs == other.training.epochs == 9
     assert (ours.model.options, ours.model.checkpoint) == ({"upsample": 2}, checkpoint)
     assert (other.model.options, other.model.checkpoint) == ({}, None)
@@ -180,7 +180,7 @@ def test_the_papers_rows_and_columns_have_the_keys_of_its_table(name: str) -> No
 def test_every_study_resolves_every_row_at_demo_size_and_on_btcv(name: str, tmp_path: Path) -> None:
     study = load_study(name, STUDIES)
     checkpoint = tmp_path / "sam.pth"
-    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    save_hollow_sam(checkpoint)
     told = {"dataset.root": tmp_path, "model.checkpoint": str(checkpoint)}
     for recipe, settings in (("demo", {}), ("btcv", told)):
         plan = plan_study(name, study, _asked(recipe, told=settings))
@@ -193,7 +193,7 @@ def test_every_study_resolves_every_row_at_demo_size_and_on_btcv(name: str, tmp_
 
 def test_the_job_prints_every_training_and_trains_none(tmp_path: Path) -> None:
     checkpoint = tmp_path / "sam.pth"
-    torch.save({}, checkpoint)  # whose weights it has shows when it is loaded
+    save_hollow_sam(checkpoint)
     command = [sys.executable, str(ROOT / "jobs" / "study.py"), "table4", "--recipe", "btcv", "--dataset.root"]
     command += [str(tmp_path), "--model.checkpoint", str(checkpoint), "--training.epochs=7", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)

@@ -36,6 +36,16 @@ def test_a_run_is_continued_under_its_name(tmp_path: Path) -> None:
     assert read_curves(Workspace(tmp_path), "demo-0123")["train/loss"] == [(1, 2.0), (2, 0.9)]
 
 
+def test_a_step_that_is_done_again_after_a_kill_is_recorded_once(tmp_path: Path) -> None:
+    first = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
+    first.log_curve([{"step": 1, "train/loss": 2.0}, {"step": 2, "train/loss": 1.0, "val/dice/mean": 0.5}])
+    first.log_curve([{"step": 2, "train/loss": 1.0}])
+    again = open_run(Workspace(tmp_path), "demo-0123", tags={}, params={})
+    again.log_curve([{"step": 2, "train/loss": 1.0, "train/epoch": 1.0}, {"step": 3, "train/loss": 0.5}])
+    for name, steps in {"train/loss": [1, 2, 3], "val/dice/mean": [2], "train/epoch": [2]}.items():
+        assert [each.step for each in again._client.get_metric_history(again.mlflow_id, name)] == steps
+
+
 def _ended(run: Run) -> tuple[str, int]:
     """How and when MLflow has it that a run ended."""
     info = run._client.get_run(run.mlflow_id).info

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -50,6 +51,27 @@ def test_a_checkpoint_cut_short_is_not_whole(tmp_path: Path) -> None:
         assert not checkpoints.whole(folder), name
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.pt", "curve.json", "position.json", "random-1.pt"])
+def test_a_changed_byte_is_told_with_its_file(tmp_path: Path, name: str) -> None:
+    folder, _, _ = _write(tmp_path, "checkpoint_1", Position(3, 0, 2))
+    content = (folder / name).read_bytes()
+    for at in (len(content) // 2, len(content) * 3 // 4):  # inside the states, where the file is a zip
+        (folder / name).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        problem = checkpoints.damage(folder)
+        assert problem is not None and name in problem
+        (folder / name).write_bytes(content)
+        assert checkpoints.whole(folder)
+
+
+def test_a_checkpoint_of_an_earlier_version_counts_by_its_lengths(tmp_path: Path) -> None:
+    folder, _, _ = _write(tmp_path, "checkpoint_1", Position(3, 0, 1))
+    sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.name != "position.json"}
+    (folder / "position.json").write_text(json.dumps({"epoch": 3, "step": 0, "world": 1, "files": sizes}))
+    assert checkpoints.whole(folder) and checkpoints.read_position(folder) == Position(3, 0, 1)
+    (folder / "curve.json").write_text("[")
+    assert checkpoints.damage(folder) == f"{folder / 'curve.json'} is not as long as it was written"
+
+
 def test_best_is_the_highest_score_and_newest_the_furthest(tmp_path: Path) -> None:
     first, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, 1, score=0.8))
     _write(tmp_path, "checkpoint_2", Position(4, 0, 1, score=0.7))
@@ -79,6 +101,17 @@ def test_tidy_sets_a_damaged_list_aside_and_goes_on_from_the_newest(tmp_path: Pa
     (tmp_path / SNAPSHOT).write_text('{"checkpoint_results": [{"chec')
     assert checkpoints.tidy(tmp_path) == last
     assert not (tmp_path / SNAPSHOT).exists() and (tmp_path / f"{SNAPSHOT}.broken").exists()
+
+
+def test_tidy_goes_on_from_the_newest_that_nothing_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, 1))
+    last, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0, 1))
+    _snapshot(tmp_path, "checkpoint_1", "checkpoint_2")
+    weights = bytearray((last / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (last / "weights.safetensors").write_bytes(weights)
+    assert checkpoints.tidy(tmp_path) == first
+    assert f"{last / 'weights.safetensors'} was damaged or changed since it was written: it is not used" in caplog.text
 
 
 def test_tidy_does_not_trust_a_list_that_names_a_lost_checkpoint(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autosam_models import build_model
+from autosam_models import build_model, find_model
 from autosam_models.numerics import has_bf16
 from autosam_platform.measure import measure
 from autosam_platform.training.estimate import bytes_of_step
@@ -46,6 +46,14 @@ def test_what_is_trained_has_a_gradient_and_two_moments():
 def test_a_model_far_too_large_for_any_machine_costs_nothing_to_estimate():
     build = partial(build_model, "autosam_demo", in_channels=1, num_classes=14, embed_dim=16384, patch=(16, 16, 16))
     assert bytes_of_step(build, patch(16, 16, 16), **FP32) > 100e9
+
+
+@pytest.mark.parametrize("name", ["nnunet", "nnunet_resenc_m", "nnformer", "swin_unetr_tiny", "unetr", "unet_nano"])
+def test_every_kind_of_network_can_be_estimated(name: str):
+    """nnU-Net's decoder holds its encoder, so that each of its weights has two places."""
+    build = partial(build_model, name, in_channels=1, num_classes=14, patch=(64, 64, 64))
+    weights = 4 * find_model(name).card.parameters
+    assert 4 * weights < bytes_of_step(build, patch(64, 64, 64), **FP32) < 4 * weights + 8e9
 
 
 def _demo(**options: bool) -> partial[nn.Module]:

@@ -22,9 +22,11 @@ from synthetic_scans import write_btcv
 from autosam_inference.model import TrainedModel
 from autosam_inference.prediction import predict
 from autosam_inference.scans.scan import read_scan
+from autosam_platform import cluster
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.experiment import Experiment
+from autosam_platform.locks import locked
 from autosam_platform.tracking.writing import list_runs, read_curves
 from autosam_platform.training import checkpoints
 from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
@@ -34,6 +36,7 @@ from autosam_platform.training.on_ray import OnRay
 from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+Capture = pytest.CaptureFixture[str]
 TIMES = ("train/step_seconds", "train/wait_share", "train/seconds")
 MODEL = {
     "name": "autosam_demo",
@@ -60,7 +63,7 @@ def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: s
 
 
 def _experiment(scans: Path, **training: object) -> Experiment:
-    workers = training.pop("workers", 1)
+    workers, accumulate = training.pop("workers", 1), training.pop("accumulate", 1)
     defaults = {
         "epochs": 3,
         "warmup_epochs": 1,
@@ -78,7 +81,7 @@ def _experiment(scans: Path, **training: object) -> Experiment:
             "model": MODEL,
             "training": defaults | training,
             "inference": {"overlap": 0.25},
-            "compute": {"workers": workers, "cpus_per_worker": 1, "memory_check": False},  # some seconds a worker
+            "compute": {"workers": workers, "accumulate": accumulate, "cpus_per_worker": 1, "memory_check": False},
         }
     )
 
@@ -124,6 +127,20 @@ def test_two_workers_see_what_one_sees_with_the_same_global_batch(uninterrupted:
     assert curves[0]["val/dice/mean"][0][0] == curves[1]["val/dice/mean"][0][0] == 16
 
 
+def test_a_batch_in_parts_is_the_batch(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    experiment = _experiment(scans, batch=2, accumulate=2)
+    in_parts = fit(experiment, prepared, Workspace(tmp_path), runner=InProcess(), quiet=True).run.folder
+    assert in_parts.name == uninterrupted["here"].name  # so either goes on with the other's run
+    found, expected = _recorded(in_parts), _recorded(uninterrupted["here"])
+    for name in ("train/loss", "train/gradient_norm"):
+        assert found[name][0][1] == pytest.approx(expected[name][0][1], rel=1e-5)  # before rounding has grown
+        assert [step for step, _ in found[name]] == list(range(1, 25))
+    one, two = (dict(each["train/loss"]) for each in (found, expected))
+    assert max(abs(one[step] - two[step]) for step in one) < 1e-3
+
+
 def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupted: dict[str, Path]) -> None:
     here, on_ray = uninterrupted["here"], uninterrupted["1"]
     assert _same_bits(here, on_ray)
@@ -150,6 +167,54 @@ def test_a_finished_run_is_found_not_repeated(
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
     (run,) = list_runs(Workspace(folder.parents[1]))
     assert run.state == "FINISHED"
+
+
+def test_a_finished_model_that_was_damaged_is_made_again_from_its_checkpoint(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    whole = uninterrupted["here"]
+    broken = shutil.copytree(whole.parents[1], tmp_path / "workspace") / "runs" / whole.name
+    _change_a_byte(broken / "model" / "model.safetensors")
+    steps = len(_recorded(broken)["train/step_seconds"])
+    result = fit(_experiment(scans, batch=2), prepared, Workspace(broken.parents[1]), runner=InProcess())
+    assert not result.found and _same_bits(broken, whole)
+    assert "model.safetensors was damaged or changed since it was written" in capsys.readouterr().out
+    assert (broken / "model.damaged-1" / "model.safetensors").is_file()
+    assert len(_recorded(broken)["train/step_seconds"]) == steps  # no step was done again
+    assert fit(_experiment(scans, batch=2), prepared, Workspace(broken.parents[1]), runner=InProcess()).found
+
+
+def _change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) * 3 // 4] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_run_that_another_process_trains_is_waited_for_and_found(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path, capsys: Capture
+) -> None:
+    experiment = _experiment(scans, epochs=1)
+    workspace, results = Workspace(tmp_path), []
+
+    def train() -> None:
+        results.append(fit(experiment, prepared, workspace, runner=InProcess(), quiet=True))
+
+    run = workspace.run(experiment.run_id(prepared.fingerprint))
+    with locked(run.lock):  # as a process has it that trains
+        waiting = threading.Thread(target=train)
+        waiting.start()
+        said = ""
+        while "waiting for it" not in said and waiting.is_alive():
+            said += capsys.readouterr().out
+            time.sleep(0.05)
+        assert f"{run.name} is being trained by another process: waiting for it" in said and not results
+        shutil.copytree(_finished(experiment, prepared, tmp_path / "other"), run.model)
+    waiting.join()
+    assert [each.found for each in results] == [True]
+
+
+def _finished(experiment: Experiment, prepared: PreparedDataset, folder: Path) -> Path:
+    return fit(experiment, prepared, Workspace(folder), runner=InProcess(), quiet=True).run.model
 
 
 def test_a_finished_run_leaves_its_best_checkpoint_and_its_settings(uninterrupted: dict[str, Path]) -> None:
@@ -394,8 +459,18 @@ def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
     experiment = _experiment(scans, workers=2)
     section = experiment.model.model_validate(huge)
     checked = experiment.compute.model_copy(update={"memory_check": True})
-    with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--training.batch"):
+    with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--model.patch-DHW"):
         fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, Workspace(tmp_path))
+
+
+def test_no_node_is_waited_for_where_none_can_join(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = _experiment(scans, workers=5)
+    compute = experiment.compute.model_copy(update={"wait_for_nodes": True})
+    monkeypatch.setattr(cluster, "_started_here", True)
+    with pytest.raises(TrainingStopped, match=r"no node can join the Ray that was started for this command alone"):
+        fit(experiment.model_copy(update={"compute": compute}), prepared, Workspace(tmp_path))
 
 
 def test_more_workers_than_cores_are_refused_with_the_setting_to_change(

@@ -32,12 +32,23 @@ def test_what_does_not_fit_is_refused_with_the_settings_to_change(monkeypatch: p
         check_memory(demo(), 14, CPU, sharing=1)
     for told in (
         "64 × 64 × 64",
-        "batch 1",
+        "1 at a time",
         "1.0 GB are free",
         "--compute.activation-checkpointing (",
-        "--training.batch",
+        "lower --model.patch-DHW",
     ):
         assert told in str(refused.value)
+
+
+def test_a_batch_that_does_not_fit_may_fit_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "free_memory", lambda device: 2 * 10**9)
+    with pytest.raises(
+        TooLittleMemoryError, match=r"8 at a time, does not fit: .*--compute\.accumulate 8, for the same"
+    ):
+        check_memory(demo("--training.batch", "8"), 14, CPU, sharing=1)
+    parts = demo("--training.batch", "8", "--compute.accumulate", "8")
+    assert "2.0 GB are free for it on cpu" in check_memory(parts, 14, CPU, sharing=1)
+    assert parts.run_id("data") == demo("--compute.workers", "8").run_id("data") != demo().run_id("data")
 
 
 def test_what_is_set_already_is_not_advised(monkeypatch: pytest.MonkeyPatch) -> None:

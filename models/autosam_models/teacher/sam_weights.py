@@ -1,6 +1,7 @@
 """SAM's checkpoint, inflated to 3D (Sec. 3.2): every tensor of its image encoder is used, or dropped with a reason."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +79,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         FileNotFoundError, ValueError: see ``load_sam``.
     """
     require_sam_file(path)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"PK"  # as torch writes since 1.6; what nobody asks for then stays on disk
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
     except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path}: refused, it holds more than tensors or is no checkpoint ({_short(error)}). {WHERE}"
-        ) from error
+        called = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it would run {called[1]}" if called else "it is damaged, or no checkpoint"
+        raise ValueError(f"{path}: refused, it holds more than tensors ({what}). {WHERE}") from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path}: cannot be read, it may be cut off ({_short(error)}). {WHERE}") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

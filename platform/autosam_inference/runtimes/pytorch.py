@@ -1,5 +1,7 @@
 """torch as the runtime: on a GPU where there is one, in bf16 where the hardware has it."""
 
+import functools
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +10,18 @@ from typing import Self
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
-from safetensors.torch import load_model as load_weights
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autosam_inference.arrays import Array
 from autosam_inference.bundle.card import WEIGHTS as BUNDLE_WEIGHTS
 from autosam_inference.bundle.card import BundleError
 from autosam_inference.bundle.opened import Bundle
-from autosam_inference.card import CARD, WEIGHTS, ModelCard, ModelFolderError
+from autosam_inference.card import CARD, ModelCard, ModelFolderError, require_weights
 from autosam_inference.errors import UserError
-from autosam_inference.files import DamagedError, require_intact
 from autosam_models import build_model
 from autosam_models.numerics import format_of
-from autosam_models.weights import load_weights as load_tensors
+from autosam_models.weights import load_weights
 
 _CPU = torch.device("cpu")
 
@@ -62,10 +63,9 @@ class TorchRuntime:
             DeviceError: there is no such device.
         """
         place, card = _device(device), bundle.card
-        network = _built(card)
         try:
-            load_tensors(network, read_tensors(bundle.read(BUNDLE_WEIGHTS)))
-        except (SafetensorError, RuntimeError) as error:
+            network = _built(card, read_tensors(bundle.read(BUNDLE_WEIGHTS)))
+        except (SafetensorError, RuntimeError, ValueError) as error:
             raise BundleError(f"{bundle.place}: {BUNDLE_WEIGHTS} is not of {card.model.name} ({error}).") from None
         return cls(network.to(place).eval(), place, _amp(place))
 
@@ -112,26 +112,34 @@ def _amp(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if format_of("auto", device) is torch.bfloat16 else None
 
 
-def _built(card: ModelCard) -> nn.Module:
-    options = card.model.options
-    return build_model(card.model.name, in_channels=1, num_classes=card.num_classes, patch=card.patch, **options)
+def _built(card: ModelCard, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network of the card with these weights; memory is taken for it only if they are its own.
+
+    Raises:
+        ValueError: there is no such network.
+        RuntimeError: the weights are of another one.
+    """
+    build = functools.partial(
+        build_model,
+        card.model.name,
+        in_channels=1,
+        num_classes=card.num_classes,
+        patch=card.patch,
+        **card.model.options,
+    )
+    with torch.device("meta"):  # has shapes, and no memory
+        load_weights(build(), {name: torch.empty(tensor.shape) for name, tensor in weights.items()})
+    network: nn.Module = build()
+    load_weights(network, weights)
+    return network
 
 
 def _network(folder: Path, card: ModelCard) -> nn.Module:
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise ModelFolderError(f"{path} is missing: copy the whole folder, {CARD} alone is no model")
-    if card.weights_hash is not None:
-        try:
-            require_intact(path, card.weights_hash)
-        except DamagedError as error:
-            raise ModelFolderError(f"{error}: copy the whole folder again, or train the run again") from error
-    network = _built(card)
+    path = require_weights(folder, card)
     try:
-        load_weights(network, path)
-    except (SafetensorError, RuntimeError) as error:
+        return _built(card, load_file(path))
+    except (SafetensorError, RuntimeError, ValueError) as error:
         raise ModelFolderError(
             f"{path} does not hold the weights of {card.model.name} as {CARD} describes it ({error}): "
             "copy both files again from the same run"
         ) from None
-    return network

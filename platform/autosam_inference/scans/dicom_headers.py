@@ -45,6 +45,8 @@ _GROUPS = (
     "CTPixelValueTransformationSequence",
 )
 """Of a frame of a multi-frame image: where an image of a single slice has its elements itself."""
+_MOST = {"Rows": 8192, "Columns": 8192, "NumberOfFrames": 65_536}
+"""No CT has more; memory is taken for what a header claims."""
 _NEEDED = ("SOPClassUID", "SeriesInstanceUID", "Rows", "Columns")
 """Of an image; of other objects the first two."""
 _START = 1024  # bytes in which the transfer syntax stands
@@ -214,6 +216,9 @@ def _elements(place: DicomPlace, name: str, file: BinaryIO) -> Any:
     needed = _NEEDED[:2] if written and written not in (CTImageStorage, *_MULTI_FRAME) else _NEEDED
     if missing := [each for each in needed if each not in elements]:  # pydicom takes the end of a file for its end
         raise _damaged(place, name, f"{missing[0]} is missing")
+    for each, most in _MOST.items():
+        if (claimed := _whole(elements, each) or 0) > most:
+            raise _damaged(place, name, f"{each} is {claimed:,}")
     return elements
 
 

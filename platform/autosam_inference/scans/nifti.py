@@ -22,9 +22,12 @@ from autosam_inference.scans.sniffing import GZIP, first_bytes, what_it_is
 from autosam_models.sizes import size_text
 
 MOST_VOXELS = 2**31
+MOST_BYTES = 2**33
+"""Of all voxels of a file, as they are stored: above them a file is a mistake, or made to fill a memory."""
 MOST_SHEAR_DEGREES = 1.0
 _SHEAR_NOISE_DEGREES = 0.01
 _APART_VOXELS = 0.1  # of a corner by the two affines of a file: more is worth a word
+_TIGHTEST = 1032  # bytes that a byte of gzip can stand for at most
 _WIDE = 512  # voxels along an axis: of 1 mm, wider than a patient
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 1e-3)}
 
@@ -61,9 +64,9 @@ def open_nifti(path: Path) -> NiftiFile:
     """Open the file and check its header; the voxels stay on disk.
 
     Raises:
-        ScanError: no such file, not NIfTI, or not named as what it is; truncated in the header; not one 3D volume of
-            plain numbers and of two slices or more; voxel size zero, negative or absurd; no affine, none that is one,
-            or axes that are not at right angles.
+        ScanError: no such file, not NIfTI, or not named as what it is; truncated in the header, or too short for the
+            voxels that it claims; not one 3D volume of plain numbers and of two slices or more; voxel size zero,
+            negative or absurd; no affine, none that is one, or axes that are not at right angles.
     """
     _check_file(path)
     try:
@@ -80,6 +83,7 @@ def open_nifti(path: Path) -> NiftiFile:
     factor = _mm_per_unit(path, header, notes)
     _check_written(path, header, factor)
     _check_shape(path, image)
+    _check_length(path, image)
     affine = image.affine.copy()
     affine[:3] *= factor
     _check_affine(path, affine, notes)
@@ -230,6 +234,23 @@ def _check_shape(path: Path, image: nib.Nifti1Image) -> None:
         raise ScanError(f"{path} claims {math.prod(shape):,} voxels: the header is damaged, export it again.")
     if min(shape[:3]) < 2:
         raise ScanError(f"{path} is a single slice ({size_text(shape[:3])} voxels): export the whole volume.")
+
+
+def _check_length(path: Path, image: nib.Nifti1Image) -> None:
+    """Compare what the header claims with the file's length, before memory is taken for it."""
+    claimed = math.prod(image.shape) * image.get_data_dtype().itemsize
+    if claimed > MOST_BYTES:
+        raise ScanError(
+            f"{path} claims {claimed:,} bytes of voxels, more than {MOST_BYTES:,}: export it as 16-bit integers, or "
+            "the part that is needed."
+        )
+    length = path.stat().st_size
+    most = length * _TIGHTEST if path.name.lower().endswith(".gz") else length
+    if most < image.dataobj.offset + claimed:
+        raise ScanError(
+            f"{path} is truncated or damaged: its header claims {claimed:,} bytes of voxels, which its {length:,} "
+            "bytes cannot hold; copy or download it again."
+        )
 
 
 def _check_affine(path: Path, affine: np.ndarray, notes: list[str]) -> None:

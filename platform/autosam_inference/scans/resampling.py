@@ -1,5 +1,6 @@
 """From one voxel spacing to another: linear, without aliasing, edges of the volume kept; labels by the largest mask."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -9,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from autosam_inference.scans.class_boxes import class_boxes
 from autosam_inference.scans.grid import Volume
-from autosam_models.sizes import Size
+from autosam_inference.scans.nifti import MOST_VOXELS, ScanError
+from autosam_models.sizes import Size, size_text
 
 Kind = Literal["image", "label"]
 
@@ -19,10 +21,20 @@ _BLOCK = 64  # voxels of a new axis that are made in one product: few enough tha
 
 
 def size_at(volume: Volume, spacing_DHW: tuple[float, float, float]) -> Size:
-    """Voxels that a volume has at a spacing: round(n · old / new), at least 1."""
+    """Voxels that a volume has at a spacing: round(n · old / new), at least 1.
+
+    Raises:
+        ScanError: they are more than anything here takes memory for.
+    """
     # A spacing read from a header is a little off the one meant: 2.9999998 in place of 3 must not cost a slice.
     lengths = zip(volume.array_DHW.shape, volume.spacing_DHW, spacing_DHW, strict=True)
     depth, height, width = (max(1, round(round(n * old / new, _DIGITS))) for n, old, new in lengths)
+    if math.prod((depth, height, width)) > MOST_VOXELS:
+        raise ScanError(
+            f"a scan of {size_text(volume.array_DHW.shape)} voxels of {size_text(volume.spacing_DHW)} mm would have "
+            f"{size_text((depth, height, width))} voxels at a spacing of {size_text(spacing_DHW)} mm: choose a coarser "
+            "spacing, or a model that has one."
+        )
     return depth, height, width
 
 

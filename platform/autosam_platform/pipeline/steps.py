@@ -62,8 +62,14 @@ def trained(experiment: Experiment) -> tuple[PreparedDataset, FitResult]:
 
     Raises:
         ModelSettingsError: the model cannot be built as described; said before anything is made for it.
+        TrainingStopped: the cluster is too small for it; said before, too, unless such a run may be there.
     """
     count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
+    known = (run for run in workspace().run_folders if run.name.startswith(f"{experiment.name}-"))
+    if not experiment.untuned and not any(run.finished for run in known):
+        from autosam_platform.training.on_ray import resources_of
+
+        resources_of(experiment)
     dataset = prepared_dataset(experiment.dataset)
     dataset.require_complete(allow_rejected=experiment.dataset.allow_rejected)
     fitted = fit_prompted if experiment.prompted else fit_student

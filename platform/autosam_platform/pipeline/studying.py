@@ -398,7 +398,9 @@ def _pace_key(one: _Ready) -> str:
     experiment = one.experiment
     model = experiment.model.model_dump(mode="json", exclude={"checkpoint"})
     training = experiment.training.model_dump(mode="json", include={"batch", "precision", "optimizer"})
-    compute = experiment.compute.model_dump(mode="json", include={"gpu", "cpus_per_worker", "activation_checkpointing"})
+    compute = experiment.compute.model_dump(
+        mode="json", include={"gpu", "cpus_per_worker", "accumulate", "activation_checkpointing"}
+    )
     return content_hash("pace", model, training, compute, one.dataset.num_classes, machine(torch.device("cpu")))
 
 

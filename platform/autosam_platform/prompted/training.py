@@ -160,7 +160,7 @@ class SliceSamples:
 
     def example(self, experiment: Experiment, device: torch.device) -> dict[str, Tensor]:
         """See ``Samples``."""
-        batch, side = experiment.training.batch, experiment.model.patch_DHW[1]
+        batch, side = experiment.batch_at_once, experiment.model.patch_DHW[1]
         shape = (3, side, side)
         if self.embeddings is not None:
             shape = (find_model(experiment.model.name).defaults["prompt_channels"], side // 16, side // 16)

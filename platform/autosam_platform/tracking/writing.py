@@ -69,6 +69,7 @@ class Run:
         self._client = client
         self.mlflow_id = mlflow_id
         self._location = location
+        self._recorded: dict[str, set[int]] = {}
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers at ``step``; those that are not finite are left out, since a curve has no place for them."""
@@ -88,10 +89,26 @@ class Run:
             self._client.log_batch(self.mlflow_id, metrics=rows[start : start + _BATCH])
 
     def log_curve(self, curve: Iterable[Mapping[str, float]]) -> None:
-        """Record points, each with its ``step`` beside its values."""
-        self.log_many(
-            ({name: value for name, value in point.items() if name != "step"}, int(point["step"])) for point in curve
-        )
+        """Record points, each with its ``step`` beside its values.
+
+        A step that is recorded already stays as it is: a run that was killed goes on from a checkpoint, and does again
+        what it had done, and told, since.
+        """
+        new: list[tuple[dict[str, float], int]] = []
+        for point in curve:
+            step = int(point["step"])
+            values = {name: value for name, value in point.items() if name != "step" and self._is_new(name, step)}
+            new.append((values, step))
+        self.log_many(new)
+
+    @_explained
+    def _is_new(self, name: str, step: int) -> bool:
+        """Whether a curve has no such step yet; asked of the record once for each curve, since one process writes."""
+        if name not in self._recorded:
+            self._recorded[name] = {each.step for each in self._client.get_metric_history(self.mlflow_id, name)}
+        new = step not in self._recorded[name]
+        self._recorded[name].add(step)
+        return new
 
     @_explained
     def tag(self, tags: Mapping[str, Any]) -> None:

@@ -1,15 +1,16 @@
 """What a run needs to continue with the same bits, and which of its checkpoints are whole.
 
 A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch,
-step, score and the size of every file rank 0 wrote) and, from every rank, ``random-<rank>.pt``; Ray merges them. Where
-a running mean of the weights is kept, ``weights.safetensors`` is that mean, since it is what the run is for, and
-``trained.safetensors`` what the next step starts from.
+step, score and the hash of every file rank 0 wrote, sealed) and, from every rank, ``random-<rank>.pt``, which as a zip
+has sums of its own; Ray merges them. Where a running mean of the weights is kept, ``weights.safetensors`` is that
+mean, since it is what the run is for, and ``trained.safetensors`` what the next step starts from.
 """
 
 import json
 import logging
 import random
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from autosam_inference.files import write_json
+from autosam_inference.files import DamagedError, content_hash, require_intact, unsealed, write_json, write_sealed
 from autosam_platform.training.optimizers import Optimizer
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"
@@ -67,8 +68,8 @@ def save(
     if optimizer is not None:
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
     write_json(folder / "curve.json", list(curve))
-    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
-    write_json(folder / "position.json", asdict(position) | {"files": sizes})
+    hashes = {file.name: content_hash(file) for file in sorted(folder.iterdir())}
+    write_sealed(folder / "position.json", asdict(position) | {"hashes": hashes})
 
 
 def load(folder: Path, rank: int, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Position:
@@ -87,9 +88,7 @@ def load(folder: Path, rank: int, model: nn.Module, optimizer: Optimizer, averag
 
 def read_position(folder: Path) -> Position:
     """Where the run stood at this checkpoint."""
-    content = json.loads((folder / "position.json").read_text())
-    content.pop("files")
-    return Position(**content)
+    return _read(folder)[0]
 
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
@@ -98,13 +97,42 @@ def read_curve(folder: Path) -> list[dict[str, float]]:
 
 
 def whole(folder: Path) -> bool:
-    """Is every file of this checkpoint there, with the size it was written with?"""
+    """Is every file of this checkpoint there, as it was written?"""
+    return damage(folder) is None
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, with the file's name: missing, cut short, or changed by a byte; None if nothing.
+
+    Of one that an earlier version wrote only lengths are known, not hashes.
+    """
     try:
-        content = json.loads((folder / "position.json").read_text())
-        same = all((folder / name).stat().st_size == size for name, size in content["files"].items())
-        return same and all((folder / f"random-{rank}.pt").stat().st_size > 0 for rank in range(content["world"]))
-    except (OSError, ValueError, KeyError):
-        return False
+        position, files = _read(folder)
+        for name, written in files.items():
+            if isinstance(written, str):
+                require_intact(folder / name, written)
+            elif (folder / name).stat().st_size != written:
+                return f"{folder / name} is not as long as it was written"
+        for rank in range(position.world):
+            path = folder / f"random-{rank}.pt"
+            with zipfile.ZipFile(path) as states:
+                if states.testzip() is not None:
+                    return f"{path} was damaged or changed since it was written"
+    except DamagedError as error:
+        return str(error)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return f"{folder} is no whole checkpoint ({error})"
+    return None
+
+
+def _read(folder: Path) -> tuple[Position, dict[str, str | int]]:
+    """The position, and of each file of rank 0 its hash, or its length where an earlier version wrote it."""
+    try:
+        content = unsealed((folder / "position.json").read_bytes(), since="hashes")
+    except DamagedError as error:
+        raise DamagedError(f"{folder / 'position.json'}: {error}") from error
+    files: dict[str, str | int] = content.pop("files", {}) | content.pop("hashes", {})
+    return Position(**content), files
 
 
 def newest(storage: Path) -> Path | None:
@@ -128,6 +156,9 @@ def tidy(storage: Path) -> Path | None:
     registered = _registered(snapshot)
     if registered is None:
         lost = newest(storage)
+        for folder in storage.glob("checkpoint_*"):
+            if folder.is_dir() and (problem := damage(folder)):
+                log.warning("%s: it is not used", problem)
         if snapshot.exists():
             snapshot.replace(storage / f"{SNAPSHOT}.broken")
             start = lost.name if lost else "the start"

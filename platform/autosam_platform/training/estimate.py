@@ -42,12 +42,27 @@ def bytes_of_step(
         as_trained(model)
     moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in trained_parameters(model))
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
-        model.to_empty(device=device)
+        _materialise(model, device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
             outputs = ask(model)
         losses = [_loss(logits_BK) for logits_BK in ([outputs] if isinstance(outputs, Tensor) else outputs)]
         torch.autograd.backward(torch.stack(losses).sum())
     return live.peak + moments
+
+
+def _materialise(model: nn.Module, device: torch.device) -> None:
+    """What ``to_empty`` does, also where a module has two places in the network, as nnU-Net's encoder has."""
+    known: dict[int, Tensor] = {}
+
+    def made(old: Tensor) -> Tensor:
+        if id(old) not in known:
+            new = torch.empty_like(old, device=device)
+            known[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
+        return known[id(old)]
+
+    for module in model.modules():
+        for name, old in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            setattr(module, name, made(old))
 
 
 def _loss(logits_BK: Tensor) -> Tensor:

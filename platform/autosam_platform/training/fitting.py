@@ -1,15 +1,17 @@
 """Start a fit or go on with it, and leave a finished model in the run's folder; a runner does the training."""
 
 import importlib.metadata
+import itertools
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import filelock
 
 import autosam_platform
+from autosam_inference.card import ModelFolderError, require_weights
 from autosam_inference.errors import UserError
 from autosam_models import find_model
 from autosam_platform.cluster import submission_id
@@ -29,10 +31,6 @@ from autosam_platform.workspace import RunFolder, Workspace
 
 class TrainingStopped(UserError):
     """A fit that cannot go on; the message says why and what to change."""
-
-
-class RunBusyError(TrainingStopped):
-    """The run is being trained by another process."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,18 @@ class Runner(Protocol):
 
 
 def find_fit(experiment: Experiment, prepared: PreparedDataset, workspace: Workspace) -> FitResult:
-    """Where the run of ``experiment`` is, and whether it is finished."""
+    """Where the run of ``experiment`` is, and whether it is finished, with a model that can be used."""
     run = workspace.run(experiment.run_id(prepared.fingerprint))
-    return FitResult(run, run.finished)
+    return FitResult(run, run.finished and _damage(run) is None)
+
+
+def _damage(run: RunFolder) -> str | None:
+    """What is wrong with a finished run's model; None if nothing."""
+    try:
+        require_weights(run.model, run.card)
+    except ModelFolderError as error:
+        return str(error)
+    return None
 
 
 def fit(
@@ -97,12 +104,13 @@ def fit(
 ) -> FitResult:
     """Train ``experiment`` on ``prepared``, from its last checkpoint if there is one.
 
+    While another process trains it, this one waits, and finds it or goes on with it.
+
     Args:
         runner: who trains; workers on Ray if none is given.
         quiet: nothing is shown of how far it is.
 
     Raises:
-        RunBusyError: the run is already going on.
         TrainingStopped: the loss stopped being finite, workers failed too often, or the cluster is too small for it.
         KeyboardInterrupt: with the place where it was interrupted; the run is recorded as stopped.
     """
@@ -115,12 +123,25 @@ def fit(
         runner = OnRay()
     run = result.run
     run.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(run.lock, timeout=LOOK_SECONDS):
+    with _held(run):
+        result = find_fit(experiment, prepared, workspace)
+        if not result.found:
             _fit(experiment, prepared, workspace, run, supervision, runner, quiet)
-    except filelock.Timeout as error:
-        raise RunBusyError(f"{run.name} is being trained by another process: wait for it, or stop it.") from error
     return result
+
+
+@contextmanager
+def _held(run: RunFolder) -> Iterator[None]:
+    lock = filelock.FileLock(run.lock)
+    try:
+        lock.acquire(timeout=LOOK_SECONDS)
+    except filelock.Timeout:
+        print(f"{run.name} is being trained by another process: waiting for it. Ctrl-C stops waiting.", flush=True)
+        lock.acquire(poll_interval=LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fit(
@@ -133,6 +154,8 @@ def _fit(
     quiet: bool,
 ) -> None:
     experiment = runner.with_resources(experiment)
+    if run.model.exists():  # else it would have been found
+        _set_aside(run)
     settings = run.write_experiment(experiment)
     record = _open_record(experiment, prepared, workspace, run, settings, supervision.tags)
     lost = checkpoints.tidy(run.checkpoints)
@@ -160,6 +183,14 @@ def _fit(
         raise
     finally:
         record.finish(state)
+
+
+def _set_aside(run: RunFolder) -> None:
+    """Make room for the model of a run whose own cannot be used; its checkpoints have it as it was."""
+    names = (run.model.with_name(f"{run.model.name}.damaged-{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    print(f"{_damage(run)}. It is kept as {aside}, and made again from the run's checkpoints.", flush=True)
+    run.model.rename(aside)
 
 
 def _train(task: FitTask, workspace: Workspace, runner: Runner) -> None:

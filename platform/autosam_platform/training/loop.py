@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from autosam_inference.files import DamagedError
 from autosam_models import build_model, find_model, trained_parameters
 from autosam_models.numerics import autocast, format_of
 from autosam_platform.data.preparation import PreparedDataset
@@ -114,9 +115,14 @@ class Fit:
         self.sampler.first_step = self.position.step
         self.network.train()
         started = time.monotonic()
-        for batch in self._loader():
+        parts: list[dict[str, Any]] = []
+        for part in self._loader():
+            parts.append(part)
+            if len(parts) < self.experiment.compute.accumulate:
+                continue
             waited = time.monotonic() - started
-            values = self._step(batch, epoch)
+            values = self._step(parts, epoch)
+            parts = []
             self.position = replace(self.position, epoch=epoch, step=self.position.step + 1, score=None)
             seconds = time.monotonic() - started
             self._record(values | {"wait_share": waited / seconds, "step_seconds": seconds})
@@ -130,7 +136,7 @@ class Fit:
         # its blocks what it would have drawn without the interruption; patches do not depend on that seed.
         return DataLoader(
             self.dataset,  # type: ignore[arg-type]  # it has what a map-style dataset has
-            batch_size=self.settings.batch,
+            batch_size=self.experiment.batch_at_once,
             sampler=self.sampler,
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
@@ -138,16 +144,15 @@ class Fit:
             generator=torch.Generator(),
         )
 
-    def _step(self, batch: dict[str, Any], epoch: int) -> dict[str, float]:
+    def _step(self, parts: Sequence[dict[str, Any]], epoch: int) -> dict[str, float]:
         """One step of the optimiser: losses, learning rate, and the gradient's norm before it was clipped."""
-        cases, place = list(batch["case_id"]), f"epoch {epoch + 1}, step {self.position.step + 1}"
-        losses = self._losses(batch)
-        values = self.workers.mean_losses(losses, cases, place)
+        cases = [case for part in parts for case in part["case_id"]]
+        place = f"epoch {epoch + 1}, step {self.position.step + 1}"
+        self.optimizer.zero_grad(set_to_none=True)
+        values = self.workers.mean_losses(self._backward(parts), cases, place)
         rate = self._learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm).item()
         if not math.isfinite(norm):  # workers share their gradients, so all find it
             self.workers.stop(f"the gradient is not finite (norm {norm})", cases, place, guilty=True)
@@ -155,6 +160,16 @@ class Fit:
         if self.average is not None:
             self.average.follow(self.model, self._steps_done() + 1)
         return values | {"learning_rate": rate, "gradient_norm": norm}
+
+    def _backward(self, parts: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Add up the gradients of a batch's parts; give the means of their losses."""
+        means: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            with self.workers.sharing(self.network, number == len(parts)):
+                losses = {name: loss / len(parts) for name, loss in self._losses(part).items()}
+                losses["loss"].backward()
+            means = {name: loss.detach() + means.get(name, 0) for name, loss in losses.items()}
+        return means
 
     def _losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         moved = {
@@ -230,12 +245,27 @@ class Fit:
     def _restore(self) -> Position:
         with self.reporter.newest_checkpoint() as folder:
             if folder is not None:
-                return self._load(folder)
+                return self._load(self._whole(folder))
         if self.task.continue_from is not None:
             # Ray never registered this one, so the curve that went with it was not recorded either: send it again.
             self.curve = checkpoints.read_curve(self.task.continue_from)
             return self._load(self.task.continue_from)
         return Position(0, 0, self.workers.world)
+
+    def _whole(self, folder: Path) -> Path:
+        """The checkpoint itself; the newest whole one where it was damaged since it was written.
+
+        Raises:
+            DamagedError: there is no other.
+        """
+        problem = checkpoints.damage(folder)
+        if problem is None:
+            return folder
+        other = checkpoints.newest(self.task.run.checkpoints)
+        if other is None:
+            raise DamagedError(f"{problem}, and no other checkpoint is there")
+        self._say(f"{problem}: going on from {other.name}")
+        return other
 
     def _load(self, folder: Path) -> Position:
         position = checkpoints.load(folder, self.workers.rank, self.model, self.optimizer, self._averaged())

@@ -10,8 +10,8 @@ import ray.train
 import ray.train.torch
 
 from autosam_inference.files import write_text
-from autosam_platform.cluster import MOST_CORES, connect
-from autosam_platform.experiment import Experiment
+from autosam_platform.cluster import MOST_CORES, connect, may_grow
+from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.tracking.writing import Run, open_run
 from autosam_platform.training.fitting import TrainingStopped
 from autosam_platform.training.loop import Fit, FitTask
@@ -36,22 +36,9 @@ class OnRay:
 
     def with_resources(self, experiment: Experiment) -> Experiment:
         """GPU or not, and cores per worker; refuse what the cluster can never have."""
-        connect()
-        compute = experiment.compute
-        total = ray.cluster_resources()
-        gpu = total.get("GPU", 0) > 0 if compute.gpu is None else compute.gpu
-        share = int(total.get("CPU", 1)) // compute.workers
-        cpus = compute.cpus_per_worker or max(1, min(MOST_CORES, share))
-        for name, wanted in (("CPU", cpus * compute.workers), ("GPU", compute.workers if gpu else 0)):
-            if wanted > total.get(name, 0):
-                lack = f"{compute.workers} worker(s) want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}"
-                if not compute.wait_for_nodes:
-                    raise TrainingStopped(
-                        f"{lack}: lower --compute.workers or --compute.cpus-per-worker, give --compute.gpu False, or "
-                        "--compute.wait-for-nodes where the cluster grows on demand."
-                    )
-                print(f"{lack}: waiting for nodes to join", flush=True)
-        filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})
+        filled, lack = resources_of(experiment)
+        if lack is not None:
+            print(f"{lack}: waiting for nodes to join", flush=True)
         return experiment.model_copy(update={"compute": filled})
 
     def train(self, task: FitTask, workspace: Workspace, follower: Follower | None) -> None:
@@ -91,6 +78,36 @@ class OnRay:
                 callbacks=callbacks,  # type: ignore[arg-type]  # likewise
             ),
         )
+
+
+def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
+    """What the workers of a fit get, as the cluster is now, and what it lacks of that where nodes may still join.
+
+    Raises:
+        TrainingStopped: the cluster can never have it.
+    """
+    connect()
+    compute = experiment.compute
+    total = ray.cluster_resources()
+    gpu = total.get("GPU", 0) > 0 if compute.gpu is None else compute.gpu
+    share = int(total.get("CPU", 1)) // compute.workers
+    cpus = compute.cpus_per_worker or max(1, min(MOST_CORES, share))
+    lacks: list[str] = []
+    for name, wanted in (("CPU", cpus * compute.workers), ("GPU", compute.workers if gpu else 0)):
+        if wanted > total.get(name, 0):
+            lacks.append(f"want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}")
+    lack = f"{compute.workers} worker(s) {', '.join(lacks)}" if lacks else None
+    if lack is not None and not (compute.wait_for_nodes and may_grow()):
+        grows = (
+            "no node can join the Ray that was started for this command alone, so submit the job to a cluster for "
+            "--compute.wait-for-nodes"
+            if compute.wait_for_nodes
+            else "--compute.wait-for-nodes where the cluster grows on demand"
+        )
+        raise TrainingStopped(
+            f"{lack}: lower --compute.workers or --compute.cpus-per-worker, give --compute.gpu False, or {grows}."
+        )
+    return compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus}), lack
 
 
 def fit_worker(config: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from autosam_models.numerics import autocast
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.store import StoredCase
 from autosam_platform.experiment import Experiment
-from autosam_platform.training.objectives import SegmentationObjective
+from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
 from autosam_platform.training.optimizers import build_optimizer
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
 
@@ -37,12 +37,12 @@ def seconds_per_step(experiment: Experiment, num_classes: int) -> float | None:
         check_memory(experiment, num_classes, device, sharing=1 if gpu else experiment.compute.workers)
     except TooLittleMemoryError:
         return None
-    section, batch = experiment.model, experiment.training.batch
+    section, batch = experiment.model, experiment.batch_at_once
     options = experiment.model_options()
     model = build_model(section.name, in_channels=1, num_classes=num_classes, **options).to(device).train()
     if section.checkpoint is not None:
         find_model(section.name).as_trained(model)
-    optimizer, objective = build_optimizer(model, experiment.training), SegmentationObjective()
+    optimizer, objective = build_optimizer(model, experiment.training), DeepSupervision(SegmentationObjective())
     image_BCDHW = torch.randn(batch, 1, *section.patch_DHW, device=device)
     sample = {
         "label": torch.randint(num_classes, (batch, 1, *section.patch_DHW), dtype=torch.uint8, device=device),
@@ -53,13 +53,13 @@ def seconds_per_step(experiment: Experiment, num_classes: int) -> float | None:
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with autocast(experiment.training.precision, device)():
-            logits_BKDHW = model(image_BCDHW)
-        objective(logits_BKDHW, sample)["loss"].mean().backward()
+            outputs = model(image_BCDHW)
+        objective(outputs, sample)["loss"].mean().backward()
         optimizer.step()
         if gpu:
             torch.cuda.synchronize(device)
         fastest = min(fastest, time.perf_counter() - started)
-    return fastest
+    return fastest * experiment.compute.accumulate
 
 
 def steps_of(experiment: Experiment, prepared: PreparedDataset) -> int:

@@ -45,11 +45,10 @@ def check_memory(
     found = f"a step needs about {_gb(needed)}, {_gb(free // sharing)} are free for it on {device.type}"
     if needed <= free // sharing:
         return f"Memory: {found}."
-    settings = experiment.training
     patch = size_text(experiment.model.patch_DHW)
     raise TooLittleMemoryError(
-        f"{experiment.model.name} with patches of {patch} voxels and batch {settings.batch} does not fit: {found}. "
-        f"{_remedy(experiment, num_classes, device, samples)}lower --training.batch or --model.patch-DHW, or take a "
+        f"{experiment.model.name} with patches of {patch} voxels, {experiment.batch_at_once} at a time, does not fit: "
+        f"{found}. {_remedy(experiment, num_classes, device, samples)}lower --model.patch-DHW, or take a "
         "smaller model. If you know better, --compute.no-memory-check goes on."
     )
 
@@ -74,7 +73,9 @@ def _bytes(experiment: Experiment, num_classes: int, device: torch.device, sampl
 
 def _remedy(experiment: Experiment, num_classes: int, device: torch.device, samples: Samples) -> str:
     """The beginning of a sentence that goes on with other remedies."""
-    compute = experiment.compute
+    compute, batch = experiment.compute, experiment.training.batch
+    if experiment.batch_at_once > 1:
+        return f"Compute a batch in parts (--compute.accumulate {batch}, for the same result), "
     if CHECKPOINTING not in find_model(experiment.model.name).options or compute.activation_checkpointing:
         return "Please "
     leaner = experiment.model_copy(update={"compute": compute.model_copy(update={"activation_checkpointing": True})})

@@ -81,7 +81,7 @@ class PatchSamples:
 
     def example(self, experiment: Experiment, device: torch.device) -> dict[str, Tensor]:
         """See ``Samples``."""
-        return {"image": torch.zeros((experiment.training.batch, 1, *experiment.model.patch_DHW), device=device)}
+        return {"image": torch.zeros((experiment.batch_at_once, 1, *experiment.model.patch_DHW), device=device)}
 
     def logits(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor | Sequence[Tensor]:
         """See ``Samples``: B, K, D, H, W."""

@@ -1,5 +1,6 @@
 """What the workers of a fit agree on, so that all of them do the same at the same step."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -59,6 +60,11 @@ class Workers:
         return nn.parallel.DistributedDataParallel(
             model, device_ids=[self.device] if self.device.type == "cuda" else None
         )
+
+    def sharing(self, network: nn.Module, share: bool) -> AbstractContextManager[Any]:
+        """Inside, a backward pass of ``network`` adds gradients; with ``share`` it also shares what has added up."""
+        alone = share or not isinstance(network, nn.parallel.DistributedDataParallel)
+        return nullcontext() if alone else network.no_sync()
 
     def mean_losses(self, losses: dict[str, Tensor], cases: list[str], place: str) -> dict[str, float]:
         """Means over all workers.

@@ -1,15 +1,12 @@
 """One trial, in a process of its own: an ordinary fit, whose validations are told to Ray Tune."""
 
 import json
-import time
 from typing import Any
 
 import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from autosam_platform.distillation.fit import fit_student
-from autosam_platform.experiment import Experiment
-from autosam_platform.training.fitting import FitResult, RunBusyError
 from autosam_platform.training.on_ray import OnRay
 from autosam_platform.training.reporter import NO_SCORE
 from autosam_platform.training.size import count_parameters
@@ -24,7 +21,8 @@ def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:
     compute = next(compute for point, compute in reversed(computes) if point in (values, None))
     experiment = sweep.experiment(values).model_copy(update={"compute": compute})
     _, trained = count_parameters(experiment, sweep.prepared.num_classes)
-    result = _fitted(experiment, sweep, Validations(experiment.training.epochs, trained))
+    runner = OnRay([Validations(experiment.training.epochs, trained)])
+    result = fit_student(experiment, sweep.prepared, sweep.workspace, runner, quiet=True)
     dice, epochs = kept_dice(result.run), experiment.training.epochs
     ray.tune.report({DICE: dice, "epoch": epochs, SIZE: trained, "found": result.found})
 
@@ -32,14 +30,6 @@ def run_trial(values: Point, sweep: Sweep, computes: Computes) -> None:
 def kept_dice(run: RunFolder) -> float:
     """Mean Dice of the validation cases, of the weights that a finished run has kept."""
     return float(json.loads(run.model_card.read_text(encoding="utf-8"))["validation_dice"])
-
-
-def _fitted(experiment: Experiment, sweep: Sweep, validations: "Validations") -> FitResult:
-    while True:
-        try:
-            return fit_student(experiment, sweep.prepared, sweep.workspace, OnRay([validations]), quiet=True)
-        except RunBusyError:  # two trials with the same values, or a run that was killed and is not quite gone
-            time.sleep(2)
 
 
 class Validations(TuneReportCallback):

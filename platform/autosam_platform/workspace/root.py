@@ -8,6 +8,7 @@ from autosam_inference.bundle import is_bundle
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
 from autosam_inference.scans.names import short_name, stem
+from autosam_platform.places import require_local
 from autosam_platform.workspace.paths import WorkspacePaths
 from autosam_platform.workspace.predictions import PredictionFolder
 from autosam_platform.workspace.prepared import PreparedFolder
@@ -24,9 +25,14 @@ def workspace() -> "Workspace":
     """The folder of prepared data, runs, predictions and tracking: ``AUTOSAM_WORKSPACE``, else ``./workspace``.
 
     Raises:
-        WorkspaceError: there is no such folder, and none can be made.
+        WorkspaceError: there is no such folder, and none can be made; or it is an address.
     """
-    folder = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_folder()).expanduser().absolute()
+    named = Path(os.environ.get("AUTOSAM_WORKSPACE") or _default_folder())
+    try:
+        require_local(named)
+    except ValueError as error:
+        raise WorkspaceError(f"AUTOSAM_WORKSPACE: {error}.") from error
+    folder = named.expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,39 @@
+"""Clicks, counted: how far a task is from the page where it begins."""
+
+from playwright.sync_api import Locator, Page, expect
+
+_NAME, _TICK = 80, 17  # from the left of a table: its boxes to tick are as wide as rows are high
+_ROW = 35
+
+
+class Clicks:
+    """Clicks, and counts them.
+
+    Attributes:
+        count: so far; typing is none.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.count = 0
+
+    def button(self, name: str) -> None:
+        """The button of that name."""
+        self.on(self._page.get_by_role("button", name=name))
+
+    def on(self, target: Locator, **place: object) -> None:
+        """Anything."""
+        target.click(**place)  # type: ignore[arg-type]
+        self.count += 1
+
+    def name_in(self, table: Locator, row: int = 0) -> None:
+        """The name in a row of a table, which is drawn in one piece."""
+        self._cell(table, _NAME, row)
+
+    def tick(self, table: Locator, row: int) -> None:
+        """The box before a row."""
+        self._cell(table, _TICK, row)
+
+    def _cell(self, table: Locator, x: int, row: int) -> None:
+        expect(table).to_be_visible()
+        self.on(table.locator("canvas").first, position={"x": x, "y": _ROW * (row + 1.5)}, force=True)
