@@ -128,6 +128,8 @@ def map_tasks(
     Raises:
         Exception: the first failure of ``function``, as it was raised there; tasks not yet started are cancelled.
     """
+    if not items:
+        return []
     import ray
 
     connect()
@@ -141,7 +143,7 @@ def map_tasks(
     results: list[Any] = [None] * len(items)
     waiting = list(handles)
     pause = 0.1 if sys.stdout.isatty() else 15.0  # seconds between updates: in a log file each one is a line
-    with tqdm(total=len(items), desc=label, file=sys.stdout, disable=not items, ascii=" =", mininterval=pause) as bar:
+    with tqdm(total=len(items), desc=label, file=sys.stdout, ascii=" =", mininterval=pause) as bar:
         while waiting:
             done, waiting = ray.wait(waiting, num_returns=1)
             try:

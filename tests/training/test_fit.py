@@ -381,6 +381,25 @@ def test_a_mean_of_weights_that_muon_steps_goes_on_elsewhere_with_the_same_bits(
     assert all(np.array_equal(values, mean[name]) for name, values in _weights(found).items())
 
 
+class _Removing(SegmentationObjective):
+    """Somebody tidies the workspace while the run is trained."""
+
+    runs = Path()
+
+    def forward(self, logits_BKDHW: torch.Tensor, batch: dict[str, object]) -> dict[str, torch.Tensor]:
+        for run in type(self).runs.glob("*"):
+            shutil.rmtree(run)
+        return super().forward(logits_BKDHW, batch)
+
+
+def test_a_run_whose_folder_is_removed_says_so(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Removing, "runs", tmp_path / "runs")
+    with pytest.raises(TrainingStopped, match=r"tiny-\w+ was removed, or emptied, while the run was trained: the same"):
+        fit(_experiment(scans), prepared, Workspace(tmp_path), Supervision(_Removing), InProcess())
+
+
 class _StoppedSooner(_Stopped):
     """At the fifth step of a network of three answers."""
 

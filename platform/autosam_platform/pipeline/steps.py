@@ -14,7 +14,7 @@ from autosam_inference.files import content_hash
 from autosam_inference.included import included_model, named_included
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.description import DatasetDescription, load_description
-from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, write_phantom
+from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, has_phantom, write_phantom
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare, with_labelled
 from autosam_platform.data.readers import Case
 from autosam_platform.data.splits import Folds, Split
@@ -228,7 +228,8 @@ def _phantoms(description: DatasetDescription, section: DatasetSection) -> Path:
     count = section.phantoms or sum(part.cases for part in description.split.parts)
     seed, schema = section.phantom_seed, description.name
     folder = workspace().dataset(f"{schema}-{content_hash(PHANTOM_VERSION, seed, count)[:8]}")
-    map_tasks(functools.partial(_phantom, folder, schema, seed), range(1, count + 1), label="making phantoms")
+    missing = [number for number in range(1, count + 1) if not has_phantom(folder, number)]
+    map_tasks(functools.partial(_phantom, folder, schema, seed), missing, label="making phantoms")
     return folder
 
 

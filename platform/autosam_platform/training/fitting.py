@@ -181,6 +181,12 @@ def _fit(
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a signal to end
         state = STOPPED
         raise
+    except Exception as error:
+        if run.config.is_file():
+            raise
+        raise TrainingStopped(
+            f"{run.folder} was removed, or emptied, while the run was trained: the same command begins it anew."
+        ) from error
     finally:
         record.finish(state)
 

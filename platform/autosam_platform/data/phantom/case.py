@@ -63,15 +63,23 @@ def make_body(seed: int, schema: str = "phantom", part: Part | None = None) -> P
     return Phantom(*store(of_archive, scan(of_archive, hu, frame.spacing), canvas.label, frame))
 
 
+def has_phantom(folder: Path, number: int) -> bool:
+    """Is the whole pair of a case there? The label is written last."""
+    return all(path.exists() for path in _pair(folder, number))
+
+
+def _pair(folder: Path, number: int) -> tuple[Path, Path]:
+    return folder / "imagesTr" / f"img{number:04d}.nii.gz", folder / "labelsTr" / f"label{number:04d}.nii.gz"
+
+
 def write_phantom(folder: Path, number: int, seed: int, schema: str = "phantom") -> None:
     """Write the case of ``seed`` in ``folder``: ``imagesTr/imgNNNN.nii.gz``, ``labelsTr/labelNNNN.nii.gz``.
 
-    A pair that is there already is left as it is. The label is written last, so a label means a whole pair.
+    A pair that is there already is left as it is.
     """
-    image_path = folder / "imagesTr" / f"img{number:04d}.nii.gz"
-    label_path = folder / "labelsTr" / f"label{number:04d}.nii.gz"
-    if image_path.exists() and label_path.exists():
+    if has_phantom(folder, number):
         return
+    image_path, label_path = _pair(folder, number)
     phantom = make_phantom(seed, schema)
     for path, array in ((image_path, phantom.image_xyz), (label_path, phantom.label_xyz)):
         nifti = nib.Nifti1Image(array, phantom.affine)
