@@ -67,6 +67,8 @@ def connect(**own_ray: Any) -> None:
     else:
         _use_own_token()
         own_ray = _short_folder() | own_ray
+        # No node of it is taken away, and what looks for that costs each fit a process, which complains of itself.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     settings = {name: os.environ[name] for name in autosam_platform.SETTINGS_OF_RAY}
     # A job may have been submitted with variables of its own, which Ray refuses to see named twice. Ours are read from
     # the environment, so they have the job's values.
