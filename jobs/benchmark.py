@@ -5,6 +5,7 @@ Examples:
     python jobs/benchmark.py window               a whole scan, against MONAI's sliding window and torch's interpolation
     python jobs/benchmark.py metrics              Dice, NSD and HD95, against DeepMind's surface-distance
     python jobs/benchmark.py loader               training patches, against MONAI's transforms on arrays in memory
+    python jobs/benchmark.py train --steps 50     whether the loader or the network limits a training on this machine
     python jobs/benchmark.py distillation --run N a student's step with a stored teacher, an online one, and none
     python jobs/benchmark.py overlap --run NAME   a run's test cases with overlaps from 0 to the paper's 0.75
     python jobs/benchmark.py sources --repeats 2  organs annotated by two sources, against all labels; trains 6 models

@@ -12,6 +12,7 @@ from synthetic_scans import touch
 
 from autosam_platform.data.description import load_description
 from autosam_platform.data.readers import survey
+from autosam_platform.experiment import Experiment
 
 _BTCV = (("images", "img"), ("labels", "label"))
 JOBS = Path(__file__).parents[1] / "jobs"
@@ -25,7 +26,7 @@ def _jobs_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_suite_of_the_command_line_is_a_module_with_rows() -> None:
     names = get_args(importlib.import_module("benchmarks.job").Suite)
     models = {"teacher", "distillation", "sources", "overlap", "quality"}
-    assert models | {"window", "metrics", "loader", "bedside"} == set(names)
+    assert models | {"window", "metrics", "loader", "train", "bedside"} == set(names)
     for name in names:
         rows = importlib.import_module(f"benchmarks.{name}").rows
         assert list(inspect.signature(rows).parameters) == ["job", "device"]
@@ -37,6 +38,23 @@ def test_metrics_of_a_small_case_are_the_plain_ones() -> None:
     assert row.name == "Dice, NSD, HD95 of 13 organs, 20 × 64 × 64"
     assert row.max_difference < 1e-6
     assert row.as_json()["ratio"] == row.reference_s / row.ours_s
+
+
+def test_the_network_alone_is_timed_on_random_voxels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("dataset: {name: btcv}\nmodel: {name: unet_nano, patch_DHW: [32, 32, 32]}\ntraining: {batch: 2}")
+    job = importlib.import_module("benchmarks.job").BenchmarkJob(
+        suite="train", recipe=str(recipe), steps=2, synthetic=True
+    )
+    (row,) = importlib.import_module("benchmarks.train").rows(job, torch.device("cpu"))
+    assert row.name == "the network alone, median" and row.ours_s > 0
+    assert f"{2 / row.ours_s:.3g} patches a second" in capsys.readouterr().out
+
+
+def test_the_slower_of_loader_and_network_limits() -> None:
+    verdict = importlib.import_module("benchmarks.train")._verdict
+    assert verdict(0.1, 0.01, 0.0, Experiment()).endswith("in the loop it waits 0% of the time: the network limits.")
+    assert "the loader limits. Raise --training.loader-workers (now 2)" in verdict(0.1, 0.2, 0.5, Experiment())
 
 
 def test_shares_of_gradients_are_norms_over_all_weights_and_patches() -> None:

@@ -13,7 +13,9 @@ from autosam_platform.workspace import workspace
 if TYPE_CHECKING:
     import torch
 
-Suite = Literal["teacher", "window", "metrics", "loader", "distillation", "overlap", "sources", "bedside", "quality"]
+Suite = Literal[
+    "teacher", "window", "metrics", "loader", "train", "distillation", "overlap", "sources", "bedside", "quality"
+]
 """Names of the modules beside this one that have a function ``rows``."""
 
 
@@ -37,6 +39,12 @@ class BenchmarkJob(CommandLine):
     run: str | None = None
     """Name or folder of a finished run, for the suites overlap (the newest where none is given) and distillation; a
     bundle for the suite bedside."""
+    recipe: str = "demo"
+    """A recipe by its name, or a YAML file, whose steps are measured in the suite train."""
+    steps: Positive = 50
+    """Steps of the suite train."""
+    synthetic: bool = False
+    """Random voxels in place of the recipe's scans in the suite train: what the network alone can do here."""
     cases: Positive = 12
     """Cases to calibrate on and cases to test on, in the quality suite: new phantoms where the run's are, else the
     dataset's own; ten scans are predicted of each."""

@@ -1,8 +1,8 @@
 """How long a fit will take on this machine, from a few of its steps on random voxels."""
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -37,29 +37,48 @@ def seconds_per_step(experiment: Experiment, num_classes: int) -> float | None:
         check_memory(experiment, num_classes, device, sharing=1 if gpu else experiment.compute.workers)
     except TooLittleMemoryError:
         return None
-    section, batch = experiment.model, experiment.batch_at_once
-    options = experiment.model_options()
-    model = build_model(section.name, in_channels=1, num_classes=num_classes, **options).to(device).train()
-    if section.checkpoint is not None:
-        find_model(section.name).as_trained(model)
-    optimizer, objective = build_optimizer(model, experiment.training), DeepSupervision(SegmentationObjective())
-    image_BCDHW = torch.randn(batch, 1, *section.patch_DHW, device=device)
-    sample = {
-        "label": torch.randint(num_classes, (batch, 1, *section.patch_DHW), dtype=torch.uint8, device=device),
-        "annotated": torch.ones(batch, num_classes, dtype=torch.bool, device=device),
-    }
-    fastest = math.inf
-    for _ in range(1 + _STEPS):
+    step = RandomStep(experiment, num_classes, device)
+    return min(step() for _ in range(1 + _STEPS)) * experiment.compute.accumulate
+
+
+class RandomStep:
+    """A training step without the loop around it: the network, its loss and the optimiser, on random voxels.
+
+    Args:
+        num_classes: K, background included.
+    """
+
+    def __init__(self, experiment: Experiment, num_classes: int, device: torch.device) -> None:
+        section, batch = experiment.model, experiment.batch_at_once
+        options = experiment.model_options()
+        self._model = build_model(section.name, in_channels=1, num_classes=num_classes, **options).to(device).train()
+        if section.checkpoint is not None:
+            find_model(section.name).as_trained(self._model)
+        self._optimizer = build_optimizer(self._model, experiment.training)
+        self._objective = DeepSupervision(SegmentationObjective())
+        self._autocast = autocast(experiment.training.precision, device)
+        self._device = device
+        label_B1DHW = torch.randint(num_classes, (batch, 1, *section.patch_DHW), dtype=torch.uint8, device=device)
+        self._random = {
+            "image": torch.randn(batch, 1, *section.patch_DHW, device=device),
+            "label": label_B1DHW,
+            "annotated": torch.ones(batch, num_classes, dtype=torch.bool, device=device),
+        }
+
+    def __call__(self, batch: Mapping[str, Any] | None = None) -> float:
+        """Seconds of a step, on a batch of patches where one is given, the way to the device included."""
         started = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(experiment.training.precision, device)():
-            outputs = model(image_BCDHW)
-        objective(outputs, sample)["loss"].mean().backward()
-        optimizer.step()
-        if gpu:
-            torch.cuda.synchronize(device)
-        fastest = min(fastest, time.perf_counter() - started)
-    return fastest * experiment.compute.accumulate
+        moved = self._random
+        if batch is not None:
+            moved = {name: batch[name].to(self._device, non_blocking=True) for name in self._random}
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            outputs = self._model(moved["image"])
+        self._objective(outputs, moved)["loss"].mean().backward()
+        self._optimizer.step()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - started
 
 
 def steps_of(experiment: Experiment, prepared: PreparedDataset) -> int:
