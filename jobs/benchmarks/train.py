@@ -32,7 +32,7 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
         values["dataset"] = {}  # whose scans nobody reads
     experiment = Experiment.model_validate(values)
     patches = None if job.synthetic else PatchDataset(
-        prepared_dataset(experiment.dataset), experiment.model.patch_DHW, job.steps * experiment.batch_at_once
+        prepared_dataset(experiment.dataset), experiment.model.patch_DHW, (job.steps + 1) * experiment.batch_at_once
     )  # fmt: skip
     step = RandomStep(experiment, description.num_classes, device)
     what = f"{experiment.batch_at_once} × {size_text(experiment.model.patch_DHW)}"
@@ -89,8 +89,8 @@ def _loop(batches: Iterator[Any], step: RandomStep, steps: int) -> Iterator[tupl
 
 def _verdict(network: float, loader: float, waits: float, experiment: Experiment) -> str:
     told = (
-        f"The loader has a batch every {1000 * loader:.3g} ms, the network takes {1000 * network:.3g} ms for one, and in "
-        f"the loop it waits {waits:.0%} of the time"
+        f"The loader has a batch every {1000 * loader:.3g} ms, the network takes {1000 * network:.3g} ms for one, and "
+        f"in the loop it waits {waits:.0%} of the time"
     )
     if loader * _AMPLE < network:
         return f"{told}: the network limits."
