@@ -244,9 +244,10 @@ def _check_length(path: Path, image: nib.Nifti1Image) -> None:
             f"{path} claims {claimed:,} bytes of voxels, more than {MOST_BYTES:,}: export it as 16-bit integers, or "
             "the part that is needed."
         )
+    proxy: Any = image.dataobj  # nibabel's ArrayProxy
     length = path.stat().st_size
     most = length * _TIGHTEST if path.name.lower().endswith(".gz") else length
-    if most < image.dataobj.offset + claimed:
+    if most < proxy.offset + claimed:
         raise ScanError(
             f"{path} is truncated or damaged: its header claims {claimed:,} bytes of voxels, which its {length:,} "
             "bytes cannot hold; copy or download it again."

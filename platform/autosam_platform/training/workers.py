@@ -63,8 +63,9 @@ class Workers:
 
     def sharing(self, network: nn.Module, share: bool) -> AbstractContextManager[Any]:
         """Inside, a backward pass of ``network`` adds gradients; with ``share`` it also shares what has added up."""
-        alone = share or not isinstance(network, nn.parallel.DistributedDataParallel)
-        return nullcontext() if alone else network.no_sync()
+        if share or not isinstance(network, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        return network.no_sync()
 
     def mean_losses(self, losses: dict[str, Tensor], cases: list[str], place: str) -> dict[str, float]:
         """Means over all workers.
