@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosam_platform.cluster import MOST_CORES
+from autosam_platform.cluster import MOST_CORES, may_grow
 from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.trials import Point, Trial
 from autosam_platform.workspace import Workspace
@@ -51,7 +51,7 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     """
     gpu = any(node.get("GPU", 0) for node in nodes) if compute.gpu is None else compute.gpu
     fit = min(wanted, _workers(nodes, compute.cpus_per_worker or 1, gpu) // compute.workers)
-    if fit < 1 and not compute.wait_for_nodes:
+    if fit < 1 and not (compute.wait_for_nodes and may_grow()):
         raise PlanError(
             f"a trial of {compute.workers} worker(s) with {compute.cpus_per_worker or 1} core(s)"
             f"{' and a GPU' if gpu else ''} each does not fit on {_said(nodes, gpu)}: lower --compute.workers or "
