@@ -205,10 +205,13 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("BEGIN")
             yield connection
     except sqlite3.OperationalError as error:
-        raise TrackingError(
-            f"the record of runs does not answer ({file}: {error}). If it is locked, wait for the process that writes "
-            f"it, or end it, and try again. A database of another MLflow version: `mlflow db upgrade sqlite:///{file}`."
-        ) from error
+        older = "no such" in str(error)  # table or column: MLflow adds some with its versions
+        remedy = (
+            f"it may be of another MLflow version: `mlflow db upgrade sqlite:///{file}`"
+            if older
+            else "if it is locked, wait for the process that writes it, or end it, and try again"
+        )
+        raise TrackingError(f"the record of runs does not answer ({file}: {error}): {remedy}.") from error
     except sqlite3.DatabaseError as error:
         raise TrackingError(
             f"the record of runs at {file} cannot be opened ({error}): move the file away, runs/ keeps the results."

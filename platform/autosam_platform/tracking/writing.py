@@ -296,11 +296,10 @@ def _opened(place: str) -> MlflowClient:
     try:
         return _connect(place)
     except (MlflowException, SQLAlchemyError) as error:
-        raise TrackingError(
-            f"the record of runs at {place} cannot be opened ({str(error).splitlines()[0]}). A database of another "
-            f"MLflow version: `mlflow db upgrade {place}`; a damaged one: move the file away, "
-            "runs/ keeps the results."
-        ) from error
+        reason = str(error).splitlines()[0]
+        older = "out-of-date database schema" in reason  # as MLflow says it
+        remedy = f"`mlflow db upgrade {place}`" if older else "move the file away, runs/ keeps the results"
+        raise TrackingError(f"the record of runs at {place} cannot be opened ({reason}): {remedy}.") from error
 
 
 def _connect(place: str) -> MlflowClient:
