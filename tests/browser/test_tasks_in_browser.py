@@ -109,7 +109,7 @@ def test_a_scan_is_segmented_and_saved_with_3_clicks(page: Page, app: App, root:
     page.goto(app("predict"))
     clicks = Clicks(page)
     with page.expect_file_chooser() as chooser:
-        clicks.on(page.get_by_test_id("stFileUploader").get_by_role("button"))
+        clicks.on(page.get_by_test_id("stFileUploader").locator("button"))
     chooser.value.set_files(root / "raw" / "imagesTr" / "img0001.nii.gz")
     predict = page.get_by_role("button", name="Predict", exact=True)
     expect(predict).to_be_enabled()
