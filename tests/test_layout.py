@@ -17,7 +17,7 @@ SOURCE_ROOTS = ("platform", "models")
 FLOORS = (
     {"autosam_models"},
     {"autosam_inference"},
-    {"measure", "locks"},
+    {"measure", "locks", "places"},
     {"experiment"},
     {"workspace"},
     {"command_line", "cluster"},
