@@ -219,9 +219,11 @@ def _rows(jobs: list[Submitted]) -> Iterator[tuple[Any, ...]]:
     runs = tracking.runs(workspace())
     recorded = {run.tags[RAY_JOB]: run.run_id for run in runs if run.tags.get(RAY_JOB)}
     configs = {str(workspace().run(run.run_id).config): run.run_id for run in runs}
-    names = configs | {run.run_id: run.run_id for run in runs}
+    ids = {run.run_id: run.run_id for run in runs}
     for job in jobs:
         started = job.started.replace(tzinfo=None) if job.started else None
+        changed = any(word.startswith("--") and "." in word for word in job.words)  # a copy, which is another run
+        names = ids if changed else ids | configs
         told = next((names[word] for word in job.words if word in names), None)  # continued, evaluated, exported
         run = recorded.get(job.job_id, told)
         yield job.kind or "another's", run, job.state, started, duration(job.seconds), job.job_id

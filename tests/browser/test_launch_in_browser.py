@@ -65,5 +65,6 @@ def test_the_next_run_with_one_setting_changed_is_3_clicks_away(page: Page, tmp_
         assert clicks.count == 3
         (job,) = [each for each in ray_jobs.submitted(ray_dashboard) if "--training.epochs" in each.command]
         assert job.kind == "train_teacher" and job.words[job.words.index("--training.epochs") + 1] == "7"
-        page.get_by_role("button", name="Stop this job").click()
+        expect(page.get_by_role("button", name="Send to the cluster")).to_be_in_viewport()  # with queue and log
+        ray_jobs.stop(ray_dashboard, job.job_id)
         expect(page.get_by_text("STOPPED · train_teacher")).to_be_visible(timeout=120_000)

@@ -193,7 +193,7 @@ def _change_a_byte(path: Path) -> None:
 def test_a_run_that_another_process_trains_is_waited_for_and_found(
     scans: Path, prepared: PreparedDataset, tmp_path: Path, capsys: Capture
 ) -> None:
-    experiment = _experiment(scans, epochs=1)
+    experiment = _experiment(scans, epochs=1, warmup_epochs=0)
     workspace, results = Workspace(tmp_path), []
 
     def train() -> None:

@@ -171,6 +171,8 @@ def _fit(
     state = "FAILED"
     try:
         _train(task, workspace, runner)
+        if not run.config.is_file():
+            raise FileNotFoundError(run.config)
         best, newest = checkpoints.best(run.checkpoints), checkpoints.newest(run.checkpoints)
         if best is None or newest is None:
             raise TrainingStopped(f"the fit ended without a checkpoint in {run.checkpoints}: see the messages above.")
