@@ -21,7 +21,7 @@ from dashboard.components.record import comparison, run_files
 _METRICS: dict[Metric, str] = {"dice": "Dice", "nsd": "NSD"}
 _FACTS = {
     "dataset": "dataset",
-    "data_fingerprint": "prepared data, by its fingerprint,",
+    "data_fingerprint": "prepared data (by its fingerprint)",
     "split": "split into training, validation and test cases",
 }
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from autosam_inference.bundle import Bundle
 from autosam_inference.card import ModelCard, ModelFolderError
 from autosam_inference.files import content_hash
-from autosam_inference.model import TrainedModel
-from autosam_inference.several import ModelFolders, mean_of
 from autosam_platform.workspace.runs import RunFolder
+
+if TYPE_CHECKING:
+    from autosam_inference.model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class NamedModel:
         Raises:
             ModelFolderError: a run has no usable model, or they do not go together.
         """
+        from autosam_inference.several import ModelFolders
+
         folders = ModelFolders.of(*dict.fromkeys(run.model for run in runs))
         try:
             card = folders.card
@@ -51,8 +54,12 @@ class NamedModel:
         first, *others = folders.folders
         return cls(f"mean-of-{len(folders.folders)}-{folders.hash[:8]}", first, card, tuple(others))
 
-    def load(self, **options: Any) -> TrainedModel:
+    def load(self, **options: Any) -> "TrainedModel":
         """The model, or the mean of all; ``options`` are those of ``TrainedModel.load``."""
+        # Here, since it reads scans, and a page that lists runs should not wait a second for what reads them.
+        from autosam_inference.model import TrainedModel
+        from autosam_inference.several import mean_of
+
         return mean_of([TrainedModel.load(place, **options) for place in (self.place, *self.others)])
 
     @classmethod
