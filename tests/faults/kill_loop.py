@@ -36,7 +36,8 @@ from autosam_platform.workspace import Workspace  # noqa: E402
 
 VICTIMS = ("driver", "worker", "raylet", "gcs")
 _MARK = "AUTOSAM_KILL_LOOP"
-_TIMES = ("train/step_seconds", "train/wait_share", "train/seconds")
+_TIMES = ("seconds", "wait_share")
+"""Parts of the names of what tells how long something took."""
 _MOST_STARTS = 5
 _PATIENCE = 900.0  # seconds of one start
 _GONE = 60.0  # seconds that the processes of a killed job may take to notice
@@ -154,7 +155,7 @@ def _curves(workspace: Path) -> Results:
     found: Results = {}
     for run in list_runs(Workspace(workspace)):
         for name, points in read_curves(Workspace(workspace), run.run_id).items():
-            if name not in _TIMES:
+            if not any(part in name for part in _TIMES):
                 found[f"{run.run_id} {name}"] = points
     return found
 
