@@ -8,14 +8,16 @@ from typing import Any
 
 import torch
 from _roots import RECIPES
+from pydantic import ValidationError
 from torch.utils.data import DataLoader
 
+from autosam_inference.errors import reasons
 from autosam_models.numerics import format_of
 from autosam_models.sizes import size_text
 from autosam_platform.command_line import load_recipe
 from autosam_platform.data.description import load_description
 from autosam_platform.data.patches import PatchDataset
-from autosam_platform.experiment import Experiment
+from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.pipeline.steps import prepared_dataset
 from autosam_platform.training.pace import RandomStep
 from benchmarks.comparison import Row
@@ -30,7 +32,14 @@ def rows(job: BenchmarkJob, device: torch.device) -> list[Row]:
     description = load_description(values.get("dataset", {}).get("name", "phantom"))
     if job.synthetic:
         values["dataset"] = {}  # whose scans nobody reads
-    experiment = Experiment.model_validate(values)
+    try:
+        experiment = Experiment.model_validate(
+            {name: values[name] for name in values if name in Experiment.model_fields}
+        )
+    except ValidationError as error:
+        raise ConfigError(f"{job.recipe}: {'; '.join(reasons(error))}, or add --synthetic") from error
+    if experiment.prompted:
+        raise ConfigError(f"{experiment.model.name} is asked by prompts, which no patch has: name another recipe")
     patches = None if job.synthetic else PatchDataset(
         prepared_dataset(experiment.dataset), experiment.model.patch_DHW, (job.steps + 1) * experiment.batch_at_once
     )  # fmt: skip

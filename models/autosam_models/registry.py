@@ -97,7 +97,7 @@ class Model(ModelCard):
         import torch
 
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, for every tensor that is not copied
+            warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")  # on purpose, as on meta
             self.build(**{**self.defaults, **options, "in_channels": 1, "num_classes": 2, "checkpoint": checkpoint})
 
     def check_options(self, options: Iterable[str]) -> None:

@@ -13,11 +13,23 @@ LOOK_SECONDS = 1.0
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` (a lock file) against the other processes of this machine."""
+def locked(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold ``path`` (a lock file) against the other processes of this machine; wait while one of them does.
+
+    Args:
+        busy: is printed where that has to be waited for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path):
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if busy is None else LOOK_SECONDS)
+    except filelock.Timeout:
+        print(busy, flush=True)
+        lock.acquire(poll_interval=LOOK_SECONDS)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_locked(path: Path) -> bool:

@@ -12,20 +12,16 @@ import pytest
 import yaml
 from browser_app import App, served
 from clicks import Clicks
-from example_cases import CASE, FIRST, NAMES, SECOND, SPACING_XYZ, volumes, write_cases
+from example_cases import FIRST, TAGS, write_cases, write_scores
 from playwright.sync_api import Browser, Page, expect
 from small_models import write_model
 from synthetic_scans import write_btcv
 
-from autosam_inference.card import LabelClass
 from autosam_platform.data.description import load_description
-from autosam_platform.evaluation.metrics import case_metrics
-from autosam_platform.evaluation.table import Row, write_rows
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.workspace import Workspace
 
 GOING = "going-0000000c"
-_TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 _NOBODY = {"RAY_ADDRESS": "http://127.0.0.1:9"}  # the discard port: predictions are made by this machine
 
 
@@ -34,21 +30,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two evaluated runs, of which one can predict, and one that goes on; a scan."""
     root = tmp_path_factory.mktemp("tasks")
     write_cases(root)
-    classes = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
-    made = volumes()
-    for run_id, predicted_DHW in ((SECOND, made.truth), (FIRST, made.first)):
-        found = case_metrics(predicted_DHW, made.truth, SPACING_XYZ[::-1], classes, 2.0)
-        write_rows(root / "runs" / run_id / "evaluation" / "metrics.csv", [Row.of(CASE, each, 2.0) for each in found])
-        run = open_run(Workspace(root), run_id, tags=_TAGS | {"name": run_id}, params={})
-        run.log({"test/mean_dice": 0.5}, 0)
-        run.finish()
+    write_scores(root)
     write_model(root / "runs" / FIRST / "model", load_description("btcv"), (2.0, 2.0, 3.0))
     going = root / "runs" / GOING
     going.mkdir()
     going.joinpath("config.yaml").write_text(yaml.safe_dump({"name": "going", "training": {"epochs": 6}}))
     told = {"done": 30, "total": 60, "epoch": 3, "epochs": 6, "loss": 0.5, "learning_rate": 1e-3, "seconds_left": 90.0}
     going.joinpath("progress.json").write_text(json.dumps({"progress": told}))
-    run = open_run(Workspace(root), GOING, tags=_TAGS | {"name": "going"}, params={})
+    run = open_run(Workspace(root), GOING, tags=TAGS | {"name": "going"}, params={})
     run.log_curve({"step": step, "train/loss": 1 / step, "train/epoch": 1 + step // 10} for step in range(1, 31))
     write_btcv(root / "raw", 1)
     return root
@@ -76,9 +65,7 @@ def test_the_worst_case_and_why_is_2_clicks_away_and_a_link_shows_it(page: Page,
     expect(page.get_by_text("1 of 3 runs")).to_be_visible()
     clicks.name_in(page.get_by_test_id("stDataFrame").first)
     expect(page.get_by_role("heading", name=FIRST, exact=True)).to_be_visible()
-    clicks.name_in(
-        page.get_by_test_id("stDataFrame").first
-    )  # the worst case is the first, and opens at its worst organ
+    clicks.name_in(page.get_by_test_id("stDataFrame").first)  # worst first; it opens at its worst organ
     expect(page.get_by_test_id("slice-axial")).to_have_text("Axial 3/4")
     expect(page.get_by_test_id("dice-axial")).to_have_text("Dice 0.00 %")
     assert clicks.count == 2

@@ -5,30 +5,15 @@ from collections.abc import Iterator
 import pytest
 from browser_app import App, served
 from clicks import Clicks
-from example_cases import CASE, FIRST, NAMES, SECOND, SPACING_XYZ, volumes, write_cases
+from example_cases import CASE, FIRST, SECOND, write_cases, write_scores
 from playwright.sync_api import Page, expect
-
-from autosam_inference.card import LabelClass
-from autosam_platform.evaluation.metrics import case_metrics
-from autosam_platform.evaluation.table import Row, write_rows
-from autosam_platform.tracking.writing import open_run
-from autosam_platform.workspace import Workspace
-
-TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
-CLASSES = [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     root = tmp_path_factory.mktemp("visited")
     write_cases(root)
-    made = volumes()
-    for run_id, predicted_DHW in ((SECOND, made.truth), (FIRST, made.first)):
-        found = case_metrics(predicted_DHW, made.truth, SPACING_XYZ[::-1], CLASSES, 2.0)
-        write_rows(root / "runs" / run_id / "evaluation" / "metrics.csv", [Row.of(CASE, each, 2.0) for each in found])
-        run = open_run(Workspace(root), run_id, tags=TAGS | {"name": run_id}, params={})
-        run.log({"test/mean_dice": 0.5}, 0)
-        run.finish()
+    write_scores(root)
     with served(root) as started:
         yield started
 

@@ -7,12 +7,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from autosam_inference.card import LabelClass
 from autosam_inference.scans.names import stem
-from autosam_platform.evaluation.table import Row
+from autosam_platform.evaluation.metrics import case_metrics
+from autosam_platform.evaluation.table import Row, write_rows
+from autosam_platform.tracking.writing import open_run
+from autosam_platform.workspace import Workspace
 
 FIRST, SECOND, CASE = "first-0000000a", "second-0000000b", "corner"
 SPACING_XYZ = (1.0, 2.0, 3.0)
 NAMES = {1: "spleen", 4: "gallbladder", 6: "liver"}
+TAGS = {"role": "teacher", "model": "autosam_demo", "dataset": "phantom"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ def write_cases(root: Path) -> None:
     truth = write_volume(root / "datasets" / "truth.nii.gz", made.truth)
     write_evaluation(root, FIRST, scan, truth, made.first)
     write_evaluation(root, SECOND, scan, truth, made.truth)
+
+
+def write_scores(root: Path) -> None:
+    """What the two runs of ``write_cases`` score on it, in their tables and in the record."""
+    made, classes = volumes(), [LabelClass(id=id_, name=name) for id_, name in NAMES.items()]
+    for run_id, predicted_DHW in ((SECOND, made.truth), (FIRST, made.first)):
+        found = case_metrics(predicted_DHW, made.truth, SPACING_XYZ[::-1], classes, 2.0)
+        write_rows(root / "runs" / run_id / "evaluation" / "metrics.csv", [Row.of(CASE, each, 2.0) for each in found])
+        run = open_run(Workspace(root), run_id, tags=TAGS | {"name": run_id}, params={})
+        run.log({"test/mean_dice": 0.5}, 0)
+        run.finish()
 
 
 def write_evaluation(root: Path, run_id: str, scan: Path, truth: Path, predicted: np.ndarray, case: str = CASE) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 import torch
 from synthetic_scans import write_btcv
 
@@ -92,12 +91,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses(
     run = fit(experiment, prepared, whole, runner=InProcess(), quiet=True).run
     with pytest.raises(KeyboardInterrupt):
         fit(experiment, prepared, broken, Supervision(stopped), InProcess(), quiet=True)
-    again = fit(experiment, prepared, broken, runner=InProcess(), quiet=True).run
+    assert fit(experiment, prepared, broken, runner=InProcess(), quiet=True).run.name == run.name
     one, two = (dict(read_curves(each, run.name)["train/loss"]) for each in (whole, broken))
     assert sorted(one) == sorted(two) == list(range(1, 9))
     tolerance = 1e-3 if format_of("auto", device) is torch.float32 or precision == "fp32" else 0.05
     assert max(abs(one[step] - two[step]) for step in one) < tolerance  # kernels of a GPU add up in any order
-    assert safetensors.numpy.load_file(again.weights).keys() == safetensors.numpy.load_file(run.weights).keys()
 
 
 def test_a_model_predicts_what_it_predicts_on_a_cpu(
@@ -119,7 +117,9 @@ def test_a_student_learns_from_a_teacher(device: torch.device, prepared: Prepare
     }
     run = fit_student(Experiment.model_validate(told), prepared, workspace, InProcess(), quiet=True).run
     assert run.card.lineage["kd_lambda"] == "0.5"
-    assert all(np.isfinite(value) for _, value in read_curves(workspace, run.name)["train/loss"])
+    curves = read_curves(workspace, run.name)
+    for name in ("train/loss", "train/gradient_norm"):  # of a number that is not finite no step is recorded
+        assert [step for step, _ in curves[name]] == list(range(1, 9))
 
 
 def test_memory_and_time_are_told(device: torch.device) -> None:
@@ -129,7 +129,7 @@ def test_memory_and_time_are_told(device: torch.device) -> None:
     step = RandomStep(_experiment(device), 14, device)
     assert step() > 0
     found = measure(step, device)
-    assert found.seconds >= found.result > 0 and (found.peak_mb or 0) >= 0
+    assert found.seconds >= found.result > 0
 
 
 @pytest.mark.cuda

@@ -3,12 +3,10 @@
 import importlib.metadata
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-import filelock
 
 import autosam_platform
 from autosam_inference.card import ModelFolderError, require_weights
@@ -17,7 +15,7 @@ from autosam_models import find_model
 from autosam_platform.cluster import submission_id
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.experiment import Experiment
-from autosam_platform.locks import LOOK_SECONDS
+from autosam_platform.locks import locked
 from autosam_platform.tracking.reading import RAY_JOB, STOPPED, flatten
 from autosam_platform.tracking.writing import Run, open_run
 from autosam_platform.training import checkpoints
@@ -122,26 +120,11 @@ def fit(
 
         runner = OnRay()
     run = result.run
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with _held(run):
+    with locked(run.lock, f"{run.name} is being trained by another process: waiting for it. Ctrl-C stops waiting."):
         result = find_fit(experiment, prepared, workspace)
         if not result.found:
             _fit(experiment, prepared, workspace, run, supervision, runner, quiet)
     return result
-
-
-@contextmanager
-def _held(run: RunFolder) -> Iterator[None]:
-    lock = filelock.FileLock(run.lock)
-    try:
-        lock.acquire(timeout=LOOK_SECONDS)
-    except filelock.Timeout:
-        print(f"{run.name} is being trained by another process: waiting for it. Ctrl-C stops waiting.", flush=True)
-        lock.acquire(poll_interval=LOOK_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fit(
