@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from patience import HANG_S
 from pydicom.dataset import Dataset
 
 ORTHANC = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")  # Debian's place, not in every PATH
 MISSING = [name for name in ("storescu", "findscu", "getscu", "movescu") if shutil.which(name) is None]
 MISSING += [] if ORTHANC else ["orthanc"]
 """What is not installed."""
-_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pacs:
     def _ask(self, command: str, *words: object) -> str:
         names = ["-aet", "WARD", "-aec", "PACS", "127.0.0.1", str(self.dicom)]
         line = [command, *names, *(str(each) for each in words)]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=HANG_S, check=False)
         assert done.returncode == 0, f"{' '.join(line)}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
@@ -44,15 +44,15 @@ class Pacs:
         """By the web, as the PACS's own page does."""
         address = f"http://127.0.0.1:{self.web}/instances"
         request = urllib.request.Request(address, file.read_bytes(), {"Content-Type": "application/dicom"})
-        with _opener().open(request, timeout=_TIMEOUT_S) as answer:
+        with _opener().open(request, timeout=HANG_S) as answer:
             assert json.load(answer)["Status"] == "Success"
 
     def download(self, uid: str, path: Path) -> Path:
         """An object by its SOPInstanceUID, by the web."""
         query = json.dumps({"Level": "Instance", "Query": {"SOPInstanceUID": uid}}).encode()
-        with _opener().open(f"http://127.0.0.1:{self.web}/tools/find", query, timeout=_TIMEOUT_S) as answer:
+        with _opener().open(f"http://127.0.0.1:{self.web}/tools/find", query, timeout=HANG_S) as answer:
             (name,) = json.load(answer)
-        with _opener().open(f"http://127.0.0.1:{self.web}/instances/{name}/file", timeout=_TIMEOUT_S) as answer:
+        with _opener().open(f"http://127.0.0.1:{self.web}/instances/{name}/file", timeout=HANG_S) as answer:
             path.write_bytes(answer.read())
         return path
 
@@ -120,11 +120,11 @@ def running_pacs(folder: Path) -> Iterator[Pacs]:
         yield pacs
     finally:
         process.terminate()
-        process.wait(_TIMEOUT_S)
+        process.wait(HANG_S)
 
 
 def _wait(process: subprocess.Popen[bytes], pacs: Pacs, log: Path) -> None:
-    until = time.monotonic() + _TIMEOUT_S
+    until = time.monotonic() + HANG_S
     while time.monotonic() < until and process.poll() is None:
         try:
             for port in (pacs.dicom, pacs.web):

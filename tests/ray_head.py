@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from patience import wait_until
 
 _PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
 
@@ -65,12 +66,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
-    for _ in range(300):
+    def ready() -> bool:
         assert head.poll() is None, log.read_text()
-        if (log.parent / "ray_current_cluster").exists() and _has_nodes(address, token):  # the last that it writes
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"{address} has no node after a minute: {log.read_text()}")
+        return (log.parent / "ray_current_cluster").exists() and _has_nodes(address, token)  # the last that it writes
+
+    wait_until(ready, every_s=0.2)
 
 
 def _has_nodes(address: str, token: str) -> bool:

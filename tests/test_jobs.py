@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
+from patience import HANG_S
 from synthetic_scans import write_btcv
 
 from autosam_platform.command_line import CommandLine
@@ -56,7 +57,7 @@ def job(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     def run(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(JOBS / f"{name}.py"), *map(str, arguments)]
         own = environment | variables
-        return subprocess.run(command, env=own, cwd=home, capture_output=True, text=True, timeout=240)
+        return subprocess.run(command, env=own, cwd=home, capture_output=True, text=True, timeout=HANG_S)
 
     run.workspace = str(workspace)  # type: ignore[attr-defined]
     return run

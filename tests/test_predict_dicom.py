@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
+from patience import HANG_S
 from small_models import write_model
 
 from autosam_platform.data.description import load_description
@@ -34,7 +35,9 @@ def _predict(workspace: Path, *words: object) -> subprocess.CompletedProcess[str
     command = [sys.executable, str(ROOT / "jobs" / "predict.py"), "--run", RUN, "--device", "cpu", "--json"]
     environment = os.environ | {"AUTOSAM_WORKSPACE": str(workspace)}
     command += [str(each) for each in words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False
+    )
 
 
 def _label(done: subprocess.CompletedProcess[str]) -> Path:

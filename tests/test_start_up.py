@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import HANG_S
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "ray", "monai")
@@ -43,7 +44,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], t
     """Exit status, text and heavy modules of every question."""
     environment = {"PATH": "/usr/bin:/bin", "AUTOSAM_WORKSPACE": str(tmp_path_factory.mktemp("workspace"))}
     command = [sys.executable, "-c", PROGRAM, json.dumps([QUESTIONS, HEAVY])]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     return dict(zip(QUESTIONS, json.loads(done.stdout), strict=True))
 

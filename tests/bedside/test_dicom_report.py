@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import IDENTITY, ct, ct_slices, enhanced, write_series
+from patience import HANG_S
 from pydicom.dataset import Dataset
 from small_cards import small_card
 
@@ -128,7 +129,7 @@ def test_what_was_not_found_is_not_reported(tmp_path: Path) -> None:
 
 
 def _run(*words: str | Path) -> str:
-    done = subprocess.run([str(each) for each in words], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([str(each) for each in words], capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

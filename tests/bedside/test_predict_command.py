@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +15,7 @@ import pydicom
 import pytest
 from bedside_command import answer, nifti, run, series, small_model
 from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
+from patience import HANG_S, wait_until
 from PIL import Image
 from small_bundles import small_bundle
 
@@ -300,7 +300,7 @@ def test_a_bundle_touches_no_network_and_imports_nothing_heavy(tmp_path: Path) -
     command = [sys.executable, "-c", program, str(bundle), str(tmp_path / "in"), "--output", str(tmp_path / "out")]
     command += ["--report"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'models'}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     assert "TOUCHED" not in done.stderr
     assert done.stdout.splitlines()[-1] == "[] 0"
@@ -325,11 +325,9 @@ def test_an_interrupted_call_ends_cleanly_and_goes_on(model: Path, tmp_path: Pat
     command += [str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT / 'models'}"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while len(list((tmp_path / "out").glob("scan*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: len(list((tmp_path / "out").glob("scan*"))) >= 2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130 and "Traceback" not in errors and "goes on from there" in errors
     told = {each["scan"] for each in rows(tmp_path / "out" / "summary.csv")}
     finished = {each.name for each in (tmp_path / "out").iterdir() if each.is_dir()}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bedside_command import nifti, run, series, small_model
+from patience import HANG_S, wait_until
 
 from autosam_inference.bedside.ledger import LEDGER
 from autosam_inference.bedside.record import is_whole, read_record
@@ -38,12 +39,10 @@ def test_killed_at_any_moment_it_does_each_once(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [str(each) for each in command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    deadline = time.monotonic() + 300
-    while not ((tmp_path / "last").exists() and _done(out) == 4) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_until(lambda: (tmp_path / "last").exists() and _done(out) == 4, every_s=0.2)
     time.sleep(2)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=HANG_S)[0]
     assert process.returncode == 0 and said.splitlines()[-1].endswith("Stopped."), said
     _check(tmp_path, model, out)
 

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-import pytest
+from patience import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +57,10 @@ def served(
 
 
 def _wait_for(server: subprocess.Popen[bytes], address: str) -> None:
-    for _ in range(300):
+    def answers() -> bool:
         assert server.poll() is None, "the app's server ended by itself"
         with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # our own address
-            return
-        time.sleep(0.2)
-    pytest.fail(f"{address} did not answer within a minute")
+            return True
+        return False
+
+    wait_until(answers, every_s=0.2)

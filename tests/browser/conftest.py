@@ -6,7 +6,7 @@ import pytest
 from chromium import NoChromiumError, started_chromium
 from playwright.sync_api import Browser, Page, expect
 
-_PATIENCE = 60_000
+_PATIENCE = 300_000
 """Milliseconds. The first page of a server brings its scripts, which takes over 5 seconds beside other tests."""
 
 expect.set_options(timeout=_PATIENCE)

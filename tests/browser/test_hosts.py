@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser_app import ROOT, App, free_port, served
+from patience import HANG_S
 from playwright.sync_api import Page, expect
 
 
@@ -68,7 +69,7 @@ def test_open_to_others_without_sign_in_it_does_not_start(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), f"--server.port={port}"]
     told = {**os.environ, "AUTOSAM_WORKSPACE": str(tmp_path)}
     ended = subprocess.run(
-        [*command, "--server.address=0.0.0.0"], env=told, cwd=ROOT, capture_output=True, text=True, timeout=300
+        [*command, "--server.address=0.0.0.0"], env=told, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S
     )
     assert ended.returncode != 0
     assert "Not started: at 0.0.0.0 this app would be open to everybody" in ended.stdout + ended.stderr

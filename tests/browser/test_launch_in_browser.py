@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from browser_app import served
 from clicks import Clicks
+from patience import HANG_S
 from playwright.sync_api import Page, expect
 from synthetic_scans import write_btcv
 
@@ -39,10 +40,10 @@ def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray
         page.get_by_role("textbox", name="Root").fill(str(workspace / "raw"))
         page.get_by_role("button", name="Check these settings").click()
         command = f" jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
-        expect(page.get_by_text(command)).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(command)).to_be_visible(timeout=HANG_S * 1000)
         page.get_by_role("button", name="Send to the cluster").click()
-        expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=120_000)
-        expect(page.get_by_text("SUCCEEDED · prepare")).to_be_visible(timeout=300_000)  # a minute on a quiet machine
+        expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=HANG_S * 1000)
+        expect(page.get_by_text("SUCCEEDED · prepare")).to_be_visible(timeout=HANG_S * 1000)
         (prepared,) = (workspace / "prepared").glob("tiny-*")
         expect(page.get_by_text(f"Result: {prepared}")).to_be_visible()
         assert "submitted=raysubmit" in page.url
@@ -61,10 +62,10 @@ def test_the_next_run_with_one_setting_changed_is_3_clicks_away(page: Page, tmp_
         clicks.button("Launch a copy")
         page.get_by_role("spinbutton", name="Epochs", exact=True).fill("7")
         clicks.button("Send to the cluster")
-        expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=HANG_S * 1000)
         assert clicks.count == 3
         (job,) = [each for each in ray_jobs.submitted(ray_dashboard) if "--training.epochs" in each.command]
         assert job.kind == "train_teacher" and job.words[job.words.index("--training.epochs") + 1] == "7"
         expect(page.get_by_role("button", name="Send to the cluster")).to_be_in_viewport()  # with queue and log
         ray_jobs.stop(ray_dashboard, job.job_id)
-        expect(page.get_by_text("STOPPED · train_teacher")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("STOPPED · train_teacher")).to_be_visible(timeout=HANG_S * 1000)

@@ -13,6 +13,7 @@ import yaml
 from browser_app import App, served
 from clicks import Clicks
 from example_cases import FIRST, TAGS, write_cases, write_scores
+from patience import HANG_S
 from playwright.sync_api import Browser, Page, expect
 from small_models import write_model
 from synthetic_scans import write_btcv
@@ -102,7 +103,7 @@ def test_a_scan_is_segmented_and_saved_with_3_clicks(page: Page, app: App, root:
     expect(predict).to_be_enabled()
     clicks.on(predict)
     saving = page.get_by_role("button", name="Download the label map")
-    expect(saving).to_be_visible(timeout=300_000)
+    expect(saving).to_be_visible(timeout=HANG_S * 1000)
     with page.expect_download() as download:
         clicks.on(saving)
     assert download.value.suggested_filename.endswith(".nii.gz")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from example_runs import APP, write_workspace
+from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
 
@@ -15,7 +16,7 @@ def page() -> Callable[..., AppTest]:
     """Open a page of the app with the parameters of its address, as a browser does."""
 
     def open_page(name: str, **address: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=60).run()
+        app = AppTest.from_file(str(APP), default_timeout=HANG_S).run()
         app.switch_page(f"views/{name}.py")
         for key, value in address.items():
             app.query_params[key] = value

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from example_runs import APP
 from page_texts import texts
+from patience import HANG_S
 from ray_head import ray_head
 from streamlit.testing.v1 import AppTest
 
@@ -92,7 +93,7 @@ def test_a_server_that_is_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) ->
 ASK = f"""
 import sys
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
+app = AppTest.from_file({str(APP)!r}, default_timeout={HANG_S}).run()
 app.switch_page("views/cluster.py").run()
 print([metric.value for metric in app.metric][:1], [error.value for error in app.error], app.exception)
 """

@@ -74,11 +74,12 @@ def test_a_link_into_the_app_may_be_the_first_thing_a_server_is_asked_for() -> N
 VISIT = """
 import json, sys
 from streamlit.testing.v1 import AppTest
+from patience import HANG_S
 
 app, pages = sys.argv[1:]
 answers = []
 for name, address, shown in json.loads(pages):
-    page = AppTest.from_file(app, default_timeout=120).run()
+    page = AppTest.from_file(app, default_timeout=HANG_S).run()
     page.switch_page(f"views/{name}.py")
     for key, value in address.items():
         page.query_params[key] = value

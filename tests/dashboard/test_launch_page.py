@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from example_runs import DONE, GOING, UNTESTED
 from page_texts import texts
+from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.tracking.reading import RAY_JOB
@@ -47,7 +48,7 @@ def on_cluster(ray_dashboard: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def _panel(run: str) -> AppTest:
-    app = AppTest.from_string(PANEL.format(run=run), default_timeout=60).run()
+    app = AppTest.from_string(PANEL.format(run=run), default_timeout=HANG_S).run()
     assert not app.exception
     return app
 

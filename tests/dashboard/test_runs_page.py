@@ -15,6 +15,7 @@ import pytest
 import streamlit as st
 from example_runs import APP, CASE, DONE, GOING, UNTESTED
 from page_texts import errors, texts
+from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.locks import LOCK
@@ -32,7 +33,7 @@ def _said(app: AppTest) -> str:
 
 def _linked(**address: str) -> AppTest:
     """The app's first page, opened by a link: filters are taken from the address when their widgets are made."""
-    app = AppTest.from_file(str(APP), default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=HANG_S)
     for key, value in address.items():
         app.query_params[key] = value
     return app.run()

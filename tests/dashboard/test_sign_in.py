@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from example_runs import APP
+from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.base.sign_in import is_loopback, refusal
@@ -15,7 +16,7 @@ MEMBERS = {"emails": ["Ada@example.org"], "domains": ["clinic.example.org"]}
 
 
 def _opened(secrets: dict[str, Any], user: dict[str, Any]) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=HANG_S)
     for name, section in secrets.items():
         app.secrets[name] = section
     app.user = user

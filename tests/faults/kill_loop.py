@@ -29,6 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("platform", "models", "tests")]
 
+from patience import HANG_S  # noqa: E402
 from synthetic_scans import write_btcv  # noqa: E402
 
 from autosam_platform.tracking.writing import list_runs, read_curves  # noqa: E402
@@ -39,7 +40,6 @@ _MARK = "AUTOSAM_KILL_LOOP"
 _TIMES = ("seconds", "wait_share")
 """Parts of the names of what tells how long something took."""
 _MOST_STARTS = 5
-_PATIENCE = 900.0  # seconds of one start
 _GONE = 60.0  # seconds that the processes of a killed job may take to notice
 
 Results = dict[str, Any]
@@ -245,7 +245,7 @@ def quiet_run(job: Job, scene: Scene, workspace: Path) -> tuple[Results, float]:
     """What the job leaves when nobody disturbs it, and the seconds that it takes."""
     started = time.monotonic()
     process = Process(job.words(scene, workspace), workspace, workspace.with_suffix(".log"))
-    status = process.driver.wait(_PATIENCE)
+    status = process.driver.wait(HANG_S)
     if status:
         raise SystemExit(f"the undisturbed run ended with status {status}: see {workspace.with_suffix('.log')}")
     seconds = time.monotonic() - started
@@ -268,7 +268,7 @@ def disturbed(
             except subprocess.TimeoutExpired:
                 found.victims += [each] if (each := process.kill(victim, rng)) else []
         try:
-            status = process.driver.wait(_PATIENCE)
+            status = process.driver.wait(HANG_S)
         except subprocess.TimeoutExpired:
             process.driver.kill()
             found.failure = "it hung"

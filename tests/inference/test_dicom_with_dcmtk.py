@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_factory import centroids_lps, ct, ct_slices, rotation, write_series
+from patience import HANG_S
 from small_cards import small_card
 
 from autosam_inference import write_dicom_seg
@@ -28,7 +29,7 @@ with_dciodvfy = pytest.mark.skipif(
 
 
 def _run(*words: str | Path) -> str:
-    done = subprocess.run([str(each) for each in words], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([str(each) for each in words], capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy_runtime import CLASSES, NumpyConvolution
+from patience import HANG_S
 from small_cards import organs, small_card
 from torch import Tensor, nn
 
@@ -112,7 +113,7 @@ def test_a_scan_is_predicted_without_torch_or_the_platform(tmp_path: Path) -> No
     (tmp_path / "model.json").write_text(card.model_dump_json())
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT / 'models'}:{TESTS}"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

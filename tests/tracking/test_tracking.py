@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from patience import HANG_S
 
 from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
 from autosam_platform.tracking.writing import Run, list_runs, open_run, read_curves, tag_run
@@ -102,7 +103,7 @@ def test_three_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"run-{i}"], env=environment) for i in range(3)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert [process.wait(timeout=HANG_S) for process in started] == [0, 0, 0]
     assert sorted(run.run_id for run in list_runs(Workspace(tmp_path))) == ["run-0", "run-1", "run-2"]
 
 

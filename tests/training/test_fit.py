@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from patience import HANG_S, wait_until
 from synthetic_scans import write_btcv
 
 from autosam_inference.model import TrainedModel
@@ -227,15 +228,10 @@ def test_a_finished_run_leaves_its_best_checkpoint_and_its_settings(uninterrupte
 
 def _kill_when(appears: Path, pattern: str, marker: bytes, done: list[int]) -> None:
     """Kill -9 one process whose command line has ``marker``, soon after ``pattern`` appears below a folder."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if list(appears.glob(pattern)):
-            pids = [pid for pid in _processes(marker) if pid != os.getpid()]
-            if pids:
-                os.kill(pids[0], signal.SIGKILL)
-                done.append(pids[0])
-                return
-        time.sleep(0.01)
+    wait_until(lambda: list(appears.glob(pattern)) and set(_processes(marker)) - {os.getpid()}, every_s=0.01)
+    pid = min(set(_processes(marker)) - {os.getpid()})
+    os.kill(pid, signal.SIGKILL)
+    done.append(pid)
 
 
 def _processes(marker: bytes) -> Iterator[int]:
@@ -258,7 +254,7 @@ def killed_once(scans: Path, prepared: PreparedDataset, tmp_path_factory: pytest
     experiment = _experiment(scans, workers=2, batch=1, checkpoint_steps=3)
     run = workspace / "runs" / experiment.run_id(prepared.fingerprint)
     killer = threading.Thread(
-        target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed)
+        target=_kill_when, args=(run / "ray", "checkpoint_*/position.json", b"RayTrainWorker", killed), daemon=True
     )
     killer.start()
     result = fit(experiment, prepared, Workspace(workspace))
@@ -309,7 +305,7 @@ def test_a_job_killed_and_started_again_ends_with_the_same_weights(
         _kill_when(job.workspace / "runs", "*/ray/checkpoint_*/position.json", str(job.recipe).encode(), killed)
         assert killed == [first.pid] and first.wait() == -signal.SIGKILL
     with job.started(stderr=subprocess.PIPE) as again:
-        said, complained = again.communicate(timeout=240)
+        said, complained = again.communicate(timeout=HANG_S)
     assert again.returncode == 0, said + complained
     last = json.loads(said.splitlines()[-1])
     assert "of 24" in said  # "from step 8 of 24": it continued
@@ -325,15 +321,15 @@ def test_a_job_that_is_interrupted_says_what_continues_and_is_recorded_as_stoppe
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         before = _checkpoints(job.workspace)
         with job.started() as process:
-            _wait_until(functools.partial(_has_new_checkpoint, job.workspace, before))
+            wait_until(functools.partial(_has_new_checkpoint, job.workspace, before))
             process.send_signal(number)
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=HANG_S)
         assert process.returncode == status, said
         assert "Interrupted tiny-" in said and "of 200: stopped here, and the same command continues." in said
         assert "Traceback" not in said
         (run,) = list_runs(Workspace(job.workspace))
         assert run.state == "STOPPED"
-        _wait_until(lambda: not list(_processes(b"RayTrainWorker")))
+        wait_until(lambda: not list(_processes(b"RayTrainWorker")))
 
 
 def _checkpoints(workspace: Path) -> set[Path]:
@@ -342,13 +338,6 @@ def _checkpoints(workspace: Path) -> set[Path]:
 
 def _has_new_checkpoint(workspace: Path, before: set[Path]) -> bool:
     return bool(_checkpoints(workspace) - before)
-
-
-def _wait_until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class _Stopped(SegmentationObjective):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from patience import HANG_S
 from tiny_sweep import write_half_bodies
 
 from autosam_platform.command_line import load_recipe, parse_job
@@ -105,7 +106,7 @@ def killed(launcher: Launcher) -> dict[str, Any]:
 def done(launcher: Launcher, killed: dict[str, Any]) -> tuple[subprocess.Popen[str], str]:
     """The same command again, on two cores, to its end."""
     process = launcher.start(2, "--trials", 3, "--concurrent", 2, "--json")
-    told, _ = process.communicate(timeout=300)
+    told, _ = process.communicate(timeout=HANG_S)
     return process, told
 
 
