@@ -25,6 +25,11 @@ def test_results_come_in_the_order_of_the_items(ray_local: None) -> None:
     assert cluster.map_tasks(_double, [], label="nothing") == []
 
 
+def test_more_items_than_ray_is_told_of_at_a_time(ray_local: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "MOST_IN_QUEUE", 2)
+    assert cluster.map_tasks(_double, range(5), label="doubling") == [0, 2, 4, 6, 8]
+
+
 def test_a_failure_is_raised_as_it_was_raised_there(ray_local: None) -> None:
     with pytest.raises(ValueError, match="three is refused"):
         cluster.map_tasks(_refuse_three, [1, 2, 3, 4], label="refusing")

@@ -190,6 +190,12 @@ def test_a_batch_has_whole_parts() -> None:
         Experiment.model_validate(described | {"compute": {"accumulate": 4}})
 
 
+def test_the_least_workers_are_no_more_than_the_most() -> None:
+    assert Experiment.model_validate({"compute": {"workers": 4, "min_workers": 4}}).compute.min_workers == 4
+    with pytest.raises(ValidationError, match=r"--compute.min-workers 5 is more than --compute.workers 4"):
+        Experiment.model_validate({"compute": {"workers": 4, "min_workers": 5}})
+
+
 @pytest.mark.parametrize("place", ["s3://bucket/scans", "gs://bucket", "https://example.org/scans", "hdfs://a/b"])
 def test_an_address_is_not_taken_for_a_folder(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match=r"is an address \(\w+:\).*mount it on every machine and name the folder"):

@@ -1,5 +1,6 @@
 """Ray, found or started, and functions run over cases as Ray tasks."""
 
+import itertools
 import json
 import logging
 import os
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 MOST_CORES = 8
 """A worker or task computes with no more: beyond, cores bring one patch or scan little."""
+MOST_IN_QUEUE = 512
+"""Tasks that Ray knows of at a time: enough for the autoscaler to see the need, while the work for each that ends stays
+the same however many cases there are."""
 
 
 _ANSWER_SECONDS = 5.0
@@ -138,24 +142,26 @@ def map_tasks(
     largest = int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
     gpus = 1 if gpu and ray.cluster_resources().get("GPU", 0) else 0
     remote: Any = ray.remote(_run_item)
-    handles = {}
-    for index, item in enumerate(items):
-        need = {"memory": min(memory(item), largest)} if memory else {}
-        handles[remote.options(num_cpus=cpus, num_gpus=gpus, name=label, **need).remote(function, item)] = index
+    left = iter(enumerate(items))
+    given: dict[Any, int] = {}
     results: list[Any] = [None] * len(items)
-    waiting = list(handles)
     pause = 0.1 if sys.stdout.isatty() else 15.0  # seconds between updates: in a log file each one is a line
     with tqdm(total=len(items), desc=label, file=sys.stdout, ascii=" =", mininterval=pause) as bar:
-        while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
+        while True:
+            for index, item in itertools.islice(left, MOST_IN_QUEUE - len(given)):
+                need = {"memory": min(memory(item), largest)} if memory else {}
+                asked = remote.options(num_cpus=cpus, num_gpus=gpus, name=label, **need)
+                given[asked.remote(function, item)] = index
+            if not given:
+                return results
+            done = ray.wait(list(given), num_returns=1)[0][0]
             try:
-                results[handles[done[0]]] = ray.get(done[0])
+                results[given.pop(done)] = ray.get(done)
             except ray.exceptions.RayTaskError as error:
-                for handle in waiting:
+                for handle in given:
                     ray.cancel(handle, force=False)
                 raise error.as_instanceof_cause() from None
             bar.update()
-    return results
 
 
 def cores_per_task(tasks: int) -> int:

@@ -306,6 +306,10 @@ class ComputeSection(Section):
 
     workers: Positive = 1
     """Training processes; the global batch is workers × batch."""
+    min_workers: Positive | None = None
+    """Elastic: train with as few as these while machines are away, and with more as they come, up to --compute.workers.
+    The batch stays that of all workers, since those that are there compute the others' parts too, one after the other.
+    Where not said, a run waits until all are there."""
     gpu: bool | None = None
     """One GPU per worker; where not said, if the cluster has one."""
     cpus_per_worker: Positive | None = None
@@ -352,6 +356,16 @@ class Experiment(Section):
         if self.compute.activation_checkpointing and CHECKPOINTING not in find_model(self.model.name).options:
             raise ValueError(
                 f"{self.model.name} cannot checkpoint its activations: leave --compute.activation-checkpointing out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _range_of_workers_is_one(self) -> Self:
+        compute = self.compute
+        if compute.min_workers is not None and compute.min_workers > compute.workers:
+            raise ValueError(
+                f"--compute.min-workers {compute.min_workers} is more than --compute.workers {compute.workers}: the "
+                "latter is how many there are when all machines are there"
             )
         return self
 

@@ -36,16 +36,21 @@ def free_port() -> int:
 
 @contextmanager
 def served(
-    workspace: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+    workspace: Path,
+    *options: str,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    script: Path = ROOT / "dashboard" / "app.py",
 ) -> Iterator[App]:
     """Serve the app while the context is open.
 
     Args:
         options: of ``streamlit run``.
         port: one of its own where none is given.
+        script: another app, to compare with.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
     settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace), **(environment or {})}
     server = subprocess.Popen([*command, *options], cwd=ROOT, env=settings, stdout=subprocess.DEVNULL)
     try:

@@ -43,11 +43,17 @@ def main() -> None:
         _write_runs(many)
         print(machine(torch.device("cpu")), flush=True)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
+        bare = Path(temporary) / "bare.py"
+        bare.write_text('import streamlit\n\nstreamlit.dataframe({"one": [1]})\n')
+        with served(few, script=bare) as app:
+            _say("Streamlit itself: first page of an app of one table, s", _seconds(page, app(), "stDataFrame"))
+            _say("Streamlit itself: again, s", _seconds(page, app(), "stDataFrame"))
         with served(few) as app:
             _say("first page of a server that has just started, s", _seconds(page, app(), "stDataFrame"))
             _say("512 × 512 × 150 opened: the server's first case, s", _opened(page, app, "large-00"))
             _say("512 × 512 × 150 opened: the next case, s", _opened(page, app, "large-01"))
             _say("512 × 512 × 150 opened: again, from the server's memory, s", _opened(page, app, "large-01"))
+            _say("the browser itself: two frames in which nothing is drawn, ms", _drawn(page, _NOTHING))
             _say("from the wheel to the slice, median of 100, ms", _drawn(page, _WHEEL))
             _say("from Ctrl and the wheel to the zoomed planes, median of 100, ms", _drawn(page, _ZOOM))
             _say("from a drag with the middle button to the moved planes, ms", _drawn(page, _PAN, button=1))
@@ -80,6 +86,7 @@ def _opened(page: Page, app: App, case: str) -> float:
     return time.perf_counter() - started
 
 
+_NOTHING = 'new Event("nothing")'
 _WHEEL = 'new WheelEvent("wheel", {deltaY: step % 20 < 10 ? 100 : -100, bubbles: true})'
 _ZOOM = 'new WheelEvent("wheel", {deltaY: step % 20 < 10 ? -100 : 100, ctrlKey: true, offsetX: 9, bubbles: true})'
 _PAN = 'new PointerEvent("pointermove", {buttons: 4, clientX: step % 20, clientY: step % 20, bubbles: true})'

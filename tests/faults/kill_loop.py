@@ -74,6 +74,8 @@ class Scene:
             "compute": {"cpus_per_worker": 1, "memory_check": False},
         }
         (folder / "tiny.json").write_text(json.dumps(recipe))
+        rates = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True, "grid": [1e-3, 3e-3]}
+        (folder / "space.yaml").write_text(json.dumps({"parameters": {"training.learning_rate": rates}}))
         return cls(folder)
 
     @property
@@ -124,6 +126,18 @@ JOBS = {
     "predict": Job(
         lambda scene, at: ["predict.py", "--run", _run(at), "--input", scene.scan],
         lambda at: _files(at, "predictions/**/*.nii.gz"),
+        after="train",
+    ),
+    "sweep": Job(
+        lambda scene, _: [
+            *("sweep.py", "--recipe", scene.recipe, "--space", str(scene.folder / "space.yaml"), "--grid"),
+            *("--concurrent", "1"),
+        ],
+        lambda at: _run_files(at) | _curves(at),
+    ),
+    "export": Job(
+        lambda scene, at: ["export.py", "--run", _run(at), "--no-calibrate"],
+        lambda at: _files(at, "bundles/*/models/*"),  # the card tells times
         after="train",
     ),
     "distil": Job(

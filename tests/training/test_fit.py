@@ -64,7 +64,7 @@ def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: s
 
 
 def _experiment(scans: Path, **training: object) -> Experiment:
-    workers, accumulate = training.pop("workers", 1), training.pop("accumulate", 1)
+    compute = {name: training.pop(name) for name in ("workers", "min_workers", "accumulate") if name in training}
     defaults = {
         "epochs": 3,
         "warmup_epochs": 1,
@@ -82,7 +82,7 @@ def _experiment(scans: Path, **training: object) -> Experiment:
             "model": MODEL,
             "training": defaults | training,
             "inference": {"overlap": 0.25},
-            "compute": {"workers": workers, "accumulate": accumulate, "cpus_per_worker": 1, "memory_check": False},
+            "compute": {"cpus_per_worker": 1, "memory_check": False} | compute,
         }
     )
 
@@ -140,6 +140,18 @@ def test_a_batch_in_parts_is_the_batch(
         assert [step for step, _ in found[name]] == list(range(1, 25))
     one, two = (dict(each["train/loss"]) for each in (found, expected))
     assert max(abs(one[step] - two[step]) for step in one) < 1e-3
+
+
+def test_one_worker_of_two_computes_the_others_share_too(
+    scans: Path, prepared: PreparedDataset, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    experiment = _experiment(scans, batch=1, workers=2, min_workers=1)
+    alone = fit(experiment, prepared, Workspace(tmp_path), runner=InProcess(), quiet=True).run.folder
+    assert alone.name == uninterrupted["2"].name
+    found, expected = (dict(_recorded(run)["train/loss"]) for run in (alone, uninterrupted["2"]))
+    assert sorted(found) == list(range(1, 25))
+    assert found[1] == pytest.approx(expected[1], rel=1e-5)  # before rounding has grown
+    assert max(abs(found[step] - expected[step]) for step in found) < 1e-3
 
 
 def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupted: dict[str, Path]) -> None:

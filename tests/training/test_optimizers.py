@@ -94,11 +94,11 @@ def test_continued_from_a_checkpoint_it_steps_with_the_same_bits(name: str, tmp_
     average = WeightAverage(model, 0.9)
     train(model, optimizer, range(3))
     average.follow(model, 3)
-    checkpoints.save(tmp_path, 0, Position(1, 0, 1), model, optimizer, average=average.model)
+    checkpoints.save(tmp_path, Position(1, 0), model, optimizer, average=average.model)
     other, other_optimizer = made(name)
     train(other, other_optimizer, range(7, 8))  # whatever was there before
     other_average = WeightAverage(other, 0.9)
-    checkpoints.load(tmp_path, 0, other, other_optimizer, other_average.model)
+    checkpoints.load(tmp_path, other, other_optimizer, other_average.model)
     for each, one, mean in ((model, optimizer, average), (other, other_optimizer, other_average)):
         train(each, one, range(3, 5))
         mean.follow(each, 4)

@@ -1,20 +1,18 @@
 """What a run needs to continue with the same bits, and which of its checkpoints are whole.
 
 A checkpoint folder holds ``weights.safetensors``, ``optimizer.pt``, ``curve.json``, ``position.json`` (epoch,
-step, score and the hash of every file rank 0 wrote, sealed) and, from every rank, ``random-<rank>.pt``, which as a zip
-has sums of its own; Ray merges them. Where a running mean of the weights is kept, ``weights.safetensors`` is that
-mean, since it is what the run is for, and ``trained.safetensors`` what the next step starts from.
+step, score and the hash of every other file, sealed). Where a running mean of the weights is kept,
+``weights.safetensors`` is that mean, since it is what the run is for, and ``trained.safetensors`` what the next step
+starts from. It holds no random states: what is drawn in a step is decided by the step (``seed_step``).
 """
 
 import json
 import logging
 import random
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -38,30 +36,25 @@ class Position:
 
     epoch: int
     step: int
-    world: int
     score: float | None = None
     seconds: float = 0.0
 
 
 def save(
     folder: Path,
-    rank: int,
     position: Position,
     model: nn.Module,
     optimizer: Optimizer | None,
     curve: Sequence[dict[str, float]] = (),
     average: nn.Module | None = None,
 ) -> None:
-    """Write this rank's part of a checkpoint into ``folder``; rank 0 writes what all have in common.
+    """Write a checkpoint into ``folder``, which one worker does for all.
 
     Args:
         optimizer: None of a model that is not trained, whose checkpoint nothing goes on from.
         curve: points that are reported together with this checkpoint, and lost if the run is killed before.
         average: the model with the running mean of the weights, where one is kept.
     """
-    torch.save(_random_states(), folder / f"random-{rank}.pt")
-    if rank != 0:
-        return
     safetensors.torch.save_model(model if average is None else average, str(folder / "weights.safetensors"))
     if average is not None:
         safetensors.torch.save_model(model, str(folder / "trained.safetensors"))
@@ -72,17 +65,14 @@ def save(
     write_sealed(folder / "position.json", asdict(position) | {"hashes": hashes})
 
 
-def load(folder: Path, rank: int, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Position:
-    """Put a checkpoint back into ``model``, ``optimizer``, ``average`` and the random streams of this rank."""
+def load(folder: Path, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Position:
+    """Put a checkpoint back into ``model``, ``optimizer`` and ``average``."""
     position = read_position(folder)
     kept, trained = str(folder / "weights.safetensors"), str(folder / "trained.safetensors")
     safetensors.torch.load_model(model, kept if average is None else trained)
     if average is not None:
         safetensors.torch.load_model(average, kept)
     optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu"))
-    states = folder / f"random-{rank}.pt"
-    if states.exists():  # a run continued on more workers than it had: the new ones keep their seeded streams
-        _set_random_states(torch.load(states, weights_only=True))
     return position
 
 
@@ -107,31 +97,27 @@ def damage(folder: Path) -> str | None:
     Of one that an earlier version wrote only lengths are known, not hashes.
     """
     try:
-        position, files = _read(folder)
+        _, files = _read(folder)
         for name, written in files.items():
             if isinstance(written, str):
                 require_intact(folder / name, written)
             elif (folder / name).stat().st_size != written:
                 return f"{folder / name} is not as long as it was written"
-        for rank in range(position.world):
-            path = folder / f"random-{rank}.pt"
-            with zipfile.ZipFile(path) as states:
-                if states.testzip() is not None:
-                    return f"{path} was damaged or changed since it was written"
     except DamagedError as error:
         return str(error)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{folder} is no whole checkpoint ({error})"
     return None
 
 
 def _read(folder: Path) -> tuple[Position, dict[str, str | int]]:
-    """The position, and of each file of rank 0 its hash, or its length where an earlier version wrote it."""
+    """The position, and of each other file its hash, or its length where an earlier version wrote it."""
     try:
         content = unsealed((folder / "position.json").read_bytes(), since="hashes")
     except DamagedError as error:
         raise DamagedError(f"{folder / 'position.json'}: {error}") from error
     files: dict[str, str | int] = content.pop("files", {}) | content.pop("hashes", {})
+    content.pop("world", None)  # an earlier version kept random states, one for each worker
     return Position(**content), files
 
 
@@ -190,22 +176,16 @@ def _progress(folder: Path) -> tuple[int, int]:
     return position.epoch, position.step
 
 
-def _random_states() -> dict[str, Any]:
-    """States of torch's streams. Python's and NumPy's global ones are seeded, and nothing here draws from them."""
-    states: dict[str, Any] = {"torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _set_random_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-
-
 def seed_everything(seed: int) -> None:
     """Seed every stream a model may draw its first weights from."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_step(seed: int, epoch: int, place: int) -> None:
+    """Seed what a network draws (dropout, blocks left out) for the patches from ``place`` on, whoever computes them.
+
+    So a run that goes on, on as many workers or others, draws what it would have drawn.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, place]).generate_state(1)[0]))

@@ -22,8 +22,11 @@ class InProcess:
     def with_resources(self, experiment: Experiment) -> Experiment:
         """The GPU if there is one and it is wanted, and the threads that torch has."""
         compute = experiment.compute
-        if compute.workers != 1:
-            raise TrainingStopped(f"one process is one worker, not {compute.workers}: lower --compute.workers to 1.")
+        if (compute.min_workers or compute.workers) != 1:
+            raise TrainingStopped(
+                f"one process is one worker, not {compute.workers}: lower --compute.workers to 1, or give "
+                "--compute.min-workers 1."
+            )
         gpu = torch.cuda.is_available() if compute.gpu is None else compute.gpu
         cpus = compute.cpus_per_worker or torch.get_num_threads()
         filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})

@@ -76,8 +76,16 @@ class Fit:
         self.objective = DeepSupervision(task.objective())
         self.autocast = autocast(self.settings.precision, self.device)
         self.dataset = task.samples.dataset(self.prepared, self.experiment)
-        self.sampler = EpochSampler(len(self.dataset), self.settings.batch, self.workers.rank, self.workers.world)
+        self.sampler = EpochSampler(
+            len(self.dataset),
+            self.settings.batch,
+            self.experiment.compute.workers,
+            self.workers.rank,
+            self.workers.world,
+            self.experiment.batch_at_once,
+        )
         self.curve: list[dict[str, float]] = []
+        self.leaving = False
         self.position = self._restore()
         self.network = self.workers.network(self.model)
         self.started = self.reported = time.monotonic()
@@ -118,7 +126,7 @@ class Fit:
         parts: list[dict[str, Any]] = []
         for part in self._loader():
             parts.append(part)
-            if len(parts) < self.experiment.compute.accumulate:
+            if len(parts) < len(self.sampler.parts(self.position.step)):
                 continue
             waited = time.monotonic() - started
             values = self._step(parts, epoch)
@@ -149,7 +157,7 @@ class Fit:
         cases = [case for part in parts for case in part["case_id"]]
         place = f"epoch {epoch + 1}, step {self.position.step + 1}"
         self.optimizer.zero_grad(set_to_none=True)
-        values = self.workers.mean_losses(self._backward(parts), cases, place)
+        values = self.workers.mean_losses(self._backward(parts, epoch), cases, place)
         rate = self._learning_rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -161,12 +169,20 @@ class Fit:
             self.average.follow(self.model, self._steps_done() + 1)
         return values | {"learning_rate": rate, "gradient_norm": norm}
 
-    def _backward(self, parts: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """Add up the gradients of a batch's parts; give the means of their losses."""
+    def _backward(self, parts: Sequence[dict[str, Any]], epoch: int) -> dict[str, Tensor]:
+        """Add up the gradients of this worker's parts of a batch.
+
+        Gives:
+            their losses, scaled so that the mean over the workers is the mean over the whole batch's parts, of which
+            workers may have different numbers.
+        """
         means: dict[str, Tensor] = {}
-        for number, part in enumerate(parts, 1):
+        compute = self.experiment.compute
+        each = compute.accumulate * compute.workers / self.workers.world  # parts of the whole batch, for each worker
+        for number, (part, place) in enumerate(zip(parts, self.sampler.parts(self.position.step), strict=True), 1):
+            checkpoints.seed_step(self.settings.seed, epoch, place)
             with self.workers.sharing(self.network, number == len(parts)):
-                losses = {name: loss / len(parts) for name, loss in self._losses(part).items()}
+                losses = {name: loss / each for name, loss in self._losses(part).items()}
                 losses["loss"].backward()
             means = {name: loss.detach() + means.get(name, 0) for name, loss in losses.items()}
         return means
@@ -196,7 +212,7 @@ class Fit:
         score = None
         if self.prepared.cases("val") and (last or done % self.settings.validate_every == 0):
             score = self._validate(epoch)
-        self.position = Position(done, 0, self.workers.world, score)
+        self.position = Position(done, 0, score)
         if last or score is not None or done % self.settings.checkpoint_epochs == 0:
             self._keep(self.position)
 
@@ -214,10 +230,17 @@ class Fit:
         )
         self._show(values["learning_rate"])
         # A report is a barrier of all workers, so one clock decides.
-        if self.workers.first_says(time.monotonic() - self.reported > _REPORT_SECONDS):
+        if not self.workers.first_says(time.monotonic() - self.reported > _REPORT_SECONDS):
+            return
+        leaving = self.reporter.machine_leaves()
+        if leaving and not self.leaving:
+            self._say("a machine is about to be taken away: keeping a checkpoint")
+            self._keep(self.position)
+        else:
             self._add({"train/seconds": self._seconds()})
             self.reporter.report(self.curve)
             self._reported()
+        self.leaving = leaving
 
     def _keep(self, position: Position) -> None:
         """Report, with a checkpoint."""
@@ -226,7 +249,7 @@ class Fit:
         curve, average = self.curve, self._averaged()
 
         def save(folder: Path) -> None:
-            checkpoints.save(folder, self.workers.rank, position, self.model, self.optimizer, curve, average)
+            checkpoints.save(folder, position, self.model, self.optimizer, curve, average)
 
         self.reporter.keep(curve, position, save)
         self._reported()
@@ -250,7 +273,7 @@ class Fit:
             # Ray never registered this one, so the curve that went with it was not recorded either: send it again.
             self.curve = checkpoints.read_curve(self.task.continue_from)
             return self._load(self.task.continue_from)
-        return Position(0, 0, self.workers.world)
+        return Position(0, 0)
 
     def _whole(self, folder: Path) -> Path:
         """The checkpoint itself; the newest whole one where it was damaged since it was written.
@@ -268,8 +291,7 @@ class Fit:
         return other
 
     def _load(self, folder: Path) -> Position:
-        position = checkpoints.load(folder, self.workers.rank, self.model, self.optimizer, self._averaged())
-        return replace(position, world=self.workers.world)
+        return checkpoints.load(folder, self.model, self.optimizer, self._averaged())
 
     def _averaged(self) -> nn.Module | None:
         """The model with the running mean of the weights, where one is kept."""
@@ -282,7 +304,7 @@ class Fit:
         where = f"from step {done} of {self._steps()}" if done else "from the start"
         self._say(
             f"{self.experiment.model.name}: {trained / 1e6:.2f} M of {total / 1e6:.2f} M parameters are trained, "
-            f"{where}; {len(self.prepared.cases('train'))} training cases, {self.workers.world} worker(s) on "
+            f"{where}; {len(self.prepared.cases('train'))} training cases, {self._workers()} on "
             f"{self.device.type}, {str(format_of(self.settings.precision, self.device)).removeprefix('torch.')}"
         )
         if trained == total and "checkpoint" in find_model(self.experiment.model.name).options:
@@ -290,6 +312,10 @@ class Fit:
                 "NOTE: no SAM checkpoint was given, so all weights start at random and all are trained. The paper's "
                 "model starts from SAM: --model.checkpoint sam_vit_b_01ec64.pth"
             )
+
+    def _workers(self) -> str:
+        wanted, there = self.experiment.compute.workers, self.workers.world
+        return f"{there} worker(s)" if there == wanted else f"{there} of {wanted} workers"
 
     def _show(self, rate: float) -> None:
         if self.progress is None:

@@ -59,11 +59,12 @@ class OnRay:
     def _trainer(self, task: FitTask, callbacks: list[ray.train.UserCallback]) -> ray.train.torch.TorchTrainer:
         compute = task.experiment.compute
         level = "INFO" if compute.verbose else "WARNING"
+        workers = (compute.min_workers, compute.workers) if compute.min_workers else compute.workers
         return ray.train.torch.TorchTrainer(
             fit_worker,
             train_loop_config={"task": task},
             scaling_config=ray.train.ScalingConfig(
-                num_workers=compute.workers,
+                num_workers=workers,  # type: ignore[arg-type]  # mypy sees V1's
                 use_gpu=bool(compute.gpu),
                 resources_per_worker={"CPU": compute.cpus_per_worker, **({"GPU": 1} if compute.gpu else {})},
             ),
@@ -74,7 +75,7 @@ class OnRay:
                 checkpoint_config=ray.train.CheckpointConfig(
                     num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
                 ),
-                logging_config=ray.train.LoggingConfig(log_level=level),  # type: ignore[call-arg]  # mypy sees V1's
+                logging_config=ray.train.LoggingConfig(log_level=level),  # type: ignore[call-arg]  # likewise
                 callbacks=callbacks,  # type: ignore[arg-type]  # likewise
             ),
         )
@@ -92,11 +93,12 @@ def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
     gpu = total.get("GPU", 0) > 0 if compute.gpu is None else compute.gpu
     share = int(total.get("CPU", 1)) // compute.workers
     cpus = compute.cpus_per_worker or max(1, min(MOST_CORES, share))
+    needed = compute.min_workers or compute.workers
     lacks: list[str] = []
-    for name, wanted in (("CPU", cpus * compute.workers), ("GPU", compute.workers if gpu else 0)):
+    for name, wanted in (("CPU", cpus * needed), ("GPU", needed if gpu else 0)):
         if wanted > total.get(name, 0):
             lacks.append(f"want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}")
-    lack = f"{compute.workers} worker(s) {', '.join(lacks)}" if lacks else None
+    lack = f"{needed} worker(s) {', '.join(lacks)}" if lacks else None
     if lack is not None and not (compute.wait_for_nodes and may_grow()):
         grows = (
             "no node can join the Ray that was started for this command alone, so submit the job to a cluster for "

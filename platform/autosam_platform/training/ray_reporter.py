@@ -16,8 +16,7 @@ from autosam_platform.training.workers import Workers
 class RayReporter:
     """One of the workers that Ray Train started; see ``reporter.Reporter``.
 
-    Ray merges what the workers save into one checkpoint, and hands the points of rank 0 to the callbacks of its
-    controller.
+    Rank 0 saves for all. Ray hands its points to the callbacks of its controller.
     """
 
     def __init__(self) -> None:
@@ -46,8 +45,14 @@ class RayReporter:
     def keep(self, curve: Curve, position: Position, save: Callable[[Path], None]) -> None:
         """See ``Reporter``."""
         score = NO_SCORE if position.score is None else position.score
+        metrics = {"curve": list(curve), "score": score, "epoch": position.epoch}
+        if self.workers.rank != 0:
+            ray.train.report(metrics)
+            return
         with tempfile.TemporaryDirectory(prefix="autosam-") as folder:
             save(Path(folder))
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
-            metrics = {"curve": list(curve), "score": score, "epoch": position.epoch}
-            ray.train.report(metrics, checkpoint=checkpoint)
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def machine_leaves(self) -> bool:
+        """See ``Reporter``: a spot instance was given notice, or the node is being drained."""
+        return ray.train.get_preemption_info() is not None

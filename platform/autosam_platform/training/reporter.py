@@ -41,6 +41,10 @@ class Reporter(Protocol):
         """Record points and keep a checkpoint, which ``save`` writes into a folder. All workers come here."""
         ...
 
+    def machine_leaves(self) -> bool:
+        """Has it been said that a machine of one of the workers is about to be taken away? All workers come here."""
+        ...
+
 
 class LocalReporter:
     """One worker, this process.
@@ -74,3 +78,7 @@ class LocalReporter:
             if re.fullmatch(r"checkpoint_\d+", folder.name) and folder not in wanted:
                 shutil.rmtree(folder)
         self._record(curve)
+
+    def machine_leaves(self) -> bool:
+        """See ``Reporter``: nobody says so to this process."""
+        return False

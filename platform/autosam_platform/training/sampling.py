@@ -6,25 +6,46 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[int]):
-    """This rank's places in an epoch: rank r of w takes every w-th of each global batch, from a step onwards.
+    """This rank's places in an epoch, from a step onwards.
 
-    What patch a place holds is the data set's affair and depends on seed, epoch and place alone, so that two
-    workers with batch 1 see together what one worker with batch 2 sees.
+    A global batch is cut into shares of ``batch`` places; rank r of w takes every w-th share. What patch a place holds
+    is the data set's affair and depends on seed, epoch and place alone. So two workers with batch 1 see together what
+    one worker with batch 2 sees, and where fewer workers than shares are there, they take over the shares of the
+    missing ones and the batch stays the same.
+
+    Args:
+        places: of an epoch.
+        batch: places of a share.
+        shares: of a global batch: the workers that the run is meant for.
+        rank: of this worker, from 0.
+        world: workers that are there, at most ``shares``.
+        at_once: places that are computed together; it divides ``batch``.
+
+    Raises:
+        ValueError: more workers than shares.
     """
 
-    def __init__(self, places: int, batch: int, rank: int, world: int) -> None:
-        self._places, self._batch, self._rank, self._world = places, batch, rank, world
+    def __init__(self, places: int, batch: int, shares: int, rank: int, world: int, at_once: int) -> None:
+        if world > shares:
+            raise ValueError(f"{world} workers cannot share {shares} part(s) of a batch")
+        self._places, self._batch, self._shares, self._at_once = places, batch, shares, at_once
+        self._mine = range(rank, shares, world)
         self.first_step = 0
 
     @property
     def steps(self) -> int:
         """Global batches of an epoch; what does not fill one is left out, since its gradient would weigh more."""
-        return self._places // (self._batch * self._world)
+        return self._places // (self._batch * self._shares)
+
+    def parts(self, step: int) -> list[int]:
+        """The first place of each part that this rank computes in a step, one after the other."""
+        starts = ((step * self._shares + share) * self._batch for share in self._mine)
+        return [place for start in starts for place in range(start, start + self._batch, self._at_once)]
 
     def __iter__(self) -> Iterator[int]:
         for step in range(self.first_step, self.steps):
-            start = (step * self._world + self._rank) * self._batch
-            yield from range(start, start + self._batch)
+            for place in self.parts(step):
+                yield from range(place, place + self._at_once)
 
     def __len__(self) -> int:
-        return (self.steps - self.first_step) * self._batch
+        return (self.steps - self.first_step) * self._batch * len(self._mine)

@@ -21,4 +21,4 @@ class Untrained:
         model = build_network(task.experiment, PreparedDataset.load(task.dataset).num_classes)
         folder = task.run.checkpoints / "checkpoint_000000"
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save(folder, 0, Position(0, 0, 1), model, None)
+        checkpoints.save(folder, Position(0, 0), model, None)
