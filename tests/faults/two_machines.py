@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from patience import HANG_S, wait_until
@@ -67,13 +67,14 @@ class Cluster:
     Attributes:
         folder: for logs and the token.
         environment: of every command.
+        temporary: Ray's own folder, of which each has its own.
     """
 
     head: Machine
     worker: Machine
     folder: Path
     environment: dict[str, str]
-    temporary: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp")))
+    temporary: Path
 
     @property
     def dashboard(self) -> str:
@@ -149,8 +150,9 @@ def two_machines(folder: Path) -> Iterator[Cluster]:
     settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{settings['PATH']}"
     hidden = [ROOT / each for each in PACKAGES]
     head = Machine(f"as{mark}h", f"{net}.1", f"as{mark}p1", hidden)
-    cluster = Cluster(head, Machine(f"as{mark}w", f"{net}.2", f"as{mark}p2", hidden), folder, settings)
-    cluster.worker.hidden.append(cluster.temporary)  # type: ignore[attr-defined]
+    temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # its sockets need a short path
+    worker = Machine(f"as{mark}w", f"{net}.2", f"as{mark}p2", [*hidden, temporary])
+    cluster = Cluster(head, worker, folder, settings, temporary)
     machines, switch = (cluster.head, cluster.worker), f"as{mark}b"
     try:
         _connect(machines, switch, f"{net}.254/24")
