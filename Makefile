@@ -1,5 +1,6 @@
 # make demo        set up, then the whole path on phantoms: prepare, train, evaluate (continues where it stopped)
 # make test        set up, then all tests, in two processes
+# make test-machines  set up, then what fails between two machines; as root on Linux, a quarter of an hour
 # make test-quick  set up, then the tests that are not slow (no Ray, no browser): about a minute
 # make lint        set up, then style and types
 # make dashboard   set up, then the app on http://localhost:8501
@@ -14,7 +15,7 @@ STAMP  := $(VENV)/.set-up
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-quick lint dashboard included-model clean
+.PHONY: setup demo test test-machines test-quick lint dashboard included-model clean
 
 setup: $(STAMP)
 
@@ -36,7 +37,10 @@ demo: $(STAMP)
 	$(PYTHON) jobs/train_teacher.py
 
 test: $(STAMP)
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest -n 2 -m "not machines"
+
+test-machines: $(STAMP)
+	$(PYTHON) -m pytest -m machines
 
 test-quick: $(STAMP)
 	$(PYTHON) -m pytest -n 2 -m "not slow"

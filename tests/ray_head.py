@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from patience import wait_until
 
@@ -81,17 +81,20 @@ def _free_ports(count: int) -> list[int]:
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
     def ready() -> bool:
         assert head.poll() is None, log.read_text()
-        return (log.parent / "ray_current_cluster").exists() and _has_nodes(address, token)  # the last that it writes
+        return (log.parent / "ray_current_cluster").exists() and bool(
+            listed_nodes(address, token)
+        )  # the last that it writes
 
     wait_until(ready, every_s=0.2)
 
 
-def _has_nodes(address: str, token: str) -> bool:
+def listed_nodes(address: str, token: str = "") -> list[dict[str, Any]]:
+    """What a cluster's dashboard says of its nodes, dead ones too; nothing where it does not answer yet."""
     question = urllib.request.Request(f"{address}/api/v0/nodes")
     if token:
         question.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(question, timeout=5) as answer:
-            return bool(json.load(answer)["data"]["result"]["result"])
-    except OSError:  # it does not answer yet, or not with nodes
-        return False
+            return json.load(answer)["data"]["result"]["result"]
+    except OSError:
+        return []

@@ -3,11 +3,9 @@
 The file is the project's, with Ray's fake provider in place of the cloud and nodes of one core.
 """
 
-import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 import yaml
 from kill_loop import ROOT, Scene
 from patience import HANG_S, wait_until
-from ray_head import ray_head
+from ray_head import listed_nodes, ray_head
 
 HEAD = "ray.head.default"  # the fake provider knows it by this name
 
@@ -39,8 +37,7 @@ def _small() -> dict[str, Any]:
 
 
 def _nodes(dashboard: str) -> list[str]:
-    with urllib.request.urlopen(f"{dashboard}/api/v0/nodes?detail=1", timeout=HANG_S) as answer:
-        return [each["state"] for each in json.load(answer)["data"]["result"]["result"]]
+    return sorted(each["state"] for each in listed_nodes(dashboard))
 
 
 @pytest.mark.usefixtures("ray_of_its_own")
@@ -61,4 +58,4 @@ def test_a_node_comes_for_a_job_and_goes_after_it(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "2 worker(s) want 2 CPUs and the cluster has 1: waiting for nodes to join" in done.stdout
         assert "2 worker(s) on cpu" in done.stdout
-        wait_until(lambda: sorted(_nodes(head.dashboard)) == ["ALIVE", "DEAD"], every_s=0.5)
+        wait_until(lambda: _nodes(head.dashboard) == ["ALIVE", "DEAD"], every_s=0.5)

@@ -17,7 +17,7 @@ from two_machines import PACKAGES, Cluster, NoNamespacesError, two_machines
 pytestmark = pytest.mark.usefixtures("ray_of_its_own")
 
 _CUT_S = 30.0
-_NOTICE_S = 15
+_NOTICE_S = 300
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def test_two_machines_train_as_one(trial: Trial) -> None:
     assert not trial.differs(workspace)
 
 
+@pytest.mark.machines
 def test_a_machine_that_dies_and_comes_back_changes_nothing(trial: Trial) -> None:
     def disturb(workspace: Path) -> None:
         _in_training(workspace)
@@ -99,18 +100,25 @@ def test_a_machine_that_dies_and_comes_back_changes_nothing(trial: Trial) -> Non
     assert not trial.differs(workspace)
 
 
+@pytest.mark.machines
 def test_a_network_that_is_cut_changes_nothing(trial: Trial) -> None:
     def disturb(workspace: Path) -> None:
         _in_training(workspace)
         trial.cluster.worker.plug(False)
         time.sleep(_CUT_S)
         trial.cluster.worker.plug(True)
+        # The head took it for dead, unless that is later here: then Ray on it ends, and what runs a cluster starts it.
+        worker, finished = trial.cluster.worker, workspace.glob
+        wait_until(lambda: not worker.alive() or list(finished("runs/*/model/model.json")))
+        if not worker.alive():
+            trial.cluster.start_worker()
 
     status, said, workspace = trial.run("network", disturb)
     assert status == 0, said
     assert not trial.differs(workspace)
 
 
+@pytest.mark.machines
 def test_the_same_command_goes_on_after_the_head_died(trial: Trial) -> None:
     def disturb(workspace: Path) -> None:
         _in_training(workspace)
@@ -126,16 +134,21 @@ def test_the_same_command_goes_on_after_the_head_died(trial: Trial) -> None:
     assert not trial.differs(workspace)
 
 
+@pytest.mark.machines
 def test_a_machine_that_leaves_is_done_without(trial: Trial) -> None:
-    """Notice is given, a checkpoint kept; the run goes on with one worker, and with two when the machine is back."""
+    """Notice is given, and the only checkpoint kept; when the machine is gone, the run goes on with one worker."""
 
     def disturb(workspace: Path) -> None:
-        _in_training(workspace)
+        wait_until(lambda: list(workspace.glob("runs/*/progress.json")))
         trial.cluster.drain_worker(_NOTICE_S)
-        time.sleep(_NOTICE_S)
+        _in_training(workspace)
         trial.cluster.worker.kill()
 
-    status, said, _ = trial.run("elastic", disturb, "--compute.min-workers", "1")
+    more = ["--training.epochs", "60", "--training.validate-every", "60", "--training.checkpoint-epochs", "60"]
+    status, said, workspace = trial.run("elastic", disturb, *more, "--compute.min-workers", "1")
     assert status == 0, said
-    assert "a machine is about to be taken away: keeping a checkpoint" in said
-    assert "1 of 2 workers on cpu" in said
+    before, notice, after = said.partition("a machine is about to be taken away: keeping a checkpoint")
+    assert notice and "2 worker(s) on cpu" in before
+    assert "1 of 2 workers on cpu" in after and "from step" in after
+    (losses,) = (curve for name, curve in JOBS["train"].results(workspace).items() if name.endswith("train/loss"))
+    assert [step for step, _ in losses] == list(range(1, len(losses) + 1)) and len(losses) > 600

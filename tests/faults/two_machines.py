@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patience import HANG_S, wait_until
+from ray_head import listed_nodes
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("platform", "models", "jobs", "dashboard")
@@ -55,6 +56,10 @@ class Machine:
         while pids := _ip("netns", "pids", self.name).split():
             subprocess.run(["kill", "-9", *pids], capture_output=True, check=False)
 
+    def alive(self) -> bool:
+        """Does anything run on it?"""
+        return bool(_ip("netns", "pids", self.name).split())
+
     def plug(self, connected: bool) -> None:
         """Put its cable into the switch, or pull it."""
         _ip("link", "set", self.port, "up" if connected else "down")
@@ -84,28 +89,27 @@ class Cluster:
     def start_head(self) -> None:
         """Start the head, and wait until it takes jobs."""
         self._ray("--head", f"--dashboard-host={self.head.address}", f"--temp-dir={self.temporary}", on=self.head)
-        wait_until(lambda: self.nodes() == 1, every_s=0.5)
+        wait_until(self.nodes, every_s=0.5)
 
     def start_worker(self) -> None:
         """Start the worker, and wait until it has joined."""
-        before = self.nodes()
+        known = self.nodes().keys()  # one that has died counts as alive until the head has noticed
         self._ray(f"--address={self.head.address}:6379", on=self.worker)
-        wait_until(lambda: self.nodes() == before + 1, every_s=0.5)
+        wait_until(lambda: self.nodes().keys() - known, every_s=0.5)
 
     def _ray(self, *options: str, on: Machine) -> None:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", *options]
         command += [f"--node-ip-address={on.address}", "--disable-usage-stats", "--object-store-memory=200000000"]
         on.start(command, self.environment, self.folder / f"{on.name}.log")
 
-    def nodes(self) -> int:
-        """Nodes that the head believes alive; none where it does not answer."""
-        done = self._asked("list", "nodes", "--address", self.dashboard, "--filter", "state=ALIVE", "--format", "json")
-        return done.stdout.count('"node_id"') if done.returncode == 0 else 0
+    def nodes(self) -> dict[str, str]:
+        """Addresses of the nodes that the head believes alive, by their ids; none where it does not answer."""
+        listed = listed_nodes(self.dashboard, Path(self.environment["RAY_AUTH_TOKEN_PATH"]).read_text())
+        return {each["node_id"]: each["node_ip"] for each in listed if each["state"] == "ALIVE"}
 
     def drain_worker(self, seconds: int) -> None:
         """Give the worker notice, as a cloud does before it takes a spot machine."""
-        command = ["list", "nodes", "--address", self.dashboard, "--filter", "is_head_node=False", "--format", "json"]
-        node = self._asked(*command).stdout.partition('"node_id": "')[2].partition('"')[0]
+        (node,) = (node for node, address in self.nodes().items() if address == self.worker.address)
         done = self._asked(
             *("drain-node", "--address", f"{self.head.address}:6379", "--node-id", node),
             *("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"),

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -22,6 +23,7 @@ from autosam_platform.training.workers import NotFiniteError
 from autosam_platform.workspace import Workspace
 
 _LOOK_SECONDS = 0.5
+_ASK_SECONDS = 10.0  # between questions to the cluster
 
 
 class OnRay:
@@ -46,7 +48,7 @@ class OnRay:
         task.run.failure.unlink(missing_ok=True)
         trainer = self._trainer(task, [CurveRecorder(workspace, task.run.name), *self._callbacks])
         try:
-            _watched(trainer, follower)
+            _watched(trainer, [follower.look, _Missing(task.experiment.compute).look] if follower else [])
         except ray.train.TrainingFailedError as error:
             most = task.experiment.compute.max_failures
             raise TrainingStopped(
@@ -93,12 +95,8 @@ def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
     gpu = total.get("GPU", 0) > 0 if compute.gpu is None else compute.gpu
     share = int(total.get("CPU", 1)) // compute.workers
     cpus = compute.cpus_per_worker or max(1, min(MOST_CORES, share))
-    needed = compute.min_workers or compute.workers
-    lacks: list[str] = []
-    for name, wanted in (("CPU", cpus * needed), ("GPU", needed if gpu else 0)):
-        if wanted > total.get(name, 0):
-            lacks.append(f"want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}")
-    lack = f"{needed} worker(s) {', '.join(lacks)}" if lacks else None
+    filled = compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus})
+    lack = _lack(filled)
     if lack is not None and not (compute.wait_for_nodes and may_grow()):
         grows = (
             "no node can join the Ray that was started for this command alone, so submit the job to a cluster for "
@@ -109,7 +107,39 @@ def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
         raise TrainingStopped(
             f"{lack}: lower --compute.workers or --compute.cpus-per-worker, give --compute.gpu False, or {grows}."
         )
-    return compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cpus}), lack
+    return filled, lack
+
+
+def _lack(compute: ComputeSection) -> str | None:
+    """What the cluster, as it is now, has too little of for the least workers of a fit, in words."""
+    total, needed = ray.cluster_resources(), compute.min_workers or compute.workers
+    cpus = (compute.cpus_per_worker or 1) * needed
+    lacks = [
+        f"want {wanted:g} {name}s and the cluster has {total.get(name, 0):g}"
+        for name, wanted in (("CPU", cpus), ("GPU", needed if compute.gpu else 0))
+        if wanted > total.get(name, 0)
+    ]
+    return f"{needed} worker(s) {', '.join(lacks)}" if lacks else None
+
+
+class _Missing:
+    """Says when machines that a fit needs have gone, and when they are back: Ray Train waits for them."""
+
+    def __init__(self, compute: ComputeSection) -> None:
+        self._compute, self._said, self._asked = compute, False, time.monotonic()
+
+    def look(self) -> None:
+        """Ask the cluster now and then."""
+        if time.monotonic() - self._asked < _ASK_SECONDS:
+            return
+        self._asked = time.monotonic()
+        lack = _lack(self._compute)
+        if lack is not None and not self._said:
+            less = "" if self._compute.min_workers else " (with --compute.min-workers it would go on with fewer)"
+            print(f"{lack}: a machine has gone, waiting for it to come back{less}", flush=True)
+        elif lack is None and self._said:
+            print("all workers have their machines again", flush=True)
+        self._said = lack is not None
 
 
 def fit_worker(config: dict[str, Any]) -> None:
@@ -144,7 +174,7 @@ class CurveRecorder(ray.train.UserCallback):
         self._run.log_curve(metrics[0]["curve"])
 
 
-def _watched(trainer: ray.train.torch.TorchTrainer, follower: Follower | None) -> None:
+def _watched(trainer: ray.train.torch.TorchTrainer, looks: Sequence[Callable[[], None]]) -> None:
     """Fit in a thread, and look meanwhile.
 
     Ray Train would take Ctrl-C for itself in the main thread, say nothing and end the process; so it gets another one.
@@ -165,7 +195,7 @@ def _watched(trainer: ray.train.torch.TorchTrainer, follower: Follower | None) -
     thread.start()
     while thread.is_alive():
         thread.join(_LOOK_SECONDS)
-        if follower is not None:
-            follower.look()
+        for look in looks:
+            look()
     if problems:
         raise problems[0]
