@@ -145,6 +145,7 @@ def test_a_machine_that_leaves_is_done_without(trial: Trial) -> None:
         trial.cluster.worker.kill()
 
     more = ["--training.epochs", "60", "--training.validate-every", "60", "--training.checkpoint-epochs", "60"]
+    more += ["--training.checkpoint-steps", "0"]
     status, said, workspace = trial.run("elastic", disturb, *more, "--compute.min-workers", "1")
     assert status == 0, said
     before, notice, after = said.partition("a machine is about to be taken away: keeping a checkpoint")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.experiment import Experiment
 from autosam_platform.locks import locked
-from autosam_platform.tracking.writing import list_runs, read_curves
+from autosam_platform.tracking.writing import Run, list_runs, read_curves
 from autosam_platform.training import checkpoints
 from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
 from autosam_platform.training.in_process import InProcess
@@ -283,6 +283,28 @@ def test_a_worker_killed_in_mid_epoch_leaves_no_trace_in_weights_losses_and_scor
     first, second = _curves(killed_once), _curves(uninterrupted["2"])
     assert {"train/loss", "train/gradient_norm", "val/dice/mean"} < first.keys() and len(first["train/loss"]) == 24
     assert first == second
+
+
+def test_a_kill_between_a_checkpoint_and_its_record_loses_no_step(
+    scans: Path,
+    prepared: PreparedDataset,
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = Run.log_curve
+
+    def killed(run: Run, curve: Sequence[dict[str, float]]) -> None:
+        if list(tmp_path.glob("runs/*/ray/checkpoint_*")):
+            raise KeyboardInterrupt
+        record(run, curve)
+
+    experiment = _experiment(scans, batch=2, checkpoint_steps=3)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Run, "log_curve", killed)
+        fit(experiment, prepared, Workspace(tmp_path), runner=InProcess(), quiet=True)
+    again = fit(experiment, prepared, Workspace(tmp_path), runner=InProcess(), quiet=True).run.folder
+    assert _curves(again) == _curves(uninterrupted["here"])
 
 
 class _Job:

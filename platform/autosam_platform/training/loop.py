@@ -99,6 +99,9 @@ class Fit:
             NotFiniteError: on all workers, at the same step.
         """
         self._announce()
+        if self.curve:
+            self.reporter.report(self.curve)
+            self._reported()
         for epoch in range(self.position.epoch, self.settings.epochs):
             self._train_epoch(epoch)
             self._end_epoch(epoch)
@@ -270,8 +273,6 @@ class Fit:
             if folder is not None:
                 return self._load(self._whole(folder))
         if self.task.continue_from is not None:
-            # Ray never registered this one, so the curve that went with it was not recorded either: send it again.
-            self.curve = checkpoints.read_curve(self.task.continue_from)
             return self._load(self.task.continue_from)
         return Position(0, 0)
 
@@ -291,6 +292,8 @@ class Fit:
         return other
 
     def _load(self, folder: Path) -> Position:
+        # It is recorded after the checkpoint is kept, and a kill may come between: it is sent again, and counts once.
+        self.curve = checkpoints.read_curve(folder)
         return checkpoints.load(folder, self.model, self.optimizer, self._averaged())
 
     def _averaged(self) -> nn.Module | None:
