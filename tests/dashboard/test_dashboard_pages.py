@@ -15,6 +15,7 @@ from example_runs import APP, CASE, DONE, write_card
 from example_studies import STUDY, write_example_study
 from example_sweeps import ADAPTER, adapter_trials, write_sweep
 from page_texts import errors, texts
+from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
 from autosam_platform.workspace import Workspace
@@ -74,12 +75,11 @@ def test_a_link_into_the_app_may_be_the_first_thing_a_server_is_asked_for() -> N
 VISIT = """
 import json, sys
 from streamlit.testing.v1 import AppTest
-from patience import HANG_S
 
-app, pages = sys.argv[1:]
+app, pages, limit = sys.argv[1:]
 answers = []
 for name, address, shown in json.loads(pages):
-    page = AppTest.from_file(app, default_timeout=HANG_S).run()
+    page = AppTest.from_file(app, default_timeout=float(limit)).run()
     page.switch_page(f"views/{name}.py")
     for key, value in address.items():
         page.query_params[key] = value
@@ -113,7 +113,7 @@ def test_no_page_imports_the_libraries_of_training(workspace: Path) -> None:
         ("cluster", {}, "code"),
     ]
     environment = {"AUTOSAM_WORKSPACE": str(workspace), "PATH": "", "RAY_ADDRESS": os.environ["RAY_ADDRESS"]}
-    command = [sys.executable, "-c", VISIT, str(APP), json.dumps(pages)]
+    command = [sys.executable, "-c", VISIT, str(APP), json.dumps(pages), str(HANG_S)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[name, []] for name, _, _ in pages]

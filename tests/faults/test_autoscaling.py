@@ -24,16 +24,12 @@ def _small() -> dict[str, Any]:
     types[HEAD] = types.pop(cluster["head_node_type"])
     for each in types.values():
         each |= {"resources": {"CPU": 1}, "node_config": {}}
-    commands = {key: [] for key in cluster if key.endswith("_commands")}
-    provider = {"type": "fake_multinode"}
-    return (
-        cluster
-        | commands
-        | {
-            **{"provider": provider, "head_node_type": HEAD, "file_mounts": {}, "auth": {}},
-            **{"idle_timeout_minutes": 0.1},
-        }
-    )
+    commands = {key: [] for key in [*cluster, "initialization_commands"] if key.endswith("_commands")}
+    changes = {
+        **{"provider": {"type": "fake_multinode"}, "head_node_type": HEAD, "idle_timeout_minutes": 0.1},
+        **{"file_mounts": {}, "cluster_synced_files": [], "file_mounts_sync_continuously": False, "auth": {}},
+    }
+    return cluster | commands | changes
 
 
 def _nodes(dashboard: str) -> list[str]:
