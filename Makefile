@@ -1,5 +1,5 @@
 # make demo        set up, then the whole path on phantoms: prepare, train, evaluate (continues where it stopped)
-# make test        set up, then all tests, in two processes
+# make test        set up, then all tests but those of test-machines, in two processes
 # make test-machines  set up, then what fails between two machines; as root on Linux, a quarter of an hour
 # make test-quick  set up, then the tests that are not slow (no Ray, no browser): about a minute
 # make lint        set up, then style and types

@@ -22,6 +22,7 @@ import torch  # noqa: E402
 from browser_app import App, served  # noqa: E402
 from chromium import started_chromium  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
+from resident import resident_mb  # noqa: E402
 
 from autosam_platform.evaluation.table import Row  # noqa: E402
 from autosam_platform.measure import machine  # noqa: E402
@@ -129,13 +130,8 @@ def _memory(page: Page, app: App) -> None:
     for number in range(CASES):
         times.append(_opened(page, app, f"small-{number:02}"))
         if number + 1 in (1, 5, 10, 20, 30, 40, 50):
-            _say(f"server's memory after {number + 1} cases of 256 × 256 × 100, MB", _resident_mb(app.pid))
+            _say(f"server's memory after {number + 1} cases of 256 × 256 × 100, MB", resident_mb(app.pid))
     _say("256 × 256 × 100 opened, median, s", median(times))
-
-
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
 
 
 def _write_runs(root: Path) -> None:

@@ -62,8 +62,10 @@ class Camera:
         self.page.set_viewport_size({"width": self.width, "height": height})
         self.page.wait_for_timeout(1500)
         if between:
-            top, bottom = (box["y"] if (box := each.bounding_box()) else 0.0 for each in between)
-            clip: FloatRect | None = {"x": 0, "y": top - 20, "width": self.width, "height": bottom - top}
+            top, bottom = (each.bounding_box() for each in between)
+            assert top is not None and bottom is not None, "a heading is not to be seen"
+            height = bottom["y"] - top["y"]
+            clip: FloatRect | None = {"x": 0, "y": top["y"] - 20, "width": self.width, "height": height}
         else:
             clip = None
         path = self.place / f"{name}.png"

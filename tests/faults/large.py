@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("platform", "models", "tests")]
 
 import torch  # noqa: E402
+from resident import resident_mb  # noqa: E402
 from synthetic_scans import write_btcv  # noqa: E402
 
 from autosam_platform.data.patches import PatchDataset  # noqa: E402
@@ -67,33 +68,25 @@ def _measured(command: list[str], environment: dict[str, str], log: Path) -> tup
     with log.open("w") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
         while process.poll() is None:
-            peak = max(peak, _resident_mb(process.pid))
+            peak = max(peak, resident_mb(process.pid))
             time.sleep(0.05)
     if process.returncode:
         raise SystemExit(log.read_text()[-3000:])
     return time.perf_counter() - started, peak
 
 
-def _resident_mb(pid: int) -> float:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    except OSError:  # it has ended
-        return 0.0
-    line = next((line for line in status.splitlines() if line.startswith("VmRSS")), "VmRSS 0 kB")
-    return int(line.split()[1]) * 1024 / 1e6
-
-
 def _loader(folder: Path) -> None:
     (manifest,) = (folder / "workspace" / "prepared").glob("*/dataset-*.json")
     _say("the list of the cases on disk", manifest.stat().st_size / 1e6, "MB")
-    before, started = _resident_mb(os.getpid()), time.perf_counter()
+    before, started = resident_mb(os.getpid()), time.perf_counter()
     dataset = PatchDataset(PreparedDataset.load(manifest), (16, 16, 16), 1, seed=0)
     _say("a loader's data set opened", time.perf_counter() - started, "s")
     started = time.perf_counter()
-    for index in range(0, len(dataset), max(1, len(dataset) // _DRAWN)):
-        dataset[index]
-    _say(f"a patch of each of {min(len(dataset), _DRAWN)} cases", (time.perf_counter() - started) / _DRAWN * 1e3, "ms")
-    _say("what the loader's memory grew by", _resident_mb(os.getpid()) - before, "MB")
+    places = range(0, len(dataset), max(1, len(dataset) // _DRAWN))
+    for place in places:
+        dataset[place]
+    _say(f"a patch, mean of {len(places)} cases", (time.perf_counter() - started) / len(places) * 1e3, "ms")
+    _say("what the loader's memory grew by", resident_mb(os.getpid()) - before, "MB")
 
 
 def _runs(folder: Path, count: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kill_loop import JOBS, ROOT, Job, Results, Scene, quiet_run
-from patience import wait_until
+from patience import HANG_S, wait_until
 from two_machines import PACKAGES, Cluster, NoNamespacesError, two_machines
 
 pytestmark = pytest.mark.usefixtures("ray_of_its_own")
@@ -41,9 +41,12 @@ class Trial:
         workspace.mkdir(exist_ok=True)
         script, *words = self.words
         process = self.cluster.submit(self.project, workspace, "python", f"jobs/{script}", *words, *more)
-        if disturb is not None:
-            disturb(workspace)
-        said, _ = process.communicate()
+        try:
+            if disturb is not None:
+                disturb(workspace)
+            said, _ = process.communicate(timeout=HANG_S)
+        finally:
+            process.kill()
         return process.returncode, said, workspace
 
 
@@ -102,6 +105,7 @@ def test_a_machine_that_dies_and_comes_back_changes_nothing(trial: Trial, expect
 
     status, said, workspace = trial.run("machine", disturb)
     assert status == 0, said
+    assert "from step" in said, "it was disturbed"
     assert not _differs(workspace, expected)
 
 
@@ -136,6 +140,7 @@ def test_the_same_command_goes_on_after_the_head_died(trial: Trial, expected: Re
     assert status != 0, said
     status, said, workspace = trial.run("head")
     assert status == 0, said
+    assert "from step" in said, "it went on"
     assert not _differs(workspace, expected)
 
 

@@ -154,6 +154,19 @@ def test_one_worker_of_two_computes_the_others_share_too(
     assert max(abs(found[step] - expected[step]) for step in found) < 1e-3
 
 
+def test_two_workers_share_what_three_would_compute(scans: Path, prepared: PreparedDataset, tmp_path: Path) -> None:
+    """One of them has two shares of each batch, the other one; Ray here has two cores."""
+    found = []
+    for name, runner, least in (("alone", InProcess(), 1), ("shared", OnRay(), 2)):
+        experiment = _experiment(scans, batch=1, workers=3, min_workers=least, epochs=1, validate_every=1)
+        run = fit(experiment, prepared, Workspace(tmp_path / name), runner=runner, quiet=True).run.folder
+        found.append(_recorded(run))
+    alone, shared = (each["train/gradient_norm"] for each in found)
+    assert [step for step, _ in shared] == list(range(1, 6))  # 16 patches in batches of three
+    assert shared[0][1] == pytest.approx(alone[0][1], rel=1e-4)  # before rounding has grown
+    assert [value for _, value in shared] == pytest.approx([value for _, value in alone], rel=1e-2)
+
+
 def test_the_loop_in_this_process_gives_the_bits_of_a_worker_on_ray(uninterrupted: dict[str, Path]) -> None:
     here, on_ray = uninterrupted["here"], uninterrupted["1"]
     assert _same_bits(here, on_ray)

@@ -25,7 +25,13 @@ def test_it_is_said_once_and_again_when_it_is_over(monkeypatch: pytest.MonkeyPat
     assert said[0] == said[2] == said[4] == ""
     assert said[1].startswith("2 worker(s) want 8 CPUs and the cluster has 4: a machine has gone, waiting")
     assert "--compute.min-workers" in said[1]
-    assert said[3] == "all workers have their machines again\n"
+    assert said[3] == "there are machines enough again\n"
+
+
+def test_nodes_that_were_never_there_have_not_gone(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    compute = ComputeSection(workers=2, cpus_per_worker=4, wait_for_nodes=True)
+    said = _said(monkeypatch, capsys, compute, [4, 4, 8, 4])
+    assert said[:3] == ["", "", ""] and "a machine has gone" in said[3]
 
 
 def test_a_fit_that_goes_on_with_fewer_waits_only_for_those(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

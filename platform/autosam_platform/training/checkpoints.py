@@ -52,7 +52,7 @@ def save(
 
     Args:
         optimizer: None of a model that is not trained, whose checkpoint nothing goes on from.
-        curve: points that are reported together with this checkpoint, and lost if the run is killed before.
+        curve: points that are reported together with this checkpoint, and again by who goes on from it.
         average: the model with the running mean of the weights, where one is kept.
     """
     safetensors.torch.save_model(model if average is None else average, str(folder / "weights.safetensors"))

@@ -143,8 +143,8 @@ class Fit:
 
     def _loader(self) -> DataLoader[Any]:
         workers = self.settings.loader_workers
-        # A loader draws a seed whenever it starts. With a stream of its own, a run that goes on in mid-epoch draws for
-        # its blocks what it would have drawn without the interruption; patches do not depend on that seed.
+        # A loader draws a seed whenever it starts, on which no patch depends: from a stream of its own, so that it
+        # leaves that of the process alone.
         return DataLoader(
             self.dataset,  # type: ignore[arg-type]  # it has what a map-style dataset has
             batch_size=self.experiment.batch_at_once,

@@ -105,7 +105,8 @@ def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
             else "--compute.wait-for-nodes where the cluster grows on demand"
         )
         raise TrainingStopped(
-            f"{lack}: lower --compute.workers or --compute.cpus-per-worker, give --compute.gpu False, or {grows}."
+            f"{lack}: lower --compute.workers (or --compute.min-workers, where fewer may begin) or "
+            f"--compute.cpus-per-worker, give --compute.gpu False, or {grows}."
         )
     return filled, lack
 
@@ -126,7 +127,8 @@ class _Missing:
     """Says when machines that a fit needs have gone, and when they are back: Ray Train waits for them."""
 
     def __init__(self, compute: ComputeSection) -> None:
-        self._compute, self._said, self._asked = compute, False, time.monotonic()
+        self._compute, self._asked = compute, time.monotonic()
+        self._begun = self._said = False
 
     def look(self) -> None:
         """Ask the cluster now and then."""
@@ -134,12 +136,13 @@ class _Missing:
             return
         self._asked = time.monotonic()
         lack = _lack(self._compute)
-        if lack is not None and not self._said:
+        self._begun = self._begun or lack is None  # before, nodes are waited for, as was said
+        if lack is not None and self._begun and not self._said:
             less = "" if self._compute.min_workers else " (with --compute.min-workers it would go on with fewer)"
             print(f"{lack}: a machine has gone, waiting for it to come back{less}", flush=True)
         elif lack is None and self._said:
-            print("all workers have their machines again", flush=True)
-        self._said = lack is not None
+            print("there are machines enough again", flush=True)
+        self._said = self._begun and lack is not None
 
 
 def fit_worker(config: dict[str, Any]) -> None:
