@@ -27,24 +27,11 @@ class Head(NamedTuple):
 
 
 @contextmanager
-def ray_head(*options: str, cores: int = 2, **environment: str) -> Iterator[Head]:
-    """Start a head. It ends with the block, and nothing else does.
-
-    Args:
-        options: of `ray start`.
-    """
+def ray_head(**environment: str) -> Iterator[Head]:
+    """Start a head of two cores. It ends with the block, and nothing else does."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     ports = _free_ports(len(_PORTS))
-    command = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        "--block",
-        f"--num-cpus={cores}",
-        *options,
-    ]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}"]
     command += [f"{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
