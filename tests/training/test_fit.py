@@ -158,7 +158,7 @@ def test_two_workers_share_what_three_would_compute(scans: Path, prepared: Prepa
     """One of them has two shares of each batch, the other one; Ray here has two cores."""
     found = []
     for name, runner, least in (("alone", InProcess(), 1), ("shared", OnRay(), 2)):
-        experiment = _experiment(scans, batch=1, workers=3, min_workers=least, epochs=1, validate_every=1)
+        experiment = _experiment(scans, batch=1, workers=3, min_workers=least, epochs=1, warmup_epochs=0)
         run = fit(experiment, prepared, Workspace(tmp_path / name), runner=runner, quiet=True).run.folder
         found.append(_recorded(run))
     alone, shared = (each["train/gradient_norm"] for each in found)
