@@ -86,9 +86,11 @@ def main() -> None:
     with served(workspace) as app, started_chromium() as browser:
         page = browser.new_page(device_scale_factor=1, color_scheme="dark" if asked.dark else "light")
         camera = Camera(page, asked.width, asked.output)
-        for name, address in _addresses(app, workspace):
-            if asked.names and name not in asked.names:
-                continue
+        addresses = dict(_addresses(app, workspace))
+        if unknown := set(asked.names) - addresses.keys():
+            parser.error(f"no page {', '.join(sorted(unknown))}; there are {', '.join(addresses)}")
+        for name in asked.names or addresses:
+            address = addresses[name]
             if name == "bundle":
                 camera.take_bundle(address)
             else:
