@@ -68,9 +68,8 @@ def _free_ports(count: int) -> list[int]:
 def _wait_for(head: subprocess.Popen[bytes], address: str, log: Path, token: str) -> None:
     def ready() -> bool:
         assert head.poll() is None, log.read_text()
-        return (log.parent / "ray_current_cluster").exists() and bool(
-            listed_nodes(address, token)
-        )  # the last that it writes
+        written = (log.parent / "ray_current_cluster").exists()  # the last that it writes
+        return written and bool(listed_nodes(address, token))
 
     wait_until(ready, every_s=0.2)
 

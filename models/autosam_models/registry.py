@@ -97,7 +97,8 @@ class Model(ModelCard):
         import torch
 
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")  # on purpose, as on meta
+            # For every tensor of the checkpoint: nothing is copied into a network without memory, which is the purpose.
+            warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
             self.build(**{**self.defaults, **options, "in_channels": 1, "num_classes": 2, "checkpoint": checkpoint})
 
     def check_options(self, options: Iterable[str]) -> None:

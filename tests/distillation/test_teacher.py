@@ -183,7 +183,7 @@ def test_what_is_there_is_kept_and_what_is_missing_or_of_another_teacher_is_made
 
 
 def test_a_teacher_of_this_dataset_matches(prepared: PreparedDataset, teacher: TrainedTeacher) -> None:
-    require_match(teacher.models.card, prepared)
+    require_match(teacher.models.card, prepared)  # it raises where they do not: the next test
 
 
 @pytest.mark.parametrize(
