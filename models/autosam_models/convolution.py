@@ -1,8 +1,13 @@
 """Convolution and instance norm that are right and fast on CPUs too, and the building block made of them."""
 
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 SMALL_GRID = 2
 """Voxels of a grid's shortest axis up to which a CPU convolves in fp32, under autocast too.
@@ -10,6 +15,9 @@ SMALL_GRID = 2
 On CPUs with AVX512-BF16, torch 2.13 leaves parts of a bf16 kernel's gradient unwritten where the grid is two voxels
 deep, or one across: values of 1e30 from whatever the memory held (docs/log.md, 2026-11-23). Such grids cost nothing.
 """
+
+_TORCH_TAKES_ONEDNN = 20480
+"""Channels × D × H of a single sample above which torch 2.13 computes in fp32 by oneDNN by itself."""
 
 
 class Conv3d(nn.Conv3d):
@@ -48,16 +56,108 @@ def conv3d(
     dilation: tuple[int, ...] = (1, 1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """``F.conv3d``, in inference on a CPU by oneDNN.
+    """``F.conv3d``, on a CPU in fp32 by oneDNN, in training too.
 
-    For a single sample of small maps in fp32 torch 2.13 prefers a kernel of its own that takes 3 to 9 times as long:
-    the demo's forward pass spent two thirds of its time there (docs/benchmarks.md).
+    For a single sample of small maps in fp32 torch 2.13 prefers a kernel of its own that takes 3 to 10 times as long,
+    on the way back too: three quarters of a step of the demo's teacher were spent there (docs/benchmarks.md).
     """
     fp32_on_cpu = x_BCDHW.device.type == "cpu" and x_BCDHW.dtype == weight.dtype == torch.float32
-    plain = fp32_on_cpu and not torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled()
-    if plain and torch.backends.mkldnn.is_available():
+    if not fp32_on_cpu or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
+        return F.conv3d(x_BCDHW, weight, bias, stride, padding, dilation, groups)
+    if not torch.is_grad_enabled():
         return torch.mkldnn_convolution(x_BCDHW, weight, bias, padding, stride, dilation, groups)
-    return F.conv3d(x_BCDHW, weight, bias, stride, padding, dilation, groups)
+    # Of groups torch takes oneDNN by itself, dilation nothing here has, and turning round a large kernel for a map of
+    # few voxels costs more than it spares.
+    large_kernel = weight[0, 0].numel() * min(weight.shape[:2]) > 16 * x_BCDHW[:, 0].numel() // prod(stride)
+    if groups > 1 or max(dilation) > 1 or large_kernel:
+        return F.conv3d(x_BCDHW, weight, bias, stride, padding, dilation, groups)
+    result: Tensor = _OneDnnConvolution.apply(x_BCDHW, weight, bias, padding, stride)
+    return result
+
+
+@torch.library.custom_op("autosam::onednn_conv3d", mutates_args=())
+def _onednn(
+    x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    """An operator of its own, so that tensors without data (of an estimate of memory) may go through it."""
+    return torch.mkldnn_convolution(x_BCDHW, weight, bias, padding, stride, (1, 1, 1), 1)
+
+
+@_onednn.register_fake
+def _(x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], stride: Sequence[int]) -> Tensor:
+    return F.conv3d(x_BCDHW, weight, bias, tuple(stride), tuple(padding))
+
+
+class _OneDnnConvolution(torch.autograd.Function):
+    """A convolution without groups or dilation, whose gradients are oneDNN's as well as its result."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BCDHW: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        padding: tuple[int, ...],
+        stride: tuple[int, ...],
+    ) -> Tensor:
+        """Convolve."""
+        ctx.save_for_backward(x_BCDHW, weight)
+        ctx.padding, ctx.stride = padding, stride
+        return _onednn(x_BCDHW, weight, bias, padding, stride)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BCDHW: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of image, weight and bias."""
+        x_BCDHW, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
+        grad_x = _image_gradient(grad_BCDHW, x_BCDHW, weight, ctx.padding, ctx.stride) if of_x else None
+        grad_weight = _weight_gradient(grad_BCDHW, x_BCDHW, weight, ctx.padding, ctx.stride) if of_weight else None
+        grad_bias = grad_BCDHW.sum((0, 2, 3, 4)) if of_bias else None
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+def _image_gradient(
+    grad_BCDHW: Tensor, x_BCDHW: Tensor, weight: Tensor, padding: tuple[int, ...], stride: tuple[int, ...]
+) -> Tensor:
+    """With a stride of 1 this is a convolution too, by the kernel turned round."""
+    kernel = weight.shape[2:]
+    if max(stride) > 1 or any(pad >= edge for pad, edge in zip(padding, kernel, strict=True)):
+        return _gradients(grad_BCDHW, x_BCDHW, weight, padding, stride, (True, False))[0]
+    turned = weight.flip(2, 3, 4).transpose(0, 1).contiguous()
+    outwards = [edge - 1 - pad for pad, edge in zip(padding, kernel, strict=True)]
+    return _onednn(grad_BCDHW, turned, None, outwards, (1, 1, 1))
+
+
+def _weight_gradient(
+    grad_BCDHW: Tensor, x_BCDHW: Tensor, weight: Tensor, padding: tuple[int, ...], stride: tuple[int, ...]
+) -> Tensor:
+    """A single sample goes as two, its upper and its lower half: torch takes oneDNN for two."""
+    depth = grad_BCDHW.shape[2]
+    if len(x_BCDHW) > 1 or depth == 1 or x_BCDHW[0, :, :, :, 0].numel() > _TORCH_TAKES_ONEDNN:
+        return _gradients(grad_BCDHW, x_BCDHW, weight, padding, stride, (False, True))[1]
+    half = (depth + 1) // 2
+    seen = (half - 1) * stride[0] + weight.shape[2]  # slices of the image under half of the result
+    after = half * stride[0] + seen - padding[0] - x_BCDHW.shape[2]
+    padded = F.pad(x_BCDHW, (0, 0, 0, 0, padding[0], after))
+    halves = torch.cat([padded[:, :, :seen], padded[:, :, half * stride[0] :]])
+    grads = torch.cat([grad_BCDHW[:, :, :half], F.pad(grad_BCDHW[:, :, half:], (0, 0, 0, 0, 0, 2 * half - depth))])
+    return _gradients(grads, halves, weight, (0, *padding[1:]), stride, (False, True))[1]
+
+
+def _gradients(
+    grad_BCDHW: Tensor,
+    x_BCDHW: Tensor,
+    weight: Tensor,
+    padding: tuple[int, ...],
+    stride: tuple[int, ...],
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor, Tensor]:
+    """Torch's own, of image and weight."""
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+        grad_BCDHW, x_BCDHW, weight, None, stride, padding, (1, 1, 1), False, (0, 0, 0), 1, (*wanted, False)
+    )
+    return grad_x, grad_weight
 
 
 class InstanceNorm(nn.InstanceNorm3d):

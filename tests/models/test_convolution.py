@@ -64,6 +64,55 @@ def test_a_convolution_made_safe_is_the_same_function(options, trained):
         torch.testing.assert_close(ours(x_BCDHW), theirs(x_BCDHW))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "options", "size"),
+    [
+        ((3, 5), 3, {"padding": 1}, (1, 3, 6, 7, 8)),
+        ((3, 5), 3, {"padding": 1}, (1, 3, 7, 6, 5)),  # halves of unequal depth
+        ((3, 5), 3, {}, (1, 3, 5, 6, 7)),
+        ((3, 5), 3, {"padding": 1, "stride": 2}, (1, 3, 8, 7, 6)),
+        ((3, 5), 3, {"padding": 1, "stride": 2, "bias": False}, (1, 3, 11, 7, 6)),
+        ((3, 5), 2, {"stride": 3}, (1, 3, 10, 9, 8)),  # slices at the end that no voxel of the result sees
+        ((3, 5), 2, {"stride": (3, 1, 2)}, (1, 3, 12, 6, 6)),
+        ((3, 5), (1, 3, 3), {"padding": (0, 1, 1)}, (1, 3, 4, 6, 7)),
+        ((3, 5), 1, {}, (1, 3, 4, 6, 7)),
+        ((3, 5), 1, {"padding": 1}, (1, 3, 4, 6, 7)),  # more padding than the kernel turned round can give back
+        ((3, 5), 3, {"padding": 1}, (1, 3, 1, 6, 7)),  # nothing to halve
+        ((3, 5), 3, {"padding": 1}, (2, 3, 6, 7, 8)),
+        ((48, 32), 3, {"padding": 1}, (1, 48, 3, 3, 3)),  # a kernel larger than its map
+        ((24, 4), 3, {"padding": 1}, (1, 24, 30, 30, 8)),  # torch takes oneDNN by itself
+    ],
+)
+def test_a_convolutions_gradients_are_those_of_torch_in_double_precision(channels, kernel, options, size, layout):
+    torch.manual_seed(0)
+    theirs = nn.Conv3d(*channels, kernel, **options).double()
+    ours = with_our_layers(nn.Conv3d(*channels, kernel, **options))
+    ours.load_state_dict(theirs.state_dict())
+    x_BCDHW = torch.randn(size).contiguous(memory_format=layout).requires_grad_()
+    exact_BCDHW = x_BCDHW.detach().double().requires_grad_()
+    out_BCDHW, expected_BCDHW = ours(x_BCDHW), theirs(exact_BCDHW)
+    torch.testing.assert_close(out_BCDHW.double(), expected_BCDHW, rtol=1e-5, atol=1e-5)
+    weights = torch.randn_like(expected_BCDHW)
+    found = torch.autograd.grad((out_BCDHW * weights.float()).sum(), [x_BCDHW, *ours.parameters()])
+    expected = torch.autograd.grad((expected_BCDHW * weights).sum(), [exact_BCDHW, *theirs.parameters()])
+    for gradient, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient.double(), exact, rtol=1e-5, atol=1e-5 * exact.abs().max().item())
+
+
+def test_an_image_that_learns_nothing_costs_no_gradient():
+    conv = with_our_layers(nn.Conv3d(2, 3, 3, padding=1))
+    conv.bias.requires_grad_(False)
+    image_BCDHW = torch.randn(1, 2, 4, 4, 4)
+    conv(image_BCDHW).sum().backward()
+    assert image_BCDHW.grad is None and conv.bias.grad is None
+    voxels_that_see_it = 4 * 4 * 4 - 4 * 4  # along one axis the first or last slice of the kernel misses one slice
+    ones = torch.ones(1, 2, 4, 4, 4)
+    conv.weight.grad = None
+    conv(ones).sum().backward()
+    torch.testing.assert_close(conv.weight.grad[:, :, 0, 1, 1], torch.full((3, 2), float(voxels_that_see_it)))
+
+
 @pytest.mark.parametrize("output_size", [None, [9, 9, 9]])
 def test_a_transposed_convolution_is_torchs_with_channels_last(output_size):
     torch.manual_seed(0)
