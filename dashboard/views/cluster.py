@@ -25,7 +25,7 @@ _WORK = {
     "what": st.column_config.TextColumn("What"),
     "name": st.column_config.TextColumn("Name"),
     "count": st.column_config.NumberColumn("How many"),
-    "state": st.column_config.TextColumn("State"),
+    "state": st.column_config.TextColumn("State", width="medium"),
     "node": st.column_config.TextColumn("Node"),
     "job": st.column_config.TextColumn("Job"),
 }

@@ -24,7 +24,7 @@ from playwright.sync_api import FloatRect, Locator, Page  # noqa: E402
 from autosam_platform.tracking.writing import list_runs  # noqa: E402
 from autosam_platform.workspace import Workspace  # noqa: E402
 
-LONGEST = 1600
+HEIGHT, LONGEST = 900, 1600
 _PATIENCE = 180_000  # milliseconds: a machine may be busy
 
 
@@ -37,17 +37,17 @@ class Camera:
     place: Path
 
     def open(self, address: str) -> None:
-        self.page.set_viewport_size({"width": self.width, "height": 900})
+        self.page.set_viewport_size({"width": self.width, "height": HEIGHT})
         self.page.goto(address)
         idle = self.page.get_by_test_id("stApp").and_(self.page.locator("[data-test-script-state=notRunning]"))
         idle.wait_for(timeout=_PATIENCE)
         self.page.wait_for_timeout(3000)  # charts and canvases draw after the script
 
     def take(self, name: str, address: str) -> None:
-        """The whole page, if it is not too long."""
+        """The whole page, if it is not too long; of the viewer, which fills any window, what a window shows."""
         self.open(address)
         height = self.page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
-        self._save(name, min(height, LONGEST))
+        self._save(name, HEIGHT if name == "viewer" else min(height, LONGEST))
 
     def take_bundle(self, address: str) -> None:
         """What a run's page says of its bundle: one part of a long page."""

@@ -183,3 +183,15 @@ def test_a_finished_student_can_be_exported_and_downloaded(page: Page, empty: Pa
     label = next(each.proto.label for each in app.get("download_button"))
     assert label.startswith("Download the bundle (") and label.endswith(" kB)")
     assert "organ 2" in _tables(app)
+
+
+def test_a_bundle_that_was_exported_as_a_folder_is_shown_and_a_zip_can_still_be_made(page: Page, empty: Path) -> None:
+    _student(empty)
+    folder = empty / "bundles" / STUDENT
+    folder.parent.mkdir()
+    small_bundle(folder, run_id=STUDENT, **TOLD)
+    app = page("run", run=STUDENT)
+    assert not app.exception
+    assert f"Exported in a terminal, as a folder: {folder}." in texts(app.caption)
+    assert "organ 2" in _tables(app)
+    assert f" jobs/export.py --run {STUDENT} --output {folder}.zip" in texts(app.code)

@@ -169,6 +169,21 @@ def test_a_job_is_listed_with_its_log_and_stopped(page: Page, on_cluster: str) -
     assert "Stop this job" not in [button.label for button in page("launch", submitted=job_id).button]
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "name"),
+    [
+        ("python jobs/study.py table4 --seeds 3", "study"),
+        ("/a/.venv/bin/python '/a b/jobs/predict.py' --input x.nii.gz", "predict"),
+        ("python jobs/_roots.py", ""),
+        ("python other/study.py", ""),
+        ("python jobs/theirs.py", ""),
+        ("python 'jobs/study.py", ""),
+    ],
+)
+def test_a_job_from_a_terminal_has_the_name_of_its_script(entrypoint: str, name: str) -> None:
+    assert ray_jobs._kind(entrypoint) == name
+
+
 @pytest.mark.usefixtures("empty")
 def test_a_command_is_quoted_for_the_clusters_shell_and_others_jobs_are_let_be(page: Page, on_cluster: str) -> None:
     text = "a; exit 3 #$(id)"

@@ -122,7 +122,7 @@ def test_what_is_known_of_patients_is_said_first() -> None:
     assert failures(True, scan | {"synthetic": True})[0] == nothing
     found = failures(True, scan)
     assert found[0].startswith("It has seen synthetic scans only: on scans of people expect what it reached")
-    assert found[1] == "On 1 case of one_scan its mean Dice is 0.62; too low to rely on: organ 1 0.62."
+    assert found[1] == "On 1 case of one_scan its mean Dice is 62.50 %; too low to rely on: organ 1 62.50 %."
     assert failures(False, scan)[0] == found[1] and not any("synthetic" in each for each in failures(False))
 
 
@@ -130,4 +130,4 @@ def test_organs_that_are_missed_or_invented_elsewhere_are_named() -> None:
     (scan,) = SYNTHETIC["other_scores"]
     organ = scan["organs"]["organ 1"] | {"dice": 0.75, "not_found": 1, "invented": 2}
     said = failures(False, scan | {"n_cases": 9, "organs": {"spleen": organ}})[0]
-    assert said == "On 9 cases of one_scan its mean Dice is 0.62; missed: spleen; found where it is not: spleen."
+    assert said == "On 9 cases of one_scan its mean Dice is 62.50 %; missed: spleen; found where it is not: spleen."

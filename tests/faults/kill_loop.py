@@ -2,6 +2,7 @@
 
     python tests/faults/kill_loop.py --rounds 10                     each job in turn, any victim
     python tests/faults/kill_loop.py --rounds 20 --job train --victim worker --seed 7
+    python tests/faults/kill_loop.py --rounds 1 --victim ctrl-c      as a terminal does it, which must be answered
 
 Each round has a workspace of its own, in which everything before the job is done. What must be equal to the last bit is
 what the job leaves: weights, tables, label maps, and of curves each step once. Nothing else may be left: no temporary
@@ -36,6 +37,9 @@ from autosam_platform.tracking.writing import list_runs, read_curves  # noqa: E4
 from autosam_platform.workspace import Workspace  # noqa: E402
 
 VICTIMS = ("driver", "worker", "raylet", "gcs")
+CTRL_C = "ctrl-c"
+"""No victim: SIGINT to all processes of the terminal's group."""
+_ANSWER = "the same command continues"
 _MARK = "AUTOSAM_KILL_LOOP"
 _TIMES = ("seconds", "wait_share")
 """Parts of the names of what tells how long something took."""
@@ -209,7 +213,10 @@ class Process:
         return dict(_marked(self.mark))
 
     def kill(self, kind: str, rng: random.Random) -> str | None:
-        """Kill one of a kind, or of any; gives what it was."""
+        """Kill one of a kind, or of any, or interrupt them as a terminal does; gives what it was."""
+        if kind == CTRL_C:
+            os.killpg(self.driver.pid, signal.SIGINT)
+            return CTRL_C
         alive = {pid: each for pid, each in self.all().items() if kind in ("any", each)}
         if not alive:
             return None
@@ -290,6 +297,9 @@ def disturbed(
         found.left += [f"process: {kind}" for kind in process.gone()]
         if status == 0:
             break
+        if victim == CTRL_C and found.starts % 2 and not _answered(status, workspace.with_suffix(".log")):
+            found.failure = f"it ended with status {status} after Ctrl-C, or without '{_ANSWER}'"
+            break
     else:
         found.failure = f"it did not end in {_MOST_STARTS} starts"
     if not found.failure:
@@ -300,6 +310,11 @@ def disturbed(
     found.left += [f"/dev/shm/{each}" for each in sorted(set(os.listdir("/dev/shm")) - shared)]
     found.left += [f"{run.run_id} is {run.state}" for run in list_runs(Workspace(workspace)) if run.state == "RUNNING"]
     return found
+
+
+def _answered(status: int, log: Path) -> bool:
+    """Did a job that was interrupted say what continues, and nothing after it?"""
+    return status == 128 + signal.SIGINT and _ANSWER in log.read_text().splitlines()[-1]
 
 
 Expected = dict[str, tuple[Results, float]]
@@ -337,9 +352,10 @@ def main() -> None:
     parser.add_argument(
         "--job", choices=sorted(JOBS), action="append", help="one of them, or several; all if not given"
     )
-    parser.add_argument("--victim", choices=("any", *VICTIMS), default="any")
+    parser.add_argument("--victim", choices=("any", *VICTIMS, CTRL_C), default="any")
     parser.add_argument("--seed", type=int, default=0, help="of victims and moments")
     asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     names = asked.job or sorted(JOBS)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     scene, starts, expected = prepare_scene(names, folder)

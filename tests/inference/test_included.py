@@ -73,11 +73,11 @@ def test_what_it_is_is_said_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("changes", "ending"),
     [
-        ({"other_scores": []}, "0.88 on 20 synthetic test cases, never tried on a scan of a patient."),
+        ({"other_scores": []}, "87.50 % on 20 synthetic test cases, never tried on a scan of a patient."),
         ({"other_scores": [other(synthetic=True)]}, "on 20 synthetic test cases, never tried on a scan of a patient."),
-        ({"other_scores": [other(synthetic=None, n_cases=2, dataset="ours")]}, "mean Dice 0.62 on 2 scans (ours)."),
+        ({"other_scores": [other(synthetic=None, n_cases=2, dataset="ours")]}, "mean Dice 62.50 % on 2 scans (ours)."),
         ({"other_scores": [other(mean_dice=None)]}, "mean Dice unknown on 1 real scan (one_scan)."),
-        ({"scores": None}, "never evaluated on synthetic test cases, mean Dice 0.62 on 1 real scan (one_scan)."),
+        ({"scores": None}, "never evaluated on synthetic test cases, mean Dice 62.50 % on 1 real scan (one_scan)."),
     ],
 )
 def test_the_line_follows_from_the_card(changes: dict[str, Any], ending: str) -> None:

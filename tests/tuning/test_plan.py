@@ -30,6 +30,8 @@ GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
         ({"workers": 2}, [GPU_NODE], 9, 2, 4),
         ({"gpu": False}, [GPU_NODE], 9, 9, 1),
         ({"workers": 8, "wait_for_nodes": True}, [{"CPU": 2}], 3, 1, 1),
+        ({"workers": 4, "min_workers": 2}, [{"CPU": 3}], 3, 1, 1),  # one that may begin with two of its four
+        ({"workers": 2, "min_workers": 1}, [{"CPU": 4}], 3, 2, 1),  # two that have all of theirs
     ],
 )
 def test_trials_share_the_cluster(
@@ -47,6 +49,8 @@ def test_the_plan_is_said_in_words() -> None:
     assert share(ComputeSection(), two, 3, most=True).said.endswith("on 2 cores; 3 do not fit")
     said = share(ComputeSection(workers=2), [GPU_NODE], 2, most=False).said
     assert said == "2 trials at a time, 8 cores and 2 GPUs each, on 16 cores and 4 GPUs"
+    fewer = share(ComputeSection(workers=4, min_workers=2), two, 2, most=True).said
+    assert fewer == "1 trial at a time, 2 cores each, on 2 cores; 2 do not fit"
 
 
 def test_the_last_of_a_grid_takes_all_cores() -> None:

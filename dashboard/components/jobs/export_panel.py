@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import streamlit as st
 
+from autosam_inference.bundle import is_bundle
 from autosam_platform.workspace import RunFolder, workspace
 from dashboard.components.base.messages import explained
 from dashboard.components.base.places import inside
@@ -16,12 +17,13 @@ from dashboard.components.jobs.repeat_command import terminal
 from dashboard.components.record.bundle_card import show_card
 
 _EXPORT = "export"
+_CARD = "What this bundle says of itself"
 
 
 def export_panel(run: RunFolder) -> None:
     """Export, the running export, or the bundle that came of it."""
     st.subheader("Bundle")
-    place = workspace().bundle(f"{run.name}.zip")
+    place, folder = workspace().bundle(f"{run.name}.zip"), workspace().bundle(run.name)
     arguments = ["--run", run.name, "--output", str(place)]
     with explained():
         if place.is_file():
@@ -32,11 +34,16 @@ def export_panel(run: RunFolder) -> None:
                 file_name=place.name,
                 mime="application/zip",
             )
-            with st.expander("What this bundle says of itself"):
+            with st.expander(_CARD):
                 show_card(place)
             with suppress(NoClusterError):
                 _started(ray_jobs.cluster(), run.name, arguments, "Export again")
             return
+        if is_bundle(folder):
+            inside(folder, [workspace().folder])
+            st.caption(plain(f"Exported in a terminal, as a folder: {folder}."))
+            with st.expander(_CARD):
+                show_card(folder)
         st.caption("One zip with all that a scan needs, made in some minutes: autosam-predict needs no torch for it.")
         try:
             _started(ray_jobs.cluster(), run.name, arguments, "Export")

@@ -72,6 +72,11 @@ KINDS = {
 """What can be launched: nothing else is."""
 
 
+def scripts_of_jobs() -> list[str]:
+    """All that a terminal may send, more than can be launched here."""
+    return sorted(path.stem for path in _JOBS.glob("*.py") if not path.stem.startswith("_"))
+
+
 def names_in(folder: str) -> list[str]:
     """Recipes ("recipes") or spaces ("spaces") that come with the project."""
     return sorted(path.stem for path in (_JOBS / folder).glob("*.yaml"))

@@ -19,7 +19,7 @@ import streamlit as st
 
 from autosam_platform.workspace import workspace
 from dashboard.components.base.places import PROJECT, ReadingError
-from dashboard.components.jobs.job_kinds import KINDS
+from dashboard.components.jobs.job_kinds import scripts_of_jobs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 START = ("ray", "start", "--head")
 _LOCAL = "http://127.0.0.1:8265"  # where `ray start --head` serves its dashboard
 _JOB = "autosam.job"  # our jobs carry their name under this
-_PREDICT = "predict"  # sent by the page Predict
 _ACTIVE = ("PENDING", "RUNNING")
 _ASK = "import sys; from ray.dashboard.utils import ray_address_to_api_server_url as ask; print(ask(sys.argv[1]))"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n]*\r(?!\n)")  # colours; lines that were written over
@@ -91,7 +90,7 @@ def cluster() -> str:
     return address
 
 
-@st.cache_data(ttl=3, max_entries=4, show_spinner="Looking for a Ray cluster …")
+@st.cache_data(ttl=3, max_entries=4, show_spinner=False)  # pages that look again would flicker
 def _found(named: str) -> tuple[str, str, bool]:
     """Address, what is wrong with it, and whether it refuses us: kept for a moment, bad news too."""
     try:
@@ -232,8 +231,7 @@ def _job(told: "JobDetails") -> Submitted:
 def _kind(entrypoint: str) -> str:
     """Our job's name, where somebody sent it from a terminal: `python jobs/train_teacher.py …`."""
     scripts = [PurePath(word) for word in _words(entrypoint)]
-    known = (*KINDS, _PREDICT)
-    return next((path.stem for path in scripts if path.parent.name == "jobs" and path.stem in known), "")
+    return next((path.stem for path in scripts if path.parent.name == "jobs" and path.stem in scripts_of_jobs()), "")
 
 
 def _words(command: str) -> list[str]:

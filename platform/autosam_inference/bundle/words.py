@@ -34,7 +34,7 @@ def _what(scores: "OtherScores") -> str:
 
 
 def _dice(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"
+    return "unknown" if value is None else f"{100 * value:.2f} %"
 
 
 def _counted(count: int, what: str) -> str:

@@ -161,14 +161,16 @@ def _of_other_scans(data: TrainingData, others: Sequence[OtherScores]) -> Iterat
 def _of_dataset(scores: OtherScores) -> str:
     """One sentence, since there may be as much to say of every organ."""
     organs = scores.organs.items()
-    low = [f"{name} {each.dice:.2f}" for name, each in organs if each.dice is not None and each.dice < _LOW_DICE]
+    low = [
+        f"{name} {100 * each.dice:.2f} %" for name, each in organs if each.dice is not None and each.dice < _LOW_DICE
+    ]
     parts = {
         "too low to rely on": low,
         "missed": [name for name, each in organs if each.not_found],
         "found where it is not": [name for name, each in organs if each.invented],
     }
     cases = f"{scores.n_cases} case{'' if scores.n_cases == 1 else 's'}"
-    dice = "unknown" if scores.mean_dice is None else f"{scores.mean_dice:.2f}"
+    dice = "unknown" if scores.mean_dice is None else f"{100 * scores.mean_dice:.2f} %"
     said = "".join(f"; {what}: {', '.join(names)}" for what, names in parts.items() if names)
     return f"On {cases} of {scores.dataset} its mean Dice is {dice}{said}."
 
@@ -178,7 +180,7 @@ def _of_organ(name: str, organ: OrganScore) -> list[str]:
         return [f"{name}: no test case shows it, so nothing is known of how good it is."]
     found = []
     if organ.dice is not None and organ.dice < _LOW_DICE:
-        found.append(f"{name}: a mean Dice of {organ.dice:.2f} in {organ.n} test cases, too low to rely on.")
+        found.append(f"{name}: a mean Dice of {100 * organ.dice:.2f} % in {organ.n} test cases, too low to rely on.")
     if organ.not_found:
         found.append(f"{name}: not found in {organ.not_found} of {organ.n} test cases.")
     if organ.invented:

@@ -287,7 +287,7 @@ def _several(ready: Sequence[_ReadyCell], folder: StudyFolder, at_a_time: int) -
                 each = waiting.pop(0)
                 log = folder.log(each.cell.row, each.cell.column)
                 print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
-                running[task.remote(each, log)] = each
+                running[task.options(name=_place(each.cell)).remote(each, log)] = each
             done, _ = ray.wait(list(running), num_returns=1, timeout=_SAY_SECONDS)
             if not done:
                 _say_how_far(running.values())

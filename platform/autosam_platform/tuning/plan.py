@@ -40,7 +40,8 @@ class Plan:
 def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> Plan:
     """Share the cluster so that every trial that is started has its cores and GPUs: no two can wait for each other.
 
-    A trial's own process asks for no core, since it only waits for its workers, which have all of them.
+    A trial's own process asks for no core, since it only waits for its workers, which have all of them. Where not all
+    workers of one fit, but those do with which it may begin, there is one trial at a time.
 
     Args:
         wanted: trials at a time; fewer where they do not fit.
@@ -50,17 +51,19 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
         PlanError: not even one trial fits.
     """
     gpu = any(node.get("GPU", 0) for node in nodes) if compute.gpu is None else compute.gpu
-    fit = min(wanted, _workers(nodes, compute.cpus_per_worker or 1, gpu) // compute.workers)
+    held, least = _workers(nodes, compute.cpus_per_worker or 1, gpu), compute.min_workers or compute.workers
+    fit = min(wanted, max(held // compute.workers, int(held >= least)))
     if fit < 1 and not (compute.wait_for_nodes and may_grow()):
         raise PlanError(
-            f"a trial of {compute.workers} worker(s) with {compute.cpus_per_worker or 1} core(s)"
+            f"a trial of {least} worker(s) with {compute.cpus_per_worker or 1} core(s)"
             f"{' and a GPU' if gpu else ''} each does not fit on {_said(nodes, gpu)}: lower --compute.workers or "
             "--compute.cpus-per-worker, give --compute.gpu False, or --compute.wait-for-nodes where the cluster grows"
         )
     at_a_time = max(fit, 1)
-    cores = compute.cpus_per_worker or _cores(nodes, at_a_time * compute.workers, gpu)
-    each = f"{compute.workers * cores} core{'s' if compute.workers * cores > 1 else ''}"
-    each += f" and {compute.workers} GPU{'s' if compute.workers > 1 else ''}" if gpu else ""
+    workers = least if held < compute.workers else compute.workers
+    cores = compute.cpus_per_worker or _cores(nodes, at_a_time * workers, gpu)
+    each = f"{workers * cores} core{'s' if workers * cores > 1 else ''}"
+    each += f" and {workers} GPU{'s' if workers > 1 else ''}" if gpu else ""
     said = f"{at_a_time} trial{'s' if at_a_time > 1 else ''} at a time, {each} each, on {_said(nodes, gpu)}"
     if most and at_a_time < wanted:
         said += f"; {wanted} do not fit"
