@@ -97,8 +97,8 @@ def save_overlap_picture(path: Path, found: Mapping[float, Summary], title: str)
     axes.set_title(title, fontsize=11, weight="bold")
     seconds = [each.seconds_per_case["network"] for each in found.values()]
     for name, marker, values in (
-        ("mean Dice", "o", [each.mean_dice for each in found.values()]),
-        ("mean NSD", "s", [each.mean_nsd for each in found.values()]),
+        ("mean Dice %", "o", [100 * each.mean_dice for each in found.values()]),
+        ("mean NSD %", "s", [100 * each.mean_nsd for each in found.values()]),
     ):
         axes.plot(seconds, values, marker=marker, label=name)
         for second, value, overlap in zip(seconds, values, found, strict=True):
@@ -198,11 +198,11 @@ def draw_outline(
 
 def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence[ClassMetrics]) -> None:
     dice = {each.class_id: each.dice for each in metrics}
-    labels = [f"{each.name}  {dice[each.id]:.2f}" if each.id in dice else each.name for each in organs]
+    labels = [f"{each.name}  {100 * dice[each.id]:.2f}" if each.id in dice else each.name for each in organs]
     handles = [Patch(color=organ_rgb(each.name), label=label) for each, label in zip(organs, labels, strict=True)]
     figure.legend(
         handles=handles,
-        title="organ  Dice" if dice else "organ",
+        title="organ  Dice %" if dice else "organ",
         loc="upper left",
         bbox_to_anchor=(1 - _LEGEND_PX / figure.bbox.width, 1 - _HEADER_PX / figure.bbox.height),
         fontsize=11,
@@ -214,7 +214,7 @@ def _draw_legend(figure: Figure, organs: Sequence[LabelClass], metrics: Sequence
 
 
 def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> None:
-    known = [[value for value in each if not np.isnan(value)] for each in values]
+    known = [[100 * value for value in each if not np.isnan(value)] for each in values]
     for place, (name, scores) in enumerate(zip(names, known, strict=True)):
         colour = organ_rgb(name)
         if len(scores) >= _BOX_FROM:
@@ -234,8 +234,8 @@ def _draw_spread(panel: Axes, label: str, names: Sequence[str], values: Sequence
         panel.scatter(scores, place + spread, s=22, color=[colour], edgecolor="0.2", linewidth=0.5, zorder=3)
         panel.scatter([mean(scores)], [place], marker="|", s=260, color="black", linewidth=2, zorder=4)
     panel.set_yticks(range(len(names)), [f"{name}  (n = {len(each)})" for name, each in zip(names, known, strict=True)])
-    panel.set_xlim(-0.02, 1.02)
-    panel.set_xlabel(f"{label} (a point is a case, the black bar their mean)")
+    panel.set_xlim(-2, 102)
+    panel.set_xlabel(f"{label} in percent (a point is a case, the black bar their mean)")
     panel.grid(axis="x", color="0.9")
     panel.set_axisbelow(True)
 
