@@ -5,6 +5,7 @@ may be installed. Workers of other nodes get our packages from `autosam_platform
 """
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,3 +14,10 @@ SPACES = ROOT / "jobs" / "spaces"
 STUDIES = ROOT / "jobs" / "studies"
 
 sys.path[:0] = [str(ROOT / name) for name in ("platform", "models") if str(ROOT / name) not in sys.path]
+
+if find_spec("tyro") is None:  # one of many, which every job needs
+    sys.exit(
+        f"The Python that runs this job, {sys.executable}, does not have the project's packages: `make setup` makes one "
+        f"that has them, {ROOT}/.venv/bin/python. A cluster's jobs run in the Python that Ray was started with, so start "
+        "Ray with that environment active."
+    )

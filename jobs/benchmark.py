@@ -21,6 +21,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import _roots  # noqa: F401  (finds the project)
+
 from benchmarks.job import BenchmarkJob
 
 from autosam_inference.files import write_text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from _roots import ROOT
+
 from pydantic import Field
 
 from autosam_inference.bundle import Bundle

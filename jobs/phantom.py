@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import _roots  # noqa: F401
+
 from pydantic import Field
 
 from autosam_platform.command_line import CommandLine, parse

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from _roots import RECIPES, STUDIES
+
 import tyro
 import yaml
-from _roots import RECIPES, STUDIES
 from pydantic import Field
 
 from autosam_platform.command_line import Job, parse_kind_of_job, told_settings

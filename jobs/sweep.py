@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from _roots import RECIPES, SPACES
+
 from pydantic import Field
 
 from autosam_platform.command_line import Job, parse_kind_of_job, told_first

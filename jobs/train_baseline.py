@@ -11,8 +11,9 @@ Examples:
 import sys
 from typing import Annotated
 
-import tyro
 from _roots import RECIPES
+
+import tyro
 from pydantic import Field
 
 from autosam_models import find_model, model_names

@@ -70,3 +70,12 @@ def test_examples_in_help_keep_their_lines(
 
 def test_every_job_is_asked() -> None:
     assert {"train_teacher", "train_baseline", "distill_student", "sweep", "evaluate", "predict"} <= set(JOBS)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_python_without_the_packages_is_named_in_a_sentence(job: str) -> None:
+    command = [sys.executable, "-S", f"jobs/{job}.py"]  # -S: nothing that is installed is found
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 1 and not done.stdout
+    assert f"{sys.executable}, does not have the project's packages" in done.stderr
+    assert "make setup" in done.stderr and "Traceback" not in done.stderr

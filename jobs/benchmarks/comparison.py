@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-import torch
 from _roots import ROOT
+
+import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor

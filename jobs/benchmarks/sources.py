@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from _roots import RECIPES
+
 import torch
 import yaml
-from _roots import RECIPES
 
 from autosam_inference.files import write_text
 from autosam_platform.command_line import load_recipe

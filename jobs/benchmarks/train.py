@@ -6,8 +6,9 @@ from itertools import islice
 from statistics import mean, median
 from typing import Any
 
-import torch
 from _roots import RECIPES
+
+import torch
 from pydantic import ValidationError
 from torch.utils.data import DataLoader
 
