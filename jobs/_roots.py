@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("platform", "models") if str(ROOT 
 
 if find_spec("tyro") is None:  # one of many, which every job needs
     sys.exit(
-        f"The Python that runs this job, {sys.executable}, does not have the project's packages: `make setup` makes one "
-        f"that has them, {ROOT}/.venv/bin/python. A cluster's jobs run in the Python that Ray was started with, so start "
-        "Ray with that environment active."
+        f"The Python that runs this job, {sys.executable}, does not have the project's packages: `make setup` makes "
+        f"one that has them, {ROOT}/.venv/bin/python. A cluster's jobs run in the Python that Ray was started with, "
+        "so start Ray with that environment active."
     )
