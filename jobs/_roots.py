@@ -7,6 +7,7 @@ may be installed. Workers of other nodes get our packages from `autosam_platform
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "jobs" / "recipes"
@@ -17,7 +18,18 @@ sys.path[:0] = [str(ROOT / name) for name in ("platform", "models") if str(ROOT 
 
 if find_spec("tyro") is None:  # one of many, which every job needs
     sys.exit(
-        f"The Python that runs this job, {sys.executable}, does not have the project's packages: `make setup` makes "
-        f"one that has them, {ROOT}/.venv/bin/python. A cluster's jobs run in the Python that Ray was started with, "
-        "so start Ray with that environment active."
+        f"The Python that runs this job, {sys.executable}, does not have the project's packages: `make setup` makes a "
+        ".venv that has them. A cluster's jobs run in the Python that Ray was started with, so start Ray with that "
+        "environment active."
     )
+
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of Ctrl-C before the work began, in the seconds that imports take, no traceback: nothing has happened."""
+    if kind is not KeyboardInterrupt:
+        sys.__excepthook__(kind, error, trace)
+        return
+    print("\nInterrupted before it began: nothing was done, and the same command continues.", file=sys.stderr)
+
+
+sys.excepthook = _say

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,15 @@ def test_a_python_without_the_packages_is_named_in_a_sentence(job: str) -> None:
     assert done.returncode == 1 and not done.stdout
     assert f"{sys.executable}, does not have the project's packages" in done.stderr
     assert "make setup" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_a_job_imports_ends_in_a_sentence() -> None:
+    imports = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in the background
+    imports += "import sys, time; sys.path.insert(0, 'jobs'); import _roots; print(flush=True)"
+    command = [sys.executable, "-c", f"{imports}; time.sleep({HANG_S})"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=HANG_S)
+    assert process.returncode == -signal.SIGINT
+    assert said == "\nInterrupted before it began: nothing was done, and the same command continues.\n"

@@ -21,7 +21,7 @@ _TORCH_TAKES_ONEDNN = 20480
 
 
 class Conv3d(nn.Conv3d):
-    """``nn.Conv3d``, right on small grids and fast in inference on CPUs too; see ``conv3d``."""
+    """``nn.Conv3d``, right on small grids and fast on CPUs too; see ``conv3d``."""
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
         """Convolve; the result is in fp32 where the grid is small and the device a CPU."""
@@ -85,7 +85,9 @@ def _onednn(
 
 @_onednn.register_fake
 def _(x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], stride: Sequence[int]) -> Tensor:
-    return F.conv3d(x_BCDHW, weight, bias, tuple(stride), tuple(padding))
+    result = F.conv3d(x_BCDHW, weight, bias, tuple(stride), tuple(padding))
+    channels_last = x_BCDHW.is_contiguous(memory_format=torch.channels_last_3d)
+    return result.contiguous(memory_format=torch.channels_last_3d) if channels_last else result
 
 
 class _OneDnnConvolution(torch.autograd.Function):

@@ -14,6 +14,7 @@ from small_bundles import SYNTHETIC, WARNING, bare_bundle, small_bundle
 from streamlit.testing.v1 import AppTest
 from synthetic_scans import write_btcv
 
+from autosam_inference.bundle.card import CARD
 from autosam_inference.quality.verdict import OrganQuality
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.workspace import NamedModel, Workspace
@@ -192,6 +193,12 @@ def test_a_bundle_that_was_exported_as_a_folder_is_shown_and_a_zip_can_still_be_
     small_bundle(folder, run_id=STUDENT, **TOLD)
     app = page("run", run=STUDENT)
     assert not app.exception
-    assert f"Exported in a terminal, as a folder: {folder}." in texts(app.caption)
+    assert f"Exported as a folder: {folder}." in texts(app.caption)
     assert "organ 2" in _tables(app)
-    assert f" jobs/export.py --run {STUDENT} --output {folder}.zip" in texts(app.code)
+    command = f" jobs/export.py --run {STUDENT} --output {folder}.zip"
+    assert command in texts(app.code)
+    card = folder / CARD
+    card.write_text(card.read_text()[:100])
+    app = page("run", run=STUDENT)
+    assert not app.exception and app.error
+    assert command in texts(app.code), "what cannot be read takes nothing else away"

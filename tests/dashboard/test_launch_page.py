@@ -188,10 +188,10 @@ def test_a_job_from_a_terminal_has_the_name_of_its_script(entrypoint: str, name:
 def test_a_command_is_quoted_for_the_clusters_shell_and_others_jobs_are_let_be(page: Page, on_cluster: str) -> None:
     text = "a; exit 3 #$(id)"
     ours = ray_jobs.submit(on_cluster, "prepare", ["--dataset.name", text, "--check"])
-    theirs = ray_jobs._jobs(on_cluster).submit_job(entrypoint="sleep 60")
+    theirs = ray_jobs._jobs(on_cluster).submit_job(entrypoint="sleep 60; python jobs/study.py")
     _wait(on_cluster, theirs, "RUNNING")
     app = page("launch", submitted=theirs)
-    assert app.dataframe[0].value.set_index("id").loc[theirs, "job"] == "another's"
+    assert app.dataframe[0].value.set_index("id").loc[theirs, "job"] == "study"
     assert "Stop this job" not in [button.label for button in app.button]
     command = shlex.split(next(job for job in ray_jobs.submitted(on_cluster) if job.job_id == ours).command)
     assert command[1:] == [str(PROJECT / "jobs" / "prepare.py"), "--dataset.name", text, "--check"]

@@ -283,6 +283,7 @@ def disturbed(
     while found.starts < _MOST_STARTS:
         process = Process(job.words(scene, workspace), workspace, workspace.with_suffix(".log"))
         found.starts += 1
+        struck = len(found.victims)
         if found.starts % 2:
             try:
                 process.driver.wait(rng.uniform(0, seconds))
@@ -297,7 +298,8 @@ def disturbed(
         found.left += [f"process: {kind}" for kind in process.gone()]
         if status == 0:
             break
-        if victim == CTRL_C and found.starts % 2 and not _answered(status, workspace.with_suffix(".log")):
+        interrupted = victim == CTRL_C and len(found.victims) > struck
+        if interrupted and not _answered(status, workspace.with_suffix(".log")):
             found.failure = f"it ended with status {status} after Ctrl-C, or without '{_ANSWER}'"
             break
     else:
@@ -313,8 +315,11 @@ def disturbed(
 
 
 def _answered(status: int, log: Path) -> bool:
-    """Did a job that was interrupted say what continues, and nothing after it?"""
-    return status == 128 + signal.SIGINT and _ANSWER in log.read_text().splitlines()[-1]
+    """Did a job that was interrupted say what continues, and nothing after it?
+
+    Python itself ends by the signal, where its imports are interrupted.
+    """
+    return status in (128 + signal.SIGINT, -signal.SIGINT) and _ANSWER in log.read_text().splitlines()[-1]
 
 
 Expected = dict[str, tuple[Results, float]]

@@ -31,6 +31,7 @@ GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
         ({"gpu": False}, [GPU_NODE], 9, 9, 1),
         ({"workers": 8, "wait_for_nodes": True}, [{"CPU": 2}], 3, 1, 1),
         ({"workers": 4, "min_workers": 2}, [{"CPU": 3}], 3, 1, 1),  # one that may begin with two of its four
+        ({"workers": 8, "min_workers": 1}, [{"CPU": 4}], 3, 1, 1),  # four begin, and more may join
         ({"workers": 2, "min_workers": 1}, [{"CPU": 4}], 3, 2, 1),  # two that have all of theirs
     ],
 )
@@ -65,6 +66,10 @@ def test_the_last_of_a_grid_takes_all_cores() -> None:
 def test_a_trial_that_fits_nowhere_is_refused() -> None:
     with pytest.raises(PlanError, match=r"3 worker\(s\) with 1 core\(s\) each does not fit on 2 cores"):
         share(ComputeSection(workers=3), [{"CPU": 2}], 1, most=False)
+    with pytest.raises(
+        PlanError, match=r"a trial of 3 worker\(s\) .* \(or --compute.min-workers, where fewer may begin"
+    ):
+        share(ComputeSection(workers=4, min_workers=3), [{"CPU": 2}], 1, most=False)
 
 
 def test_disk_is_for_checkpoints_of_those_that_run_and_of_the_best_and_for_all_models() -> None:

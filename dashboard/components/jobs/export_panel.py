@@ -1,6 +1,7 @@
 """The bundle of a finished student: exported as a job of the cluster, downloaded, and what it says of itself."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import streamlit as st
 
@@ -40,16 +41,22 @@ def export_panel(run: RunFolder) -> None:
                 _started(ray_jobs.cluster(), run.name, arguments, "Export again")
             return
         if is_bundle(folder):
-            inside(folder, [workspace().folder])
-            st.caption(plain(f"Exported in a terminal, as a folder: {folder}."))
-            with st.expander(_CARD):
-                show_card(folder)
+            _told(folder)
         st.caption("One zip with all that a scan needs, made in some minutes: autosam-predict needs no torch for it.")
         try:
             _started(ray_jobs.cluster(), run.name, arguments, "Export")
         except NoClusterError as error:
             st.info(plain(f"No Ray cluster runs: {error}. The bundle is made in a terminal:"))
             st.code(terminal(_EXPORT, arguments), language="bash", wrap_lines=True)
+
+
+def _told(folder: Path) -> None:
+    """A bundle that is a folder; one that cannot be read takes nothing else away."""
+    with explained():
+        inside(folder, [workspace().folder])
+        st.caption(plain(f"Exported as a folder: {folder}."))
+        with st.expander(_CARD):
+            show_card(folder)
 
 
 def _started(address: str, run_id: str, arguments: list[str], label: str) -> None:

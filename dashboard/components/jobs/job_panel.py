@@ -93,7 +93,7 @@ def _head(address: str, job: Submitted, can_stop: bool) -> None:
     said.markdown(f"**{plain(job.state)}** · {plain(job.kind or job.job_id)} · {duration(job.seconds)}")
     if job.state == "FAILED":
         st.error(plain(job.message or "The job failed; its log says why."))
-    if can_stop and job.active and job.kind:  # somebody else's job is not ours to stop
+    if can_stop and job.active and job.ours:  # somebody else's job is not ours to stop
         with button:
             _stop(address, job)
 

@@ -19,7 +19,7 @@ import streamlit as st
 
 from autosam_platform.workspace import workspace
 from dashboard.components.base.places import PROJECT, ReadingError
-from dashboard.components.jobs.job_kinds import scripts_of_jobs
+from dashboard.components.jobs.job_kinds import KINDS, scripts_of_jobs
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 START = ("ray", "start", "--head")
 _LOCAL = "http://127.0.0.1:8265"  # where `ray start --head` serves its dashboard
 _JOB = "autosam.job"  # our jobs carry their name under this
+_PREDICT = "predict"  # sent by the page Predict
 _ACTIVE = ("PENDING", "RUNNING")
 _ASK = "import sys; from ray.dashboard.utils import ray_address_to_api_server_url as ask; print(ask(sys.argv[1]))"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n]*\r(?!\n)")  # colours; lines that were written over
@@ -43,7 +44,7 @@ class Submitted:
     """A job that was sent to the cluster.
 
     Attributes:
-        kind: name of our job's script; empty for somebody else's.
+        kind: name of a job's script; empty for what is none of these.
         state: Ray's: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
         message: Ray's word on that state.
         driver: Ray's number of the job among all drivers, which actors and tasks carry; empty before it starts.
@@ -62,6 +63,11 @@ class Submitted:
     def active(self) -> bool:
         """Is it going on, or waiting to?"""
         return self.state in _ACTIVE
+
+    @property
+    def ours(self) -> bool:
+        """Can a page have sent it? Other jobs of these names may be anybody's."""
+        return self.kind in (*KINDS, _PREDICT)
 
     @property
     def words(self) -> list[str]:

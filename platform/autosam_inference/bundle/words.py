@@ -20,9 +20,9 @@ def _scores(card: "BundleCard") -> Iterator[str]:
     if card.scores is None:
         yield "never evaluated on synthetic test cases"
     else:
-        yield f"mean Dice {_dice(card.scores.mean_dice)} on {_counted(card.scores.n_cases, 'synthetic test case')}"
+        yield f"mean Dice {dice_text(card.scores.mean_dice)} on {_counted(card.scores.n_cases, 'synthetic test case')}"
     others = [each for each in card.other_scores if not each.synthetic]
-    yield from (f"mean Dice {_dice(each.mean_dice)} on {_what(each)}" for each in others)
+    yield from (f"mean Dice {dice_text(each.mean_dice)} on {_what(each)}" for each in others)
     if not others:
         yield "never tried on a scan of a patient"
 
@@ -33,7 +33,8 @@ def _what(scores: "OtherScores") -> str:
     return f"{_counted(scores.n_cases, kind)} ({scores.dataset})"
 
 
-def _dice(value: float | None) -> str:
+def dice_text(value: float | None) -> str:
+    """A share in percent, as people read it."""
     return "unknown" if value is None else f"{100 * value:.2f} %"
 
 

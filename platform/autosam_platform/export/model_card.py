@@ -89,7 +89,7 @@ def _row(organ: OrganScore) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
+    return "–" if share is None else f"{100 * share:.2f}"
 
 
 def _data(card: BundleCard) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_inference.bundle.contents import OrganScore, OtherScores, Scores, TrainingData
+from autosam_inference.bundle.words import dice_text
 from autosam_inference.card import ModelCard
 from autosam_platform.data.description import DatasetDescription, DescriptionError, description_names, load_description
 from autosam_platform.evaluation.table import Row, mean, read_rows
@@ -170,9 +171,8 @@ def _of_dataset(scores: OtherScores) -> str:
         "found where it is not": [name for name, each in organs if each.invented],
     }
     cases = f"{scores.n_cases} case{'' if scores.n_cases == 1 else 's'}"
-    dice = "unknown" if scores.mean_dice is None else f"{100 * scores.mean_dice:.2f} %"
     said = "".join(f"; {what}: {', '.join(names)}" for what, names in parts.items() if names)
-    return f"On {cases} of {scores.dataset} its mean Dice is {dice}{said}."
+    return f"On {cases} of {scores.dataset} its mean Dice is {dice_text(scores.mean_dice)}{said}."
 
 
 def _of_organ(name: str, organ: OrganScore) -> list[str]:
@@ -180,7 +180,7 @@ def _of_organ(name: str, organ: OrganScore) -> list[str]:
         return [f"{name}: no test case shows it, so nothing is known of how good it is."]
     found = []
     if organ.dice is not None and organ.dice < _LOW_DICE:
-        found.append(f"{name}: a mean Dice of {100 * organ.dice:.2f} % in {organ.n} test cases, too low to rely on.")
+        found.append(f"{name}: a mean Dice of {dice_text(organ.dice)} in {organ.n} test cases, too low to rely on.")
     if organ.not_found:
         found.append(f"{name}: not found in {organ.not_found} of {organ.n} test cases.")
     if organ.invented:

@@ -101,7 +101,7 @@ def save_slices(places: Sequence[Path], shown: Sequence[Shown], title: str) -> N
             draw_scan(panel, _AXIAL, scan, extent, index, each.description.hu_window)
             draw_organs(panel, _AXIAL, extent, index, classes, found_DHW)
             draw_outline(panel, _AXIAL, extent, _AXIAL.cut(found_DHW, index) != true, ERROR, width=1.0)
-            panel.set_title(f"{name}\nDice of the scan {each.dice[name]:.3f}", fontsize=9)
+            panel.set_title(f"{name}\nDice of the scan {100 * each.dice[name]:.2f} %", fontsize=9)
         organs |= {organ.name: organ for organ in classes if np.any(true == organ.id)}
     handles = [Patch(color=organ_rgb(name), label=name) for name in organs]
     figure.legend(handles=handles, loc="outside right center", fontsize=9, frameon=False)

@@ -56,11 +56,12 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     if fit < 1 and not (compute.wait_for_nodes and may_grow()):
         raise PlanError(
             f"a trial of {least} worker(s) with {compute.cpus_per_worker or 1} core(s)"
-            f"{' and a GPU' if gpu else ''} each does not fit on {_said(nodes, gpu)}: lower --compute.workers or "
-            "--compute.cpus-per-worker, give --compute.gpu False, or --compute.wait-for-nodes where the cluster grows"
+            f"{' and a GPU' if gpu else ''} each does not fit on {_said(nodes, gpu)}: lower --compute.workers (or "
+            "--compute.min-workers, where fewer may begin) or --compute.cpus-per-worker, give --compute.gpu False, or "
+            "--compute.wait-for-nodes where the cluster grows"
         )
     at_a_time = max(fit, 1)
-    workers = least if held < compute.workers else compute.workers
+    workers = min(compute.workers, max(held, least))  # Ray Train starts as many as there are cores for
     cores = compute.cpus_per_worker or _cores(nodes, at_a_time * workers, gpu)
     each = f"{workers * cores} core{'s' if workers * cores > 1 else ''}"
     each += f" and {workers} GPU{'s' if workers > 1 else ''}" if gpu else ""
