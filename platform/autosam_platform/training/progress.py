@@ -5,6 +5,7 @@ would reach the terminal through Ray, late and with a prefix on every line.
 """
 
 import json
+import secrets
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -68,7 +69,7 @@ class ProgressFile:
     """The writing end, in the fit's first worker."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._writer = path, secrets.token_hex(8)
         self._messages: list[str] = []
         self._said = 0
         self._progress: Progress | None = None
@@ -89,7 +90,7 @@ class ProgressFile:
     def _write(self) -> None:
         self._written = time.monotonic()
         progress = asdict(self._progress) if self._progress else None
-        content = {"said": self._said, "messages": self._messages, "progress": progress}
+        content = {"writer": self._writer, "said": self._said, "messages": self._messages, "progress": progress}
         with atomic_write(self._path, durable=False) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
@@ -127,7 +128,7 @@ class Follower:
 
     def __init__(self, path: Path, display: Display) -> None:
         self._path, self._display = path, display
-        self._said = 0
+        self._writer, self._said = "", 0
         self.last: Progress | None = None
         self._path.unlink(missing_ok=True)
 
@@ -136,8 +137,8 @@ class Follower:
         content = _read(self._path)
         if content is None:
             return
-        if content["said"] < self._said:  # a worker was lost, and its successor counts anew
-            self._said = 0
+        if content["writer"] != self._writer:  # a worker was lost, and its successor counts anew
+            self._writer, self._said = content["writer"], 0
         new = content["said"] - self._said
         for message in content["messages"][-new:] if new else ():
             self._display.message(message)
