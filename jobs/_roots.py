@@ -25,11 +25,11 @@ if find_spec("tyro") is None:  # one of many, which every job needs
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Of Ctrl-C before the work began, in the seconds that imports take, no traceback: nothing has happened."""
+    """Of Ctrl-C where no job answers it, mostly in the seconds that imports take, a sentence and no traceback."""
     if kind is not KeyboardInterrupt:
         sys.__excepthook__(kind, error, trace)
         return
-    print("\nInterrupted before it began: nothing was done, and the same command continues.", file=sys.stderr)
+    print("\nInterrupted: the same command continues.", file=sys.stderr)
 
 
 sys.excepthook = _say

@@ -162,9 +162,7 @@ def _of_other_scans(data: TrainingData, others: Sequence[OtherScores]) -> Iterat
 def _of_dataset(scores: OtherScores) -> str:
     """One sentence, since there may be as much to say of every organ."""
     organs = scores.organs.items()
-    low = [
-        f"{name} {100 * each.dice:.2f} %" for name, each in organs if each.dice is not None and each.dice < _LOW_DICE
-    ]
+    low = [f"{name} {dice_text(each.dice)}" for name, each in organs if each.dice is not None and each.dice < _LOW_DICE]
     parts = {
         "too low to rely on": low,
         "missed": [name for name, each in organs if each.not_found],
