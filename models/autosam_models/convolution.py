@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
 SMALL_GRID = 2
 """Voxels of a grid's shortest axis up to which a CPU convolves in fp32, under autocast too.
@@ -88,6 +89,12 @@ def _(x_BCDHW: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[in
     result = F.conv3d(x_BCDHW, weight, bias, tuple(stride), tuple(padding))
     channels_last = x_BCDHW.is_contiguous(memory_format=torch.channels_last_3d)
     return result.contiguous(memory_format=torch.channels_last_3d) if channels_last else result
+
+
+@register_flop_formula(torch.ops.autosam.onednn_conv3d)
+def _flop(image: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
+    """Operations, for whoever counts them by torch's ``FlopCounterMode``, which leaves out what it does not know."""
+    return conv_flop_count(image, weight, out_shape)
 
 
 class _OneDnnConvolution(torch.autograd.Function):

@@ -121,13 +121,13 @@ def test_the_model_card_is_for_people(bundle: Bundle) -> None:
     told = text(bundle, README)
     for part in (
         "no medical device",
-        "| 8 | aorta | 90.0 | 90.0 | 90.0 | 3.0 | 1 | 0 |",
+        "| 8 | aorta | 90.00 | 90.00 | 90.00 | 3.0 | 1 | 0 |",
         "autosam-predict BUNDLE SCAN.nii.gz --output FOLDER",
         "python -m monai.bundle run --config_file configs/inference.json",
         "- teacher: teacher-89abcdef",
         "### On one_scan, another dataset",
         "On 2 cases (test, fingerprint 0123abcd)",
-        "| 6 | liver | 50.0 | 50.0 | 25.0 | 3.0 | 2 | 0 |",
+        "| 6 | liver | 50.00 | 50.00 | 25.00 | 3.0 | 2 | 0 |",
         "- training.seed: 0",
     ):
         assert part in told
