@@ -23,6 +23,17 @@ _PIXEL = """(canvas, [right, down]) => {
 }"""
 
 
+_LAID_OUT = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    const narrow = () => getComputedStyle(document.querySelector(".stMainBlockContainer")).paddingLeft === "24px";
+    while (!narrow()) await frame();
+    await frame();
+    await frame();
+}"""
+"""Streamlit may bring a page's style after what is on it: only then is the viewer where it stays. It fits itself with
+the frame in which it is told, and draws with the next."""
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     root = tmp_path_factory.mktemp("cases")
@@ -40,6 +51,7 @@ def opened(page: Page, address: App) -> Open:
     def open_viewer(**more: str) -> Page:
         page.goto(address("viewer", **{"run": FIRST, "case": CASE, **more}))
         page.get_by_test_id("slice-axial").wait_for()
+        page.evaluate(_LAID_OUT)
         return page
 
     return open_viewer

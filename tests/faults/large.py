@@ -52,8 +52,8 @@ def _cases(folder: Path, count: int) -> None:
     scans = write_btcv(folder / "raw", count)
     split = {"rule": "in_order", "parts": [{"split": "train", "cases": count}]}
     described = {"extends": "btcv", "name": "large", "title": "large", "spacing_xyz": [2.0, 2.0, 3.0], "split": split}
-    (folder / "large.json").write_text(json.dumps(described))
-    command = [sys.executable, str(ROOT / "jobs" / "prepare.py"), "--dataset.name", str(folder / "large.json")]
+    (folder / "large.yaml").write_text(json.dumps(described))
+    command = [sys.executable, str(ROOT / "jobs" / "prepare.py"), "--dataset.name", str(folder / "large.yaml")]
     command += ["--dataset.root", str(scans)]
     environment = os.environ | {"AUTOSAM_WORKSPACE": str(folder / "workspace")}
     for what in ("prepared", "found again"):
