@@ -15,17 +15,17 @@ class UserError(Exception):
     """
 
 
-def reasons(error: ValidationError, *, flags: bool = False) -> list[str]:
+def reasons(error: ValidationError, *, flags: str = "") -> list[str]:
     """What is wrong with each value: its dotted name, the reason, and the value where that says more.
 
     Args:
-        flags: names are written as on the command line, ``--training.warmup-epochs``.
+        flags: how names begin on the command line (``--training.``), where they are written as there.
     """
     found = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         if flags and place:
-            place = f"--{place.replace('_', '-')}"
+            place = f"{flags}{place.replace('_', '-')}"
         message, given = _words(problem), f" (given: {_short(problem['input'])})"
         if problem["type"] == "extra_forbidden":
             message, given = "there is no such setting; --help lists them" if flags else "there is no such field", ""

@@ -2,16 +2,19 @@
 
 import argparse
 import codecs
+import functools
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from autosam_inference.errors import reasons, where
 from autosam_models import find_model, model_names
@@ -214,12 +217,44 @@ def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults
         if "--schema" in arguments:  # before the command line has to be complete
             print(json.dumps({"schema": kind.model_json_schema(), "values": _plain(start)}))
             raise SystemExit(0)
-        return tyro.cli(kind, default=start, args=list(arguments), description=description)
-    except ValidationError as error:
-        print("\n".join(reasons(error, flags=True)), file=sys.stderr)
+        with _sections_of(kind):
+            return tyro.cli(kind, default=start, args=list(arguments), description=description)
     except ConfigError as error:
         print(error, file=sys.stderr)
     raise SystemExit(2)
+
+
+def _sections_of(kind: type[BaseModel]) -> ConstructorRegistry:
+    """``kind`` and its sections, telling in our own words what is wrong with them.
+
+    tyro prints pydantic's, with all that was given, which may hold a secret.
+    """
+    flags: dict[type[BaseModel], str] = {kind: "--"}
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            flags[field.annotation] = f"--{name}."
+    registry, asked = ConstructorRegistry(), list[StructTypeInfo]()
+
+    @registry.struct_rule
+    def _section(info: StructTypeInfo) -> Any:
+        if asked or info.type not in flags:
+            return None
+        asked.append(info)  # so that the next to be asked is tyro's own rule
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            asked.clear()
+        assert isinstance(spec, StructConstructorSpec)  # since tyro knows pydantic's classes
+        return replace(spec, instantiate=functools.partial(_made, spec.instantiate, flags[info.type]))
+
+    return registry
+
+
+def _made(section: Callable[..., Any], flags: str, /, **values: Any) -> Any:
+    try:
+        return section(**values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(reasons(error, flags=flags))) from error
 
 
 def _unchecked(kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
