@@ -13,7 +13,7 @@ from _roots import RECIPES
 
 from autosam_inference.bounds import Overlap
 from autosam_platform.command_line import CommandLine, parse, parse_job
-from autosam_platform.experiment import AbsolutePath
+from autosam_platform.experiment import ScansPlace
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.workspace import workspace
 
@@ -28,8 +28,8 @@ class EvaluateJob(CommandLine):
     dataset: str | None = None
     """Another dataset of the same classes: a description that comes with the project, or a YAML file. The run's own
     where none is given."""
-    root: AbsolutePath | None = None
-    """Folder of that dataset's raw scans, where its description's sources name none."""
+    root: ScansPlace | None = None
+    """Folder of that dataset's raw scans, or its address in an S3 store, where its description's sources name none."""
     overlap: Overlap | None = None
     """Share that neighbouring windows have in common; the run's own where none is given."""
 

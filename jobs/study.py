@@ -19,7 +19,7 @@ import yaml
 from pydantic import Field
 
 from autosam_platform.command_line import Job, parse_kind_of_job, told_settings
-from autosam_platform.experiment import AbsolutePath, ConfigError, Positive
+from autosam_platform.experiment import AbsolutePath, ConfigError, Positive, ScansPlace
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.studies.description import load_study
 from autosam_platform.studies.plan import Asked, StudyPlan, plan_study
@@ -33,7 +33,7 @@ class StudyJob(Job):
     ] = "table4"
     """A study in jobs/studies by its name (table1, table2, table3, table4, figure1a, figure3, figure4, five_fold), or a
     YAML file."""
-    roots: dict[str, AbsolutePath] = {}
+    roots: dict[str, ScansPlace] = {}
     """Folders of the raw scans of several datasets, by the columns of the study: `--roots btcv FOLDER amos FOLDER`.
     Each column is then made with its own recipe."""
     seeds: Positive = 1

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 from autosam_inference.bounds import Overlap, Spacing
 from autosam_inference.card import CARD, MODEL_FILES
@@ -20,7 +20,7 @@ from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
 from autosam_models.prompted.asking import Asking
 from autosam_models.sam_file import require_sam_file
-from autosam_platform.places import require_local
+from autosam_platform.places import StoreAddress, require_local
 
 IDENTITY = 2
 """What a run's name is made by. Raise it when a default changes, or a setting goes or comes to mean something else:
@@ -39,6 +39,16 @@ def _absolute(path: Path) -> Path:
     """
     require_local(path)
     return path.expanduser().absolute()
+
+
+def _scans(place: Path) -> Path:
+    """As ``_absolute``, but for an address of an S3 store, which stays as it is."""
+    return _absolute(place) if StoreAddress.parse(place) is None else place
+
+
+def _told(place: Path) -> str:
+    """With both slashes of an address."""
+    return str(StoreAddress.parse(place) or place)
 
 
 def _is_file(name: str) -> bool:
@@ -113,6 +123,8 @@ def hashes_of_teacher(folder: Path) -> list[str]:
 
 Positive = Annotated[int, Field(gt=0)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+ScansPlace = Annotated[Path, AfterValidator(_scans), PlainSerializer(_told, return_type=str, when_used="json")]
+"""Where raw scans are: a folder, absolute; or the address of one in an S3 store (``StoreAddress``)."""
 
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
@@ -134,8 +146,9 @@ class DatasetSection(Section):
     name: Annotated[str, AfterValidator(_name_or_absolute)] = "phantom"
     """A description that comes with the project (phantom, phantom_torso, phantom_amos, phantom_ct_org, phantom_pelvic,
     btcv, amos, ct_org, pelvic, one_scan), or a YAML file."""
-    root: AbsolutePath | None = None
-    """Folder of the raw scans; not needed where each source of a description has one, or for phantoms."""
+    root: ScansPlace | None = None
+    """Folder of the raw scans, or its address in an S3 store (`s3://bucket/folder`), from where they are copied into
+    the workspace; not needed where each source of a description has one, or for phantoms."""
     phantom_seed: int = 1
     """Seed of the phantoms."""
     phantoms: Annotated[int, Field(ge=3)] | None = None

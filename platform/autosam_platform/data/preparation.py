@@ -27,6 +27,7 @@ from autosam_inference.scans.scan import read_grid
 from autosam_platform.cluster import map_tasks
 from autosam_platform.data.checks import load_checked
 from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.object_store import on_disk
 from autosam_platform.data.overview import same_scans, unseen_classes
 from autosam_platform.data.prepared import (
     CaseEntry,
@@ -84,11 +85,14 @@ def prepare(
     What an earlier, finished or interrupted, preparation did is found and kept.
 
     Args:
-        root: may be left out where every source of the description has one.
+        root: may be left out where every source of the description has one. What lies in an object store is copied
+            into the workspace first.
 
     Raises:
+        ObjectStoreError: the store, or the disk for the copies.
         DatasetError: the folder is missing or holds no case. A bad case does not raise: it gets a verdict.
     """
+    description, root = _on_disk(description, root, workspace)
     found = survey(description, root)
     cases = found.cases
     spacing = settings.spacing_xyz or description.spacing_xyz
@@ -119,6 +123,17 @@ def prepare(
     prepared = PreparedDataset.load(path)
     print(verdict_table(prepared), flush=True)
     return prepared
+
+
+def _on_disk(
+    description: DatasetDescription, root: str | Path | None, workspace: Workspace
+) -> tuple[DatasetDescription, str | Path | None]:
+    """Both with folders of this machine in place of addresses."""
+    sources = tuple(
+        each if each.root is None else each.model_copy(update={"root": on_disk(each.root, workspace)})
+        for each in description.sources
+    )
+    return description.model_copy(update={"sources": sources}), None if root is None else on_disk(root, workspace)
 
 
 def with_labelled(prepared: PreparedDataset, count: int) -> PreparedDataset:

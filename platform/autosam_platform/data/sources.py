@@ -4,10 +4,11 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from autosam_inference.frozen import Frozen
 from autosam_inference.scans.names import stem
+from autosam_platform.places import StoreAddress
 
 Layout = Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]
 
@@ -47,13 +48,20 @@ class FilePattern(Frozen):
         return self
 
 
+def _known_place(root: Path | None) -> Path | None:
+    if root is not None:
+        StoreAddress.parse(root)  # refuses what cannot be read
+    return root
+
+
 class Source(Frozen):
     """One folder of scans among several that make a dataset, with what only its files have.
 
     Attributes:
         name: with ``_`` behind it, it begins the ids of the source's cases.
-        root: the folder, absolute or from the description's file; where not given, the one of that name in the folder
-            that the experiment names. It is not written into records: where scans lie is no part of what they are.
+        root: the folder, absolute or from the description's file, or its address in an S3 store; where not given, the
+            one of that name in the folder that the experiment names. It is not written into records: where scans lie is
+            no part of what they are.
         annotates: names of the classes that the source annotates; all where not given. Others cost nothing in its
             cases, and what its files hold of them counts as background.
         labels: false where the source has none, or none to be used: its cases are prepared and in no split.
@@ -63,7 +71,7 @@ class Source(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     layout: Layout
-    root: Annotated[Path | None, Field(exclude=True)] = None
+    root: Annotated[Path | None, Field(exclude=True), AfterValidator(_known_place)] = None
     files: FilePattern | None = None
     case_pattern: str = ".*"
     label_ids: dict[int, str | None] = {}
@@ -96,7 +104,9 @@ class Source(Frozen):
 
     def located(self, folder: Path) -> "Source":
         """The source with its root from ``folder``, where it is no absolute one."""
-        root = None if self.root is None else folder / self.root.expanduser()
+        if self.root is None or StoreAddress.parse(self.root) is not None:
+            return self
+        root = folder / self.root.expanduser()
         return self.model_copy(update={"root": root})
 
 

@@ -15,6 +15,7 @@ from autosam_inference.card import CARD, WEIGHTS, files_hash
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.several import ModelFolders
 from autosam_platform.command_line import parse_job
+from autosam_platform.data.object_store import on_disk
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.answer_files import AnswerError
 from autosam_platform.distillation.compared import Compared
@@ -31,6 +32,7 @@ from autosam_platform.experiment import ConfigError, Experiment, answer_files
 from autosam_platform.measure import machine
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, split_cases, trained
+from autosam_platform.places import StoreAddress
 from autosam_platform.tracking.writing import open_run
 from autosam_platform.training.fitting import FitResult
 from autosam_platform.workspace import EvaluationFolder, workspace
@@ -162,7 +164,7 @@ def with_unlabelled(experiment: Experiment) -> Experiment:
         return experiment
     dataset = prepared_dataset(experiment.dataset)
     sources = [each.name for each in dataset.description.sources if not each.labels]
-    place = workspace().resolve(name)
+    place = on_disk(workspace().resolve(name) if StoreAddress.parse(name) is None else name, workspace())
     if name in (REST, *sources) or (place.is_file() and place.suffix == ".json"):
         return experiment
     if not place.expanduser().is_dir():

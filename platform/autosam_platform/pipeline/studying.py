@@ -19,6 +19,7 @@ from rich.table import Table
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
+from autosam_models.sizes import gigabytes
 from autosam_platform.cluster import connect, map_tasks
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.fit import supervision_of
@@ -43,7 +44,7 @@ from autosam_platform.training.loop import build_network
 from autosam_platform.training.pace import seconds_of_answers, seconds_of_fit, seconds_per_step, steps_of
 from autosam_platform.training.progress import read_progress
 from autosam_platform.training.size import count_parameters
-from autosam_platform.tuning.plan import disk_needed, gigabytes, require_room, share
+from autosam_platform.tuning.plan import disk_needed, require_room, share
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
 
 _SAY_SECONDS = 60.0

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autosam_models.sizes import gigabytes
 from autosam_platform.cluster import MOST_CORES, may_grow
 from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.trials import Point, Trial
@@ -165,8 +166,3 @@ def size_of(trials: Sequence[Trial], workspace: Workspace) -> int:
     """Bytes of the runs that this sweep made."""
     files = (file for trial in trials if trial.made for file in workspace.run(trial.run).folder.rglob("*"))
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def gigabytes(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / 1e9:.2g} GB" if size < 1e9 else f"{size / 1e9:.1f} GB"
