@@ -112,8 +112,9 @@ def _train(scene: Scene, workspace: Path) -> list[str]:
     return ["train_teacher.py", "--recipe", scene.recipe]
 
 
-def _run(workspace: Path) -> str:
-    return next(path.parents[1].name for path in sorted(workspace.glob("runs/*/model/model.json")))
+def _run(workspace: Path, name: str = "tiny-") -> str:
+    """The first finished run whose name begins so: the teacher, unless a network is named."""
+    return next(path.parents[1].name for path in sorted(workspace.glob(f"runs/{name}*/model/model.json")))
 
 
 JOBS = {
@@ -140,9 +141,9 @@ JOBS = {
         lambda at: _run_files(at) | _curves(at),
     ),
     "export": Job(
-        lambda scene, at: ["export.py", "--run", _run(at), "--no-calibrate"],
+        lambda scene, at: ["export.py", "--run", _run(at, "tiny-unet_nano-"), "--no-calibrate"],
         lambda at: _files(at, "bundles/*/models/*"),  # the card tells times
-        after="train",
+        after="distil",
     ),
     "distil": Job(
         lambda scene, at: [
@@ -331,23 +332,23 @@ def prepare_scene(names: Sequence[str], folder: Path) -> tuple[Scene, dict[str, 
     scene = Scene.write(folder)
     starts: dict[str, Path] = {}
     expected: Expected = {}
-    for name in sorted(names, key=lambda each: JOBS[each].after is not None):
-        start = folder / f"start-{name}"
-        before = JOBS[name].after
+
+    def prepare(name: str) -> None:
+        start, before = folder / f"start-{name}", JOBS[name].after
         if before is None:
             start.mkdir()
         else:
             if before not in expected:
-                (folder / before).mkdir()
-                expected[before] = quiet_run(JOBS[before], scene, folder / before)
+                prepare(before)
             shutil.copytree(folder / before, start)
-            for pattern in JOBS[name].without:
-                for path in start.glob(pattern):
-                    shutil.rmtree(path)
-        starts[name] = start
+            for path in [path for pattern in JOBS[name].without for path in start.glob(pattern)]:
+                shutil.rmtree(path)
+        shutil.copytree(start, folder / name)
+        starts[name], expected[name] = start, quiet_run(JOBS[name], scene, folder / name)
+
+    for name in names:
         if name not in expected:
-            shutil.copytree(start, folder / name)
-            expected[name] = quiet_run(JOBS[name], scene, folder / name)
+            prepare(name)
     return scene, starts, expected
 
 
