@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from patience import wait_until
+from ray.util import get_node_ip_address
 
 _PORTS = ("--port", "--dashboard-port", "--dashboard-agent-listen-port", "--ray-client-server-port")
 
@@ -27,11 +28,22 @@ class Head(NamedTuple):
 
 
 @contextmanager
-def ray_head(**environment: str) -> Iterator[Head]:
-    """Start a head of two cores. It ends with the block, and nothing else does."""
+def ray_head(cpus: int = 2, scaling: Mapping[str, Any] | None = None, **environment: str) -> Iterator[Head]:
+    """Start a head. It ends with the block, and nothing else does.
+
+    Args:
+        scaling: a cluster's description, as `ray up` takes it, whose nodes are processes of this machine: Ray's fake
+            provider.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     ports = _free_ports(len(_PORTS))
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--num-cpus={cpus}"]
+    if scaling is not None:
+        # A node looks for the head at its usual port where it is not told another.
+        provider = scaling["provider"] | {"gcs_address": f"{get_node_ip_address()}:{ports[0]}"}
+        (folder / "cluster.yaml").write_text(json.dumps({**scaling, "provider": provider}))
+        command.append(f"--autoscaling-config={folder / 'cluster.yaml'}")
+        environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     command += ["--disable-usage-stats", f"--temp-dir={folder}"]
     command += [f"{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | environment
@@ -50,11 +62,11 @@ def ray_head(**environment: str) -> Iterator[Head]:
 def _end(head: subprocess.Popen[bytes]) -> None:
     """With all processes of the cluster; it would wait half a minute for workers whose driver was killed."""
     head.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         head.wait(timeout=5)
-    except subprocess.TimeoutExpired:
+    with suppress(ProcessLookupError):
         os.killpg(head.pid, signal.SIGKILL)
-        head.wait(timeout=60)
+    head.wait(timeout=60)
 
 
 def _free_ports(count: int) -> list[int]:
