@@ -8,6 +8,7 @@ a name of its own: the fingerprint, which decides what a training comes to.
 
 import functools
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ __all__ = ["CasePlan", "IncompleteDatasetError", "Preparation", "PreparedDataset
 VERSION = 3  # raise it whenever the same raw files would give other prepared ones
 IDENTITY = 1  # of a dataset: raise it whenever the same description and cases would be trained on otherwise
 
+_GRAIN_NS = 2_000_000_000  # FAT's two seconds; others' are finer
 _BYTES_A_VOXEL = 20  # measured: the image as float32, twice while it is resampled, and its label
 _BYTES_A_TASK = 500 * 2**20  # the process itself: interpreter and libraries
 
@@ -201,14 +203,16 @@ def prepare_case(case: Case, plan: CasePlan) -> tuple[CaseRecord, str]:
     Returns:
         The record without the sampled points, which stay on disk; and what was damaged, empty where nothing was.
     """
-    content = _case_hash(case, plan)
+    decided = _decided(case, plan)
+    stamp = _stamp(case, decided, plan)
+    content = _known(case, plan, stamp) or content_hash(*decided, *case.hashed)
     folder = plan.place.case(case.case_id, content)
     record, damage = _found(folder, case.case_id)
     if record is None or record.content != content:
         remove_leftovers(folder)
-        record = _prepare_case(case, plan, content, folder)
-    elif _files(case, plan) != _recorded_files(record):
-        record = _found_elsewhere(record, case, plan)
+        record = _prepare_case(case, plan, folder, content, stamp)
+    elif _files(case, plan) != _recorded_files(record) or stamp not in ("", record.stamp):
+        record = _found_elsewhere(record, case, plan).model_copy(update={"stamp": stamp or record.stamp})
         write_record(folder, record)
     contents = record.contents and record.contents.model_copy(update={"points": {}})
     return record.model_copy(update={"contents": contents}), damage
@@ -255,13 +259,13 @@ def _replaced(text: str, pairs: Iterable[tuple[str | None, str | None]]) -> str:
     return text
 
 
-def _prepare_case(case: Case, plan: CasePlan, content: str, folder: Path) -> CaseRecord:
+def _prepare_case(case: Case, plan: CasePlan, folder: Path, content: str, stamp: str) -> CaseRecord:
     checked = load_checked(case, plan.description)
     files = _files(case, plan)
     masks = [str(path) for _, path in sorted(case.masks)]
     named = list(zip([str(case.image), str(case.label), *masks], _paths(files), strict=True))
     reasons = tuple(_replaced(reason, named) for reason in checked.verdict.reasons)
-    record = CaseRecord(content=content, **files, **asdict(checked.verdict) | {"reasons": reasons})
+    record = CaseRecord(content=content, stamp=stamp, **files, **asdict(checked.verdict) | {"reasons": reasons})
     if checked.scan is None:
         write_record(folder, record)
         return record
@@ -287,11 +291,30 @@ def _at_spacing(volume: Volume, plan: CasePlan, kind: Kind) -> Volume:
     return resample(volume, (z, y, x), kind)
 
 
-def _case_hash(case: Case, plan: CasePlan) -> str:
-    """Hash of the files' bytes and of everything else that decides what is made from them."""
+def _decided(case: Case, plan: CasePlan) -> tuple[Any, ...]:
+    """What, beside the files' bytes, decides what is made from them."""
     lacks_label = case.truth is None and bool(set(case.splits) - {"test"})  # which is then its verdict
-    decided = decisive(plan.description.for_case(case.case_id), plan.spacing_xyz)
-    return content_hash(VERSION, decided, lacks_label, *case.hashed)
+    return VERSION, decisive(plan.description.for_case(case.case_id), plan.spacing_xyz), lacks_label
+
+
+def _stamp(case: Case, decided: tuple[Any, ...], plan: CasePlan) -> str:
+    """Hash of the files' places, sizes and times of change; empty where one has just been written.
+
+    Reading all scans again takes each start of a job a second a gigabyte, and minutes from a server. A file written
+    twice within the file system's own grain of time could have one time for both: as Git does, it waits until later.
+    """
+    place = plan.place.paths.relative
+    states = [(place(each), each.stat()) if isinstance(each, Path) else (each, None) for each in case.hashed]
+    newest = max((state.st_mtime_ns for _, state in states if state is not None), default=0)
+    if time.time_ns() - newest < _GRAIN_NS:
+        return ""
+    return content_hash(*decided, [(name, state and (state.st_size, state.st_mtime_ns)) for name, state in states])
+
+
+def _known(case: Case, plan: CasePlan, stamp: str) -> str | None:
+    """The content that files with this stamp had when they were read."""
+    records = (read_record(folder, case.case_id) for folder in plan.place.versions(case.case_id) if stamp)
+    return next((record.content for record in records if record is not None and record.stamp == stamp), None)
 
 
 def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:

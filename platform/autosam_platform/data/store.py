@@ -67,6 +67,8 @@ class CaseRecord(BaseModel):
 
     Attributes:
         content: hash of everything the prepared case was made from.
+        stamp: hash of the raw files' places, sizes and times of change, by which they are known again unread; empty
+            where they were too young for that.
         image, label: the raw files, as records have them.
         histogram: of the scan's HU as it was read (``plausibility.histogram``).
         masks: raw files by the names of their organs, in place of the label.
@@ -77,6 +79,7 @@ class CaseRecord(BaseModel):
 
     case_id: str
     content: str
+    stamp: str = ""
     status: Status
     reasons: tuple[str, ...]
     image: str

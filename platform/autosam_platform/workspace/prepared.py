@@ -1,5 +1,6 @@
 """The folder of prepared cases."""
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,16 @@ class PreparedFolder:
 
     def case(self, case_id: str, content: str) -> Path:
         """Folder of a case that was made from files of this content."""
-        return self.folder / "cases" / f"{case_file_name(case_id)}-{content[:8]}"
+        return self._cases / f"{case_file_name(case_id)}-{content[:8]}"
+
+    def versions(self, case_id: str) -> list[Path]:
+        """Folders of a case, one for each content that its files had."""
+        name = f"{case_file_name(case_id)}-"
+        return [path for path in self._cases.glob(f"{glob.escape(name)}*") if len(path.name) == len(name) + 8]
+
+    @property
+    def _cases(self) -> Path:
+        return self.folder / "cases"
 
     def manifest(self, fingerprint: str) -> Path:
         """The file that says which cases a dataset has, and what each is for."""
