@@ -339,11 +339,12 @@ def struck(
 
 
 def _answered(status: int, log: Path) -> bool:
-    """Did a job that was interrupted say what continues, and nothing after it?
+    """Did a job that was interrupted say what continues, or before that its result, and nothing after it?
 
-    Python itself ends by the signal, where its imports are interrupted.
+    Python itself ends by the signal, where its imports are interrupted or its last steps, which come after the result.
     """
-    return status in (128 + signal.SIGINT, -signal.SIGINT) and _ANSWER in log.read_text().splitlines()[-1]
+    last = log.read_text().splitlines()[-1]
+    return status in (128 + signal.SIGINT, -signal.SIGINT) and (_ANSWER in last or last.startswith("Result: "))
 
 
 def prepare_scene(names: Sequence[str], folder: Path) -> tuple[Scene, dict[str, Path], dict[str, Expected]]:

@@ -1,5 +1,6 @@
 """What the workers of a fit agree on, so that all of them do the same at the same step."""
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -57,6 +58,8 @@ class Workers:
         """The model to call in training: where there are several workers, one that shares its gradients."""
         if self.world == 1:
             return model
+        # Of a kernel with one channel oneDNN's gradient has another stride there, which means nothing for one value.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return nn.parallel.DistributedDataParallel(
             model, device_ids=[self.device] if self.device.type == "cuda" else None
         )
