@@ -234,10 +234,19 @@ class Process:
         deadline = time.monotonic() + _GONE
         while (left := self.all()) and time.monotonic() < deadline:
             time.sleep(0.5)
+        told = [f"{kind} ({_words(pid)})" for pid, kind in sorted(left.items())]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return sorted(left.values())
+        return told
+
+
+def _words(pid: int) -> str:
+    """How its command line begins, and ends."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return words if len(words) < 160 else f"{words[:80]} … {words[-80:]}"
+    return "gone"
 
 
 def _marked(mark: str) -> Iterator[tuple[int, str]]:
