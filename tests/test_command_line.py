@@ -93,8 +93,13 @@ def test_what_cannot_be_run_is_refused_with_a_remedy(
         (("--training.epochs", "0", "--training.batch", "-1"), "--training.batch: must be more than 0 (given: -1)\n"),
         (
             ("--dataset.root", "s3://AKIAME:pass@bucket/scans"),
-            "--dataset.root: s3://…@bucket has keys in it, which would be kept in records: put them into "
+            "--dataset.root: s3://…@bucket/scans has keys before an '@', which would be kept in records: put them into "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials\n",
+        ),
+        (
+            ("--distillation.unlabelled", "gs://bucket/scans"),
+            "--distillation.unlabelled: gs://bucket/scans is an address (gs:), and of addresses only s3:// is read: "
+            "mount it on every machine and name the folder\n",
         ),
     ],
 )

@@ -6,13 +6,16 @@ Size = tuple[int, int, int]
 """Depth, height, width in voxels."""
 
 
-def gigabytes(size: int) -> str:
+def bytes_text(size: int) -> str:
     """Bytes in words.
 
-    >>> gigabytes(123_456_789), gigabytes(123_456_789_012)
-    ('0.12 GB', '123.5 GB')
+    >>> bytes_text(12), bytes_text(123_456), bytes_text(123_456_789), bytes_text(123_456_789_012)
+    ('12 bytes', '123.5 kB', '123.5 MB', '123.5 GB')
     """
-    return f"{size / 1e9:.2g} GB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+    for unit, many in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= many:
+            return f"{size / many:.1f} {unit}"
+    return f"{size} bytes"
 
 
 def size_text(size: Iterable[float]) -> str:

@@ -20,7 +20,7 @@ from autosam_inference.scans.names import suffix
 from autosam_models import find_model, model_names
 from autosam_models.prompted.asking import Asking
 from autosam_models.sam_file import require_sam_file
-from autosam_platform.places import StoreAddress, require_local
+from autosam_platform.places import StoreAddress, readable, require_local
 
 IDENTITY = 2
 """What a run's name is made by. Raise it when a default changes, or a setting goes or comes to mean something else:
@@ -289,7 +289,7 @@ class DistillationSection(Section):
 
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Voxels where the teacher's largest probability is less have no say in the distance; 0 leaves out none."""
-    unlabelled: Annotated[str | None, tyro.conf.arg(aliases=("--unlabelled",))] = None
+    unlabelled: Annotated[str | None, AfterValidator(readable), tyro.conf.arg(aliases=("--unlabelled",))] = None
     """Scans without labels that the teacher tells of: a folder with them, a source of the dataset with `labels: false`,
     or `rest`: all of its cases that are in no split."""
     unlabelled_share: Annotated[float, Field(gt=0, lt=1)] = 0.5

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import parse_qsl
+
+P = TypeVar("P", bound=str | Path | None)
 
 _OPTIONS = ("region", "endpoint_override", "scheme", "anonymous")
 
@@ -37,7 +39,7 @@ class StoreAddress:
         """The address in ``place``, of whose slashes ``Path`` may have made one; None where it is a path.
 
         Raises:
-            ValueError: it is of no S3 store, or not written as one; names what to do, and no keys.
+            ValueError: it is of no S3 store, or not written as one; names what to do, and nothing that may be a key.
         """
         found = _parts(place)
         if found is None:
@@ -45,32 +47,39 @@ class StoreAddress:
         scheme, rest = found
         if scheme != "s3":
             raise ValueError(
-                f"{scheme}://{rest} is an address ({scheme}:), and of addresses only s3:// is read: mount it on every "
-                "machine and name the folder"
+                f"{_without_secrets(scheme, rest)} is an address ({scheme}:), and of addresses only s3:// is read: "
+                "mount it on every machine and name the folder"
+            )
+        if "@" in rest:
+            raise ValueError(
+                f"{_without_secrets(scheme, rest)} has keys before an '@', which would be kept in records: put them "
+                "into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials"
             )
         where, _, asked = rest.partition("?")
         bucket, _, folder = where.strip("/").partition("/")
-        if "@" in bucket:
-            raise ValueError(
-                f"s3://…@{bucket.rpartition('@')[2]} has keys in it, which would be kept in records: put them into "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials"
-            )
         options = dict(parse_qsl(asked, keep_blank_values=True))
-        if not bucket or set(options) - set(_OPTIONS) or options.get("anonymous", "true") != "true":
+        known = set(options) <= set(_OPTIONS) and options.get("anonymous", "true") == "true"
+        if not known or not re.fullmatch(r"[A-Za-z0-9._-]+", bucket) or "/" in options.get("endpoint_override", ""):
             raise ValueError(
-                f"s3://{rest} is no address of a folder in a bucket: write s3://bucket/folder, and after a '?' "
-                f"{', '.join(_OPTIONS[:3])} or anonymous=true, with '&' between them"
+                f"{_without_secrets(scheme, rest)} is no address of a folder in a bucket: write s3://bucket/folder, "
+                "and after a '?' region=…, endpoint_override=HOST:PORT, scheme=http or anonymous=true, with '&' "
+                "between them"
             )
         return cls(bucket, folder.strip("/"), options)
 
 
-def _parts(place: str | Path) -> tuple[str, str] | None:
-    """Scheme and the rest of an address; None of a path. A drive of Windows has one letter."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\]+(.*)", str(place))
-    return (found[1].lower(), found[2]) if found else None
+def readable(place: P) -> P:
+    """``place`` itself: a path, a name or None, or an address that scans can be read from.
+
+    Raises:
+        ValueError: an address that is none of an S3 store; see ``StoreAddress.parse``.
+    """
+    if place is not None:
+        StoreAddress.parse(place)
+    return place
 
 
-def require_local(path: Path) -> None:
+def require_local(path: str | Path) -> None:
     """Refuse an address such as ``s3://bucket/scans``, which would quietly become a folder of that name here.
 
     Raises:
@@ -79,6 +88,18 @@ def require_local(path: Path) -> None:
     found = _parts(path)
     if found is not None:
         raise ValueError(
-            f"{found[0]}://{found[1]} is an address ({found[0]}:), and files are read and written in folders: mount it "
-            "on every machine and name the folder"
+            f"{_without_secrets(*found)} is an address ({found[0]}:), and files are read and written in folders: "
+            "mount it on every machine and name the folder"
         )
+
+
+def _parts(place: str | Path) -> tuple[str, str] | None:
+    """Scheme and the rest of an address; None of a path. A drive of Windows has one letter."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\]+(.*)", str(place), re.DOTALL)
+    return (found[1].lower(), found[2].replace("\\", "/")) if found else None
+
+
+def _without_secrets(scheme: str, rest: str) -> str:
+    """The address without what stands before an ``@``, and without the values of its options."""
+    where, question, _ = rest.rpartition("@")[2].partition("?")
+    return f"{scheme}://{'…@' if '@' in rest else ''}{where}{'?…' if question else ''}"

@@ -44,6 +44,11 @@ def test_what_no_disk_can_hold_is_refused_in_a_line(text: str) -> None:
     assert len(str(refused.value)) < 250
 
 
+def test_an_address_is_no_folder_of_the_project() -> None:
+    with pytest.raises(ReadingError, match=r"s3://bucket/scans is an address .* from a terminal, where --data"):
+        allowed_path("s3://bucket/scans")
+
+
 def test_links_are_followed_before_they_are_judged(tmp_path: Path) -> None:
     workspace, outside = tmp_path / "workspace", tmp_path / "outside"
     workspace.mkdir()

@@ -8,6 +8,7 @@ import pytest
 from synthetic_scans import set_age, write_btcv
 
 from autosam_platform.data import preparation
+from autosam_platform.data.cases import DatasetError
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import CasePlan, prepare_case
 from autosam_platform.data.readers import find_cases
@@ -36,7 +37,8 @@ class Trial:
         """The record; ``read`` has the files that were read whole to know them."""
         self.read.clear()
         (case,) = find_cases(BTCV, self.root)
-        record, damage = prepare_case(case, CasePlan(BTCV, (4.0, 4.0, 4.0), self.place))
+        earlier = self.place.versions([case.case_id])[case.case_id]
+        record, damage = prepare_case(case, CasePlan(BTCV, (4.0, 4.0, 4.0), self.place), earlier)
         assert damage == ""
         return record
 
@@ -107,16 +109,32 @@ def test_scans_that_moved_are_read_and_found(trial: Trial, tmp_path: Path) -> No
     assert trial.read == BOTH and second.content == first.content and trial.kept() == before
 
 
-def test_the_files_that_were_there_before_are_known_again(trial: Trial, tmp_path: Path) -> None:
-    """Two contents of a case lie side by side, and each is found by its own stamp."""
+def test_files_that_were_put_in_each_others_place_are_read(trial: Trial, tmp_path: Path) -> None:
+    """With the size and the time of those that were there, as an archive or ``cp -p`` leaves them."""
     first = trial.prepared()
-    backup = shutil.copy2(trial.image, tmp_path / "backup")
-    _changed(trial.image)
-    set_age(trial.image, 60)
+    other = shutil.copy2(trial.image, tmp_path / "other.nii.gz")
+    _changed(other)
+    os.utime(other, ns=(0, trial.image.stat().st_mtime_ns))
+    other.replace(trial.image)
     second = trial.prepared()
-    shutil.copy2(backup, trial.image)
-    assert trial.prepared() == first and trial.read == []
-    assert len(trial.place.versions("img0001")) == 2 and second != first
+    assert trial.read == BOTH and second.content != first.content
+    assert len(trial.place.versions(["img0001"])["img0001"]) == 2
+
+
+def test_files_that_change_while_they_are_prepared_are_refused(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was hashed is not what was read: kept, it would be taken for the former ever after."""
+    loaded = preparation.load_checked
+
+    def changing(*arguments: object) -> object:
+        _changed(trial.image)
+        return loaded(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(preparation, "load_checked", changing)
+        with pytest.raises(DatasetError, match="img0001: its files were changed while they were read"):
+            trial.prepared()
+    assert not trial.kept() and not list(trial.place.folder.rglob("*.json"))
+    assert trial.prepared().status == "ok"
 
 
 def test_a_record_of_an_earlier_version_gets_its_stamp(trial: Trial) -> None:

@@ -44,7 +44,7 @@ _MARK = "AUTOSAM_KILL_LOOP"
 _TIMES = ("seconds", "wait_share")
 """Parts of the names of what tells how long something took."""
 _MOST_STARTS = 5
-_GONE = 60.0  # seconds that the processes of a killed job may take to notice
+_GONE = 150.0  # seconds that the processes of a killed job may take: of Ray, its agents ask a lost head for a minute
 
 Results = dict[str, Any]
 Expected = tuple[Results, float]

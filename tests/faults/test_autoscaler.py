@@ -1,6 +1,7 @@
 """``ray_cluster.yaml``'s autoscaler at work: machines come for a job that needs them, and go when it is done.
 
-Ray's fake provider stands in for AWS: it reads the same description and starts each node as processes of this machine.
+Ray's fake provider stands in for AWS and starts each node as processes of this machine. It is given the types of nodes
+with their limits; a node has a core in place of its GPUs, and nothing is installed on it.
 """
 
 import subprocess

@@ -78,7 +78,7 @@ def test_disk_is_for_checkpoints_of_those_that_run_and_of_the_best_and_for_all_m
 
 
 def test_too_little_disk_is_refused_with_budget_and_free_space(tmp_path: Path) -> None:
-    assert require_disk(10**6, tmp_path, 50, used=0).startswith("0.001 GB of disk at most; the budget is 50 GB")
+    assert require_disk(10**6, tmp_path, 50, used=0).startswith("1.0 MB of disk at most; the budget is 50 GB")
     with pytest.raises(PlanError, match=r"needs 3.0 GB of disk .* the budget is 2 GB \(--disk-gb\), .* are free"):
         require_disk(3 * 10**9, tmp_path, 2, used=0)
     with pytest.raises(PlanError, match=r"beside 1\.5 GB taken so far"):

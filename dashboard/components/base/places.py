@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autosam_inference.errors import UserError
+from autosam_platform.places import require_local
 from autosam_platform.workspace import PredictionFolder, RunFolder, Workspace, WorkspacePaths, workspace
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -90,6 +91,10 @@ def allowed_path(text: str) -> Path:
             f"What begins with {text[:40]!r} has {len(text):,} characters, and is no path: paths have "
             f"{_LONGEST_PATH:,} at most, and each name in them {_LONGEST_NAME}. Copy it again."
         )
+    try:
+        require_local(text)
+    except ValueError as error:
+        raise ReadingError(f"{error}, or start the job from a terminal, where --dataset.root takes s3://.") from error
     try:
         return inside(PROJECT / Path(text).expanduser(), allowed_roots())
     except (ReadingError, RuntimeError, OSError) as error:  # no such home, a circle of links

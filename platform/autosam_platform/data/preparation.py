@@ -9,7 +9,7 @@ a name of its own: the fingerprint, which decides what a training comes to.
 import functools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,11 @@ class CasePlan:
     place: PreparedFolder
 
 
+_State = tuple[str, tuple[int, int, int] | None]
+"""A raw file as records have it, its size, and when its bytes and its entry in the file system were last changed; or,
+of what is no file, a word."""
+
+
 def prepare(
     description: DatasetDescription, root: str | Path | None, settings: Preparation, workspace: Workspace
 ) -> PreparedDataset:
@@ -100,9 +105,10 @@ def prepare(
     spacing = settings.spacing_xyz or description.spacing_xyz
     place = workspace.prepared(f"{description.name}-{content_hash(VERSION, decisive(description, spacing))[:8]}")
     with locked(place.lock):
+        earlier = place.versions(case.case_id for case in cases)
         made = map_tasks(
-            functools.partial(prepare_case, plan=CasePlan(description, spacing, place)),
-            cases,
+            functools.partial(_prepared_task, plan=CasePlan(description, spacing, place)),
+            [(case, earlier[case.case_id]) for case in cases],
             label=f"preparing {description.name}",
             memory=functools.partial(_memory, spacing_xyz=spacing),
         )
@@ -197,20 +203,31 @@ def _fingerprint(
     return content_hash(IDENTITY, read, spacing_xyz, cases)
 
 
-def prepare_case(case: Case, plan: CasePlan) -> tuple[CaseRecord, str]:
+def _prepared_task(case: tuple[Case, tuple[Path, ...]], plan: CasePlan) -> tuple[CaseRecord, str]:
+    return prepare_case(case[0], plan, case[1])
+
+
+def prepare_case(case: Case, plan: CasePlan, earlier: Sequence[Path] = ()) -> tuple[CaseRecord, str]:
     """Prepare one case unless that is done and whole on disk.
+
+    Args:
+        earlier: folders of the case in which its files may be known again unread.
+
+    Raises:
+        DatasetError: its files were changed meanwhile.
 
     Returns:
         The record without the sampled points, which stay on disk; and what was damaged, empty where nothing was.
     """
     decided = _decided(case, plan)
-    stamp = _stamp(case, decided, plan)
-    content = _known(case, plan, stamp) or content_hash(*decided, *case.hashed)
+    states = _states(case, plan)
+    stamp = _stamp(decided, states)
+    content = _known(case, stamp, earlier) or content_hash(*decided, *case.hashed)
     folder = plan.place.case(case.case_id, content)
     record, damage = _found(folder, case.case_id)
     if record is None or record.content != content:
         remove_leftovers(folder)
-        record = _prepare_case(case, plan, folder, content, stamp)
+        record = _prepare_case(case, plan, folder, content, stamp, states)
     elif _files(case, plan) != _recorded_files(record) or stamp not in ("", record.stamp):
         record = _found_elsewhere(record, case, plan).model_copy(update={"stamp": stamp or record.stamp})
         write_record(folder, record)
@@ -259,8 +276,15 @@ def _replaced(text: str, pairs: Iterable[tuple[str | None, str | None]]) -> str:
     return text
 
 
-def _prepare_case(case: Case, plan: CasePlan, folder: Path, content: str, stamp: str) -> CaseRecord:
+def _prepare_case(
+    case: Case, plan: CasePlan, folder: Path, content: str, stamp: str, states: Sequence[_State]
+) -> CaseRecord:
     checked = load_checked(case, plan.description)
+    if _states(case, plan) != states:
+        raise DatasetError(
+            f"{case.case_id}: its files were changed while they were read, and could be taken for what they were "
+            "before: run the same command again when nobody writes there."
+        )
     files = _files(case, plan)
     masks = [str(path) for _, path in sorted(case.masks)]
     named = list(zip([str(case.image), str(case.label), *masks], _paths(files), strict=True))
@@ -297,30 +321,36 @@ def _decided(case: Case, plan: CasePlan) -> tuple[Any, ...]:
     return VERSION, decisive(plan.description.for_case(case.case_id), plan.spacing_xyz), lacks_label
 
 
-def _stamp(case: Case, decided: tuple[Any, ...], plan: CasePlan) -> str:
+def _states(case: Case, plan: CasePlan) -> list[_State]:
+    place = plan.place.paths.relative
+    found: list[_State] = []
+    for each in case.hashed:
+        state = each.stat() if isinstance(each, Path) else None
+        of_file = state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        found.append((place(each) if isinstance(each, Path) else each, of_file))
+    return found
+
+
+def _stamp(decided: tuple[Any, ...], states: Sequence[_State]) -> str:
     """Hash of the files' places, sizes and times of change; empty where one has just been written.
 
     Reading all scans again takes each start of a job a second a gigabyte, and minutes from a server. A file written
     twice within the file system's own grain of time could have one time for both: as Git does, it waits until later.
     """
-    place = plan.place.paths.relative
-    states = [(place(each), each.stat()) if isinstance(each, Path) else (each, None) for each in case.hashed]
-    newest = max((state.st_mtime_ns for _, state in states if state is not None), default=0)
-    if time.time_ns() - newest < _GRAIN_NS:
-        return ""
-    return content_hash(*decided, [(name, state and (state.st_size, state.st_mtime_ns)) for name, state in states])
+    newest = max((state[1] for _, state in states if state is not None), default=0)
+    return "" if time.time_ns() - newest < _GRAIN_NS else content_hash(*decided, states)
 
 
-def _known(case: Case, plan: CasePlan, stamp: str) -> str | None:
+def _known(case: Case, stamp: str, earlier: Sequence[Path]) -> str | None:
     """The content that files with this stamp had when they were read."""
-    records = (read_record(folder, case.case_id) for folder in plan.place.versions(case.case_id) if stamp)
+    records = (read_record(folder, case.case_id) for folder in earlier if stamp)
     return next((record.content for record in records if record is not None and record.stamp == stamp), None)
 
 
-def _memory(case: Case, spacing_xyz: tuple[float, float, float]) -> int:
+def _memory(case: tuple[Case, tuple[Path, ...]], spacing_xyz: tuple[float, float, float]) -> int:
     """Bytes that a case needs at most, from its header."""
     try:
-        grid = read_grid(case.image)
+        grid = read_grid(case[0].image)
     except ScanError:
         return _BYTES_A_TASK
     raw = int(np.prod(grid.shape_xyz))

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from autosam_inference.frozen import Frozen
 from autosam_inference.scans.names import stem
-from autosam_platform.places import StoreAddress
+from autosam_platform.places import StoreAddress, readable
 
 Layout = Literal["btcv", "decathlon", "ct_org", "pairs", "dicom"]
 
@@ -48,12 +48,6 @@ class FilePattern(Frozen):
         return self
 
 
-def _known_place(root: Path | None) -> Path | None:
-    if root is not None:
-        StoreAddress.parse(root)  # refuses what cannot be read
-    return root
-
-
 class Source(Frozen):
     """One folder of scans among several that make a dataset, with what only its files have.
 
@@ -71,7 +65,7 @@ class Source(Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     layout: Layout
-    root: Annotated[Path | None, Field(exclude=True), AfterValidator(_known_place)] = None
+    root: Annotated[Path | None, Field(exclude=True), AfterValidator(readable)] = None
     files: FilePattern | None = None
     case_pattern: str = ".*"
     label_ids: dict[int, str | None] = {}

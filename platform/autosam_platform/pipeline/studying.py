@@ -19,7 +19,7 @@ from rich.table import Table
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
-from autosam_models.sizes import gigabytes
+from autosam_models.sizes import bytes_text
 from autosam_platform.cluster import connect, map_tasks
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.fit import supervision_of
@@ -362,7 +362,7 @@ def _say_what_it_takes(ready: Sequence[_ReadyCell], at_a_time: int) -> None:
         seconds += 0.0 if pace is None else seconds_of_answers(teacher.experiment, one.dataset, overlap, pace)
     left = f", {unknown} trainings not counted, since a step could not be timed" if unknown else ""
     time_said = f"about {_duration(seconds / at_a_time)} of training and evaluation{left}"
-    print(f"Needed: {time_said}; {gigabytes(needed)} of disk at most.", flush=True)
+    print(f"Needed: {time_said}; {bytes_text(needed)} of disk at most.", flush=True)
 
 
 def _asked_teacher(one: _Ready) -> _Ready:

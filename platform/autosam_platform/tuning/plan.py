@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosam_models.sizes import gigabytes
+from autosam_models.sizes import bytes_text
 from autosam_platform.cluster import MOST_CORES, may_grow
 from autosam_platform.experiment import ComputeSection, ConfigError
 from autosam_platform.tuning.trials import Point, Trial
@@ -133,8 +133,8 @@ def require_disk(needed: int, folder: Path, budget_gb: float, used: int) -> str:
     """
     free = shutil.disk_usage(folder).free
     said = (
-        f"{gigabytes(needed)} of disk at most{f' beside {gigabytes(used)} taken so far' if used else ''}; "
-        f"the budget is {budget_gb:g} GB (--disk-gb), {gigabytes(free)} are free"
+        f"{bytes_text(needed)} of disk at most{f' beside {bytes_text(used)} taken so far' if used else ''}; "
+        f"the budget is {budget_gb:g} GB (--disk-gb), {bytes_text(free)} are free"
     )
     if needed + used > budget_gb * 1e9 or needed > free:
         remedy = "have fewer trials at a time (--concurrent), raise --disk-gb, or make room"
@@ -150,7 +150,7 @@ def require_room(needed: int, folder: Path) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise PlanError(f"{gigabytes(needed)} of disk may be needed and {gigabytes(free)} are free: make room")
+        raise PlanError(f"{bytes_text(needed)} of disk may be needed and {bytes_text(free)} are free: make room")
 
 
 def prune(trials: Sequence[Trial], best: Trial | None, workspace: Workspace) -> None:

@@ -96,7 +96,9 @@ def _run_rest(sweep: Sweep, ledger: Ledger, concurrent: int | None, disk_gb: flo
         _tuner(sweep, ledger, watcher, trial, plan.at_a_time).fit()
     Leftovers().give_back_all()
     if len(ledger.of(*ENDED)) < sweep.trials:
-        raise SweepError("Ray Tune ended before all trials had: see the messages above; the same command continues")
+        lost = ", ".join(str(trial.number) for trial in ledger.of("waiting") if trial.losses)
+        what = f"the processes of trials {lost} were lost" if lost else "Ray Tune ended before all trials had"
+        raise SweepError(f"{what}: see the messages above; the same command continues")
 
 
 def _variants(sweep: Sweep) -> list[Experiment]:

@@ -45,7 +45,9 @@ class Trial(BaseModel):
     """Every validation before the last one, as the epochs done and the mean Dice."""
     trained_parameters: int | None = None
     reason: str = ""
-    """Why it failed."""
+    """Why it failed, or how it was lost."""
+    losses: int = 0
+    """How often its process was lost, with its machine or by itself."""
 
 
 def read_trials(path: Path) -> list[Trial]:

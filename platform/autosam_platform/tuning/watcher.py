@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.cloudpickle
+import ray.exceptions
 import ray.tune
 from pydantic import ValidationError
 from ray.tune.experiment import Trial as TuneTrial
@@ -23,6 +24,7 @@ from autosam_platform.tuning.trials import DICE, SIZE, Point, Trial
 
 _RECORDED = {"finished": "FINISHED", "stopped": STOPPED, "failed": "FAILED"}
 _LONGEST_REASON = 500
+_MOST_LOSSES = 3  # of a trial's process, as of a training's workers (compute.max_failures)
 
 
 class Watcher(ray.tune.Callback):
@@ -108,13 +110,24 @@ class Watcher(ray.tune.Callback):
         self._end(ours, f"{how}: Dice {ours.dice:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """It failed, and stays failed; but a full disk ends the sweep, and the trial waits for the next start."""
+        """It failed, and stays failed; or its process was lost, which is no fault of the trial, and it waits.
+
+        One whose process is lost again and again fails: it may be its own memory that the system kills it for. A full
+        disk ends the sweep, and the trial waits as well.
+        """
         ours = self._trials[trial.trial_id]
         cause = _cause(trial)
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             self._disk_full = cause
             raise cause  # Tune ends with an error of its own
-        ours.state, ours.reason = "failed", _reason(cause)
+        ours.reason = _reason(cause)
+        ours.losses += isinstance(cause, ray.exceptions.RayError)  # a trial's own errors come without Ray's around them
+        if isinstance(cause, ray.exceptions.RayError) and ours.losses < _MOST_LOSSES:
+            ours.state = "waiting"
+            self._ledger.save()
+            self._say(ours, f"was lost, and waits for the next start: {ours.reason}")
+            return
+        ours.state = "failed"
         self._end(ours, f"failed: {ours.reason}")
 
     def _end(self, trial: Trial, said: str) -> None:

@@ -1,6 +1,6 @@
 """The folder of prepared cases."""
 
-import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -30,10 +30,12 @@ class PreparedFolder:
         """Folder of a case that was made from files of this content."""
         return self._cases / f"{case_file_name(case_id)}-{content[:8]}"
 
-    def versions(self, case_id: str) -> list[Path]:
-        """Folders of a case, one for each content that its files had."""
-        name = f"{case_file_name(case_id)}-"
-        return [path for path in self._cases.glob(f"{glob.escape(name)}*") if len(path.name) == len(name) + 8]
+    def versions(self, case_ids: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+        """Folders of each case, one for each content that its files had."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._cases.iterdir()) if self._cases.is_dir() else ():
+            found.setdefault(path.name.rpartition("-")[0], []).append(path)
+        return {each: tuple(found.get(case_file_name(each), ())) for each in case_ids}
 
     @property
     def _cases(self) -> Path:
