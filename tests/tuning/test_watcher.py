@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import ray.cloudpickle
 from ray.exceptions import ActorDiedError, RayTaskError
+from ray.train import ControllerError, WorkerGroupError
 
+from autosam_platform.training.fitting import TrainingLost, TrainingStopped
+from autosam_platform.training.on_ray import _stopped
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.watcher import Watcher
 from autosam_platform.workspace import Workspace
@@ -61,10 +64,27 @@ def test_a_trial_whose_process_was_lost_waits_until_that_comes_again_and_again(
     assert trial.known == ("failed", 3, reason)
 
 
-def test_a_loss_that_the_trial_itself_met_is_one_too(trial: Trial) -> None:
-    """As of the process that leads its training."""
-    trial.ends_with(RayTaskError("run_trial", "trace", ActorDiedError()))
+@pytest.mark.parametrize("cause", [ActorDiedError(), TrainingLost("the process that led the training was lost")])
+def test_a_loss_that_the_trial_itself_met_is_one_too(trial: Trial, cause: Exception) -> None:
+    trial.ends_with(RayTaskError("run_trial", "trace", cause))
     assert trial.known[:2] == ("waiting", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ControllerError(ActorDiedError()), TrainingLost),
+        (WorkerGroupError("both died", {0: ActorDiedError(), 1: ActorDiedError()}), TrainingLost),
+        (WorkerGroupError("one raised", {0: ActorDiedError(), 1: ValueError("x")}), TrainingStopped),
+        (
+            WorkerGroupError("raised", {0: RayTaskError("fit_worker", "trace", ValueError("x"))}),
+            TrainingStopped,
+        ),
+    ],
+)
+def test_a_training_is_lost_where_nothing_of_it_failed(error: Exception, kind: type[Exception]) -> None:
+    stopped = _stopped(error, 3)
+    assert type(stopped) is kind and str(stopped).endswith("The same command continues from the last checkpoint.")
 
 
 def test_a_full_disk_leaves_the_trial_as_it_is(trial: Trial) -> None:

@@ -31,6 +31,10 @@ class TrainingStopped(UserError):
     """A fit that cannot go on; the message says why and what to change."""
 
 
+class TrainingLost(TrainingStopped):
+    """A fit whose processes were lost, with their machine or one by one: nothing has to be changed to go on."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """Where a fit ended, and whether the run had been finished before."""

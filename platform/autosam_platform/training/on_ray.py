@@ -9,12 +9,13 @@ from typing import Any
 import ray
 import ray.train
 import ray.train.torch
+from ray.exceptions import RayError, RayTaskError
 
 from autosam_inference.files import write_text
 from autosam_platform.cluster import MOST_CORES, connect, may_grow
 from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.tracking.writing import Run, open_run
-from autosam_platform.training.fitting import TrainingStopped
+from autosam_platform.training.fitting import TrainingLost, TrainingStopped
 from autosam_platform.training.loop import Fit, FitTask
 from autosam_platform.training.preflight import TooLittleMemoryError
 from autosam_platform.training.progress import Follower
@@ -50,11 +51,7 @@ class OnRay:
         try:
             _watched(trainer, [follower.look, _Missing(task.experiment.compute).look] if follower else [])
         except ray.train.TrainingFailedError as error:
-            most = task.experiment.compute.max_failures
-            raise TrainingStopped(
-                f"the workers failed more often than --compute.max-failures {most} allows ({error}). The "
-                "same command continues from the last checkpoint."
-            ) from error
+            raise _stopped(error, task.experiment.compute.max_failures) from error
         if task.run.failure.exists():
             raise TrainingStopped(task.run.failure.read_text(encoding="utf-8"))
 
@@ -109,6 +106,18 @@ def resources_of(experiment: Experiment) -> tuple[ComputeSection, str | None]:
             f"--compute.cpus-per-worker, give --compute.gpu False, or {grows}."
         )
     return filled, lack
+
+
+def _stopped(error: Exception, most: int) -> TrainingStopped:
+    """Ray Train's error in our words: processes that were lost, or an error that they met again and again."""
+    goes_on = "The same command continues from the last checkpoint."
+    if isinstance(error, ray.train.ControllerError):  # what leads the training has nothing of ours that could fail
+        return TrainingLost(f"the process that led the training was lost ({error.controller_failure}). {goes_on}")
+    failures = error.worker_failures.values() if isinstance(error, ray.train.WorkerGroupError) else ()
+    # Of an error of the worker's own, Ray's is only what carries it.
+    lost = [isinstance(each, RayError) and not isinstance(each, RayTaskError) for each in failures]
+    kind = TrainingLost if lost and all(lost) else TrainingStopped
+    return kind(f"the workers failed more often than --compute.max-failures {most} allows ({error}). {goes_on}")
 
 
 def _lack(compute: ComputeSection) -> str | None:

@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from autosam_inference.errors import reasons
 from autosam_platform.tracking.reading import PARENT, STOPPED, flatten
 from autosam_platform.tracking.writing import open_run, tag_run
+from autosam_platform.training.fitting import TrainingLost
 from autosam_platform.tuning.ledger import Ledger
 from autosam_platform.tuning.leftovers import Leftovers
 from autosam_platform.tuning.plan import prune
@@ -121,8 +122,11 @@ class Watcher(ray.tune.Callback):
             self._disk_full = cause
             raise cause  # Tune ends with an error of its own
         ours.reason = _reason(cause)
-        ours.losses += isinstance(cause, ray.exceptions.RayError)  # a trial's own errors come without Ray's around them
-        if isinstance(cause, ray.exceptions.RayError) and ours.losses < _MOST_LOSSES:
+        lost = isinstance(
+            cause, ray.exceptions.RayError | TrainingLost
+        )  # its own errors come without Ray's around them
+        ours.losses += lost
+        if lost and ours.losses < _MOST_LOSSES:
             ours.state = "waiting"
             self._ledger.save()
             self._say(ours, f"was lost, and waits for the next start: {ours.reason}")
