@@ -352,7 +352,7 @@ def _answered(status: int, log: Path) -> bool:
 
     Python itself ends by the signal, where its imports are interrupted or its last steps, which come after the result.
     """
-    last = log.read_text().splitlines()[-1]
+    last = (log.read_text().splitlines() or [""])[-1]
     return status in (128 + signal.SIGINT, -signal.SIGINT) and (_ANSWER in last or last.startswith("Result: "))
 
 

@@ -122,9 +122,8 @@ class Watcher(ray.tune.Callback):
             self._disk_full = cause
             raise cause  # Tune ends with an error of its own
         ours.reason = _reason(cause)
-        lost = isinstance(
-            cause, ray.exceptions.RayError | TrainingLost
-        )  # its own errors come without Ray's around them
+        # Its own errors come without Ray's around them.
+        lost = isinstance(cause, ray.exceptions.RayError | TrainingLost)
         ours.losses += lost
         if lost and ours.losses < _MOST_LOSSES:
             ours.state = "waiting"
