@@ -19,13 +19,14 @@ sys.path[:0] = [str(ROOT / part) for part in ("platform", "models", "tests")]
 
 from browser_app import App, served  # noqa: E402
 from chromium import started_chromium  # noqa: E402
-from playwright.sync_api import FloatRect, Locator, Page  # noqa: E402
+from clicks import settle  # noqa: E402
+from playwright.sync_api import FloatRect, Locator, Page, expect  # noqa: E402
 
 from autosam_platform.tracking.writing import list_runs  # noqa: E402
 from autosam_platform.workspace import Workspace  # noqa: E402
 
 HEIGHT, LONGEST = 900, 1600
-_PATIENCE = 180_000  # milliseconds: a machine may be busy
+expect.set_options(timeout=180_000)  # milliseconds: a machine may be busy
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class Camera:
     def open(self, address: str) -> None:
         self.page.set_viewport_size({"width": self.width, "height": HEIGHT})
         self.page.goto(address)
-        idle = self.page.get_by_test_id("stApp").and_(self.page.locator("[data-test-script-state=notRunning]"))
-        idle.wait_for(timeout=_PATIENCE)
+        settle(self.page)
         self.page.wait_for_timeout(3000)  # charts and canvases draw after the script
 
     def take(self, name: str, address: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser_app import served
-from clicks import Clicks
+from clicks import Clicks, settle
 from patience import HANG_S
 from playwright.sync_api import Page, expect
 from synthetic_scans import write_btcv
@@ -37,6 +37,7 @@ def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray
         page.get_by_role("textbox", name="or a recipe's file").fill(str(recipe))
         page.keyboard.press("Tab")
         expect(page.get_by_role("combobox", name="Name")).to_have_value(str(workspace / "raw" / "tiny.yaml"))
+        settle(page)
         page.get_by_role("textbox", name="Root").fill(str(workspace / "raw"))
         page.get_by_role("button", name="Check these settings").click()
         command = f" jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
