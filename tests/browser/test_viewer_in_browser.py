@@ -15,13 +15,15 @@ from playwright.sync_api import Page, expect
 
 Open = Callable[..., Page]
 
-_PIXEL = """(canvas, [right, down]) => {
+_PIXEL = """async (canvas, [right, down]) => {
+    const frame = () => new Promise(requestAnimationFrame);
+    for (let drawn = 0; drawn < 3; drawn++) await frame();
     const [left, top, width, height] = canvas.dataset.frame.split(",").map(Number);
     const dense = canvas.width / canvas.clientWidth;
     const at = [left + right * width, top + down * height].map((place) => Math.floor(place * dense));
     return [...canvas.getContext("2d").getImageData(...at, 1, 1).data].slice(0, 3);
 }"""
-
+"""A picture is drawn with a frame after the click that changes it."""
 
 _LAID_OUT = """async () => {
     const frame = () => new Promise(requestAnimationFrame);
