@@ -4,6 +4,19 @@ import os
 
 __version__ = "0.1.0"
 
+# Of what workers print, a job repeats all but Ray's own C++: lines of its log, calls by address, and the raylet's last
+# words. They help nobody who uses this, hide what does, and are in Ray's logs in any case (docs/reliability.md).
+_CPP_LINES = (
+    r"^\[[-\d]+ [:,\d]+ [A-Z] \d+ \d+\] (\(\w+\) )?[\w/]+\.(cc|h|cpp):\d+:",
+    r"^\[\w+\.cc : \d+\] RAW: ",
+    r"^\*\*\* (StackTrace Information|SIG[A-Z]+ received)",
+    r"^(PC:)?\s*@ +0x[0-9a-f]+",
+    r"\.so(\.[.\d]+)?\(.*\) \[0x[0-9a-f]+\]",
+    r"^\S+\(_start\+0x[0-9a-f]+\) \[0x[0-9a-f]+\]",
+    r"^Extension modules: ",
+    r"^Raylet is terminated\. Termination is unexpected",
+)
+
 # Ray reads these when it is imported, in the driver and in every process it starts; what is set already stays.
 SETTINGS_OF_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine by default
@@ -14,6 +27,7 @@ SETTINGS_OF_RAY = {
     # LoggingConfig does not reach it).
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "|".join(_CPP_LINES),
 }
 for _name, _value in SETTINGS_OF_RAY.items():
     os.environ.setdefault(_name, _value)

@@ -62,6 +62,13 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
         print(f"\nInterrupted{place}: stopped here, and the same command continues.", file=sys.stderr, flush=True)
         _end_ray()
         raise SystemExit(143 if isinstance(error, Terminated) else 130) from None
+    except Exception as error:
+        lost = _lost(error)
+        if lost is None:
+            raise
+        _end_ray()  # which prints what workers said last
+        print(f"\n{lost}", file=sys.stderr)
+        raise SystemExit(1) from error
     if job.as_json:
         print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
     else:
@@ -82,6 +89,32 @@ def _told_to_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _lost(error: Exception) -> str | None:
+    """An error of Ray's own in words: a process, a machine or an object was lost; ``None`` for any other."""
+    ray = sys.modules.get("ray")
+    if ray is None:
+        return None
+    kinds = ray.exceptions
+    why = (str(error).splitlines() or [""])[0]
+    if isinstance(error, kinds.OutOfMemoryError):
+        return (
+            f"A machine ran out of memory, and Ray ended a task for it ({why}): give the job fewer cores "
+            "(--compute.workers, ray start --num-cpus) or the machine more memory, and the same command continues."
+        )
+    lost = (
+        *(kinds.LocalRayletDiedError, kinds.NodeDiedError, kinds.WorkerCrashedError, kinds.RayActorError),
+        *(kinds.ObjectLostError, kinds.RaySystemError, kinds.RpcError),
+    )
+    if not isinstance(error, lost):
+        return None
+    node = getattr(ray._private.worker, "_global_node", None)
+    logs = f" Ray's logs: {node.get_logs_dir_path()}." if node else ""
+    return (
+        f"Ray lost a process that this job needs ({type(error).__name__}: {why}). What was done until then is kept, "
+        f"and the same command continues.{logs}"
+    )
 
 
 def _end_ray() -> None:
