@@ -5,14 +5,16 @@ import os
 __version__ = "0.1.0"
 
 # Of what workers print, a job repeats all but Ray's own C++: lines of its log, calls by address, and the raylet's last
-# words. They help nobody who uses this, hide what does, and are in Ray's logs in any case (docs/reliability.md).
+# words. They help nobody who uses this, hide what does, and are in Ray's logs in any case (docs/reliability.md). What
+# Ray says there of memory and disks is for its users.
+_FOR_USERS = "info_message|memory pressure|low on memory|out of memory|% full|no capacity"
 _CPP_LINES = (
-    r"^\[[-\d]+ [:,\d]+ [A-Z] \d+ \d+\] (\(\w+\) )?[\w/]+\.(cc|h|cpp):\d+:",
+    rf"^\[[-\d]+ [:,\d]+ [A-Z] \d+ \d+\] (\(\w+\) )?[\w/]+\.(cc|h|cpp):\d+:(?!.*({_FOR_USERS}))",
+    r"^[EFIW]\d{4} [\d:.]+ +\d+ \S+\.(cc|h|cpp):\d+\]",
     r"^\[\w+\.cc : \d+\] RAW: ",
     r"^\*\*\* (StackTrace Information|SIG[A-Z]+ received)",
     r"^(PC:)?\s*@ +0x[0-9a-f]+",
-    r"\.so(\.[.\d]+)?\(.*\) \[0x[0-9a-f]+\]",
-    r"^\S+\(_start\+0x[0-9a-f]+\) \[0x[0-9a-f]+\]",
+    r"\([\w.]*(\+0x[0-9a-f]+)?\) \[0x[0-9a-f]+\]",
     r"^Extension modules: ",
     r"^Raylet is terminated\. Termination is unexpected",
 )

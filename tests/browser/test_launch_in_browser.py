@@ -42,6 +42,7 @@ def test_a_tiny_job_is_launched_and_seen_to_finish(page: Page, recipe: Path, ray
         page.get_by_role("button", name="Check these settings").click()
         command = f" jobs/prepare.py --recipe {recipe} --dataset.root {workspace / 'raw'}"
         expect(page.get_by_text(command)).to_be_visible(timeout=HANG_S * 1000)
+        settle(page)
         page.get_by_role("button", name="Send to the cluster").click()
         expect(page.get_by_text("Running entrypoint for job")).to_be_visible(timeout=HANG_S * 1000)
         expect(page.get_by_text("SUCCEEDED · prepare")).to_be_visible(timeout=HANG_S * 1000)

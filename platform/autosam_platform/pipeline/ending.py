@@ -4,6 +4,7 @@ import errno
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from typing import Any
 from autosam_inference.errors import UserError
 from autosam_platform.command_line import CommandLine
 from autosam_platform.workspace import workspace
+
+_LAST_WORDS_SECONDS = 0.5  # that what workers said last needs to get here, as Ray itself waits at the end of a process
+_LONGEST_REASON = 500  # characters
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,11 @@ def run_job(work: Callable[[], Outcome], job: CommandLine) -> None:
         lost = _lost(error)
         if lost is None:
             raise
-        _end_ray()  # which prints what workers said last
-        print(f"\n{lost}", file=sys.stderr)
+        try:
+            time.sleep(_LAST_WORDS_SECONDS)
+            _end_ray()
+        finally:
+            print(f"\n{lost}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
     if job.as_json:
         print(json.dumps(outcome.numbers | {"place": str(outcome.place)}, allow_nan=False))
@@ -92,29 +99,43 @@ def _told_to_end() -> Iterator[None]:
 
 
 def _lost(error: Exception) -> str | None:
-    """An error of Ray's own in words: a process, a machine or an object was lost; ``None`` for any other."""
+    """An error of Ray's own in words: a process, a machine or an object was lost; ``None`` for any other.
+
+    What Ray raises as one of these and is of some code (a result that cannot be read, an actor that cannot be made) is
+    none of them: its traceback tells more than a sentence.
+    """
     ray = sys.modules.get("ray")
     if ray is None:
         return None
     kinds = ray.exceptions
-    why = (str(error).splitlines() or [""])[0]
-    if isinstance(error, kinds.OutOfMemoryError):
-        return (
-            f"A machine ran out of memory, and Ray ended a task for it ({why}): give the job fewer cores "
-            "(--compute.workers, ray start --num-cpus) or the machine more memory, and the same command continues."
-        )
+    if isinstance(error, kinds.RayTaskError) and isinstance(error.cause, kinds.RayError):
+        error = error.cause  # of a task that met it itself
+    if getattr(error, "traceback_str", None) or getattr(error, "actor_init_failed", False):
+        return None
     lost = (
         *(kinds.LocalRayletDiedError, kinds.NodeDiedError, kinds.WorkerCrashedError, kinds.RayActorError),
-        *(kinds.ObjectLostError, kinds.RaySystemError, kinds.RpcError),
+        *(kinds.ObjectLostError, kinds.RpcError, kinds.OutOfMemoryError),
     )
-    if not isinstance(error, lost):
+    bugs = (kinds.ObjectFreedError, kinds.ReferenceCountingAssertionError)
+    if not isinstance(error, lost) or isinstance(error, bugs):
         return None
     node = getattr(ray._private.worker, "_global_node", None)
-    logs = f" Ray's logs: {node.get_logs_dir_path()}." if node else ""
+    logs = f" Ray's logs of this machine: {node.get_logs_dir_path()}." if node else ""
+    why = " ".join(str(error).split()).rstrip(".")
+    kept = "What was done until then is kept, and the same command continues"
+    if isinstance(error, kinds.OutOfMemoryError):
+        return (
+            f"A machine ran out of memory, and Ray ended a task for it ({_shortened(why)}). Close what else runs "
+            f"there, or give the machine more memory. {kept}.{logs}"
+        )
     return (
-        f"Ray lost a process that this job needs ({type(error).__name__}: {why}). What was done until then is kept, "
-        f"and the same command continues.{logs}"
+        f"Ray lost a process that this job needs ({type(error).__name__}: {_shortened(why)}). "
+        f"{kept}; if it comes again at the same place, the reason is in the logs.{logs}"
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def _end_ray() -> None:
