@@ -272,6 +272,9 @@ class DistillationSection(Section):
     maps (CASE.nii.gz), with probabilities (CASE.npz) if there are any."""
     kd_lambda: Annotated[float, Field(ge=0, le=1), tyro.conf.arg(aliases=("--kd-lambda",))] = 0.5
     """Weight of the labels (Eq. 2); the teacher has the rest: 1 is training without a teacher, 0 the teacher alone."""
+    fade: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training, at its end, in which the teacher's weight (1 − λ) sinks in a straight line to 0, so that
+    the labels have the last word; 0 keeps it as it is, as in the paper."""
     loss: Literal["mse", "kl", "focused", "pooled", "region", "channel", "soft_labels"] = "mse"
     """Distance to the teacher: mean squared error of probabilities (the paper's), KL divergence at a temperature (kl),
     squared error where either says organ (focused), that at three scales (pooled), soft Dice (region), places of each

@@ -52,6 +52,16 @@ def test_two_voxels_by_hand() -> None:
     assert losses["loss"].item() == pytest.approx(0.25 * (0.5 + math.log(2)) + 0.75 * 0.17, abs=1e-5)
 
 
+@pytest.mark.parametrize(("progress", "teacher"), [(0.0, 0.75), (0.5, 0.75), (0.75, 0.375), (0.9, 0.15), (1.0, 0.0)])
+def test_a_teacher_that_fades_leaves_the_labels_the_last_word(progress: float, teacher: float) -> None:
+    """λ = ¼, so that the teacher begins with ¾ of the loss; in the second half of the training it sinks to nothing."""
+    logits, batch = _random()
+    objective = DistillationObjective(0.25, squared_error, fade=0.5)
+    losses = objective(logits, {**batch, "progress": progress})
+    expected = (1 - teacher) * losses["segmentation_loss"] + teacher * losses["distillation_loss"]
+    torch.testing.assert_close(losses["loss"], expected)
+
+
 @pytest.mark.parametrize("kd_lambda", [0.0, 0.3, 1.0])
 def test_equals_the_plain_formulation_for_each_sample(kd_lambda: float) -> None:
     logits, batch = _random()

@@ -67,6 +67,8 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
         "kd_lambda": f"{section.kd_lambda:g}",
         "distillation_loss": section.distance,
     }
+    if section.fade:
+        lineage["teacher_fades"] = f"in the last {section.fade:.0%} of the training"
     if unlabelled is not None:
         lineage["unlabelled"] = f"{len(unlabelled.cases)} scans, {section.unlabelled_share:.0%} of the patches"
     if section.calibrate:

@@ -20,27 +20,39 @@ class DistillationObjective(nn.Module):
         distance: between student and teacher; see ``distances``.
         confidence: where the teacher's largest probability is less, it has no say.
         temperature: at which the teacher's probabilities are taken, before all else; see ``temperature``.
+        fade: share of the training at its end in which 1 − λ sinks in a straight line to 0; 0 keeps it as it is.
 
     Raises:
         ValueError: λ is not in [0, 1].
     """
 
-    def __init__(self, kd_lambda: float, distance: Distance, confidence: float = 0.0, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        kd_lambda: float,
+        distance: Distance,
+        confidence: float = 0.0,
+        temperature: float = 1.0,
+        fade: float = 0.0,
+    ) -> None:
         super().__init__()
         if not 0 <= kd_lambda <= 1:
             raise ValueError(f"a kd_lambda of {kd_lambda} is not possible: give a weight from 0 to 1")
         self._lambda, self._distance, self._confidence = kd_lambda, distance, confidence
-        self._temperature = temperature
+        self._temperature, self._fade = temperature, fade
         self._segmentation = SegmentationObjective()
 
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, in 255ths)."""
+        """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, in 255ths).
+
+        Where the teacher fades, ``progress`` is in it too: the share of the training that is done.
+        """
         losses = self._segmentation(logits_BKDHW, batch)
         teacher_BKDHW = batch["probabilities"].float() / WHOLE
         if self._temperature != 1:
             teacher_BKDHW = softened(teacher_BKDHW, self._temperature)
         distance_B = self._distance(self._heard(logits_BKDHW.float(), teacher_BKDHW), teacher_BKDHW)
-        loss_B = self._lambda * losses["loss"] + (1 - self._lambda) * distance_B
+        taught = (1 - self._lambda) * (min(1.0, (1 - batch["progress"]) / self._fade) if self._fade else 1.0)
+        loss_B = (1 - taught) * losses["loss"] + taught * distance_B
         return {**losses, "loss": loss_B, "segmentation_loss": losses["loss"], "distillation_loss": distance_B}
 
     def _heard(self, logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
@@ -56,4 +68,6 @@ _NEVER = 1e-30  # a probability whose logarithm is finite in fp32
 
 def build_objective(section: DistillationSection, temperature: float = 1.0) -> Objective:
     """The objective that the section describes, with a teacher of this ``temperature``."""
-    return DistillationObjective(section.kd_lambda, distance_of(section), section.confidence, temperature)
+    return DistillationObjective(
+        section.kd_lambda, distance_of(section), section.confidence, temperature, fade=section.fade
+    )

@@ -195,6 +195,7 @@ class Fit:
             name: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in batch.items()
         }
+        moved["progress"] = self._steps_done() / self._steps()
         with self.autocast():
             outputs = self.task.samples.logits(self.network, moved)
         return {name: loss_B.mean() for name, loss_B in self.objective(outputs, moved).items()}
