@@ -51,8 +51,10 @@ class DistillationObjective(nn.Module):
         if self._temperature != 1:
             teacher_BKDHW = softened(teacher_BKDHW, self._temperature)
         distance_B = self._distance(self._heard(logits_BKDHW.float(), teacher_BKDHW), teacher_BKDHW)
-        taught = (1 - self._lambda) * (min(1.0, (1 - batch["progress"]) / self._fade) if self._fade else 1.0)
-        loss_B = (1 - taught) * losses["loss"] + taught * distance_B
+        labels = self._lambda
+        if self._fade:
+            labels = 1 - (1 - labels) * min(1.0, (1 - batch["progress"]) / self._fade)
+        loss_B = labels * losses["loss"] + (1 - labels) * distance_B
         return {**losses, "loss": loss_B, "segmentation_loss": losses["loss"], "distillation_loss": distance_B}
 
     def _heard(self, logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
