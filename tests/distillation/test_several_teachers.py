@@ -1,5 +1,6 @@
 """Several teachers: their mean is stored, asked online, matched, evaluated and recorded as one."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from autosam_inference.card import files_hash
 from autosam_inference.several import ModelFolders
 from autosam_platform.data.description import load_description
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
-from autosam_platform.distillation.fit import supervision_of
+from autosam_platform.distillation.fit import fit_student, supervision_of
 from autosam_platform.distillation.named import identity_of
 from autosam_platform.distillation.teacher import MismatchError, OnlineTeacher, TrainedTeacher, stored_teacher
 from autosam_platform.evaluation.cost import cost_of
@@ -20,6 +21,8 @@ from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.pipeline.distilling import with_teacher
 from autosam_platform.pipeline.steps import split_cases
+from autosam_platform.tracking.writing import read_curves
+from autosam_platform.training.in_process import InProcess
 from autosam_platform.workspace import Workspace
 
 SPACING = (2.0, 2.0, 3.0)
@@ -151,3 +154,24 @@ def test_the_mean_is_evaluated_and_costs_what_all_cost(
     one, two = cost_of(models[0], cases[0].image, OVERLAP), cost_of(both, cases[0].image, OVERLAP)
     assert (two.parameters, two.patch) == (2 * one.parameters, one.patch)
     assert two.gflop_per_patch == pytest.approx(2 * one.gflop_per_patch)
+
+
+def test_a_teacher_that_fades_in_a_training_follows_the_share_that_is_done(
+    prepared: PreparedDataset, models: list[Path], folder: Path
+) -> None:
+    """λ = ½ and a teacher that fades from the start: of two epochs' steps, labels weigh 1 − ½ · (1 − step / all)."""
+    fading = experiment(folder, str(models[0]), fade=1.0)
+    short = {"epochs": 2, "patches_per_case": 2, "warmup_epochs": 0, "precision": "fp32"}
+    fading = fading.model_copy(update={"training": fading.training.model_copy(update=short)})
+    run = fit_student(fading, prepared, Workspace(folder / "ws"), InProcess(), quiet=True).run
+    assert (
+        json.loads((run.model / "model.json").read_text())["lineage"]["teacher_fades"]
+        == "in the last 100% of the training"
+    )
+    curves = {name: dict(points) for name, points in read_curves(Workspace(folder / "ws"), run.name).items()}
+    total = curves["train/loss"]
+    assert len(total) == 2 * 2 * len(prepared.cases("train"))
+    for step, loss in total.items():  # counted from 1, and weighed by what was done before it
+        labels = 1 - 0.5 * (1 - (step - 1) / len(total))
+        parts = curves["train/segmentation_loss"][step], curves["train/distillation_loss"][step]
+        assert loss == pytest.approx(labels * parts[0] + (1 - labels) * parts[1], rel=1e-5)
