@@ -14,7 +14,6 @@ import autosam_platform
 from autosam_platform.pipeline import ending
 
 _JOB = """
-import os
 from pathlib import Path
 
 from lost_processes import abort

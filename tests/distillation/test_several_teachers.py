@@ -1,4 +1,4 @@
-"""Several teachers: their mean is stored, asked online, matched, evaluated and recorded as one."""
+"""Several teachers: their mean is stored, asked online, matched, evaluated and recorded as one. And one that fades."""
 
 import json
 from dataclasses import replace
@@ -73,7 +73,8 @@ def test_what_is_stored_and_asked_online_is_the_mean_of_what_each_says(
     assert np.abs(one - other).max() > 5  # 255ths: they do not agree
     np.testing.assert_allclose(asked, (one + other) / 2, atol=0.01)
     stored = stored_teacher(together, prepared, workspace)
-    assert np.abs(stored.probabilities(case, (0, 0, 0), case.shape_DHW) - asked).max() <= 0.5 + 1e-3
+    # Stored by a task of one thread: in bf16 this process's two sum otherwise, by 0.03 of a 255th on one CPU.
+    assert np.abs(stored.probabilities(case, (0, 0, 0), case.shape_DHW) - asked).max() <= 0.5 + 0.1
     again = stored_teacher(TrainedTeacher.of(models[1::-1], OVERLAP), prepared, workspace)
     assert again.folder == stored.folder != stored_teacher(replace(together, overlap=0.5), prepared, workspace).folder
 
@@ -164,10 +165,8 @@ def test_a_teacher_that_fades_in_a_training_follows_the_share_that_is_done(
     short = {"epochs": 2, "patches_per_case": 2, "warmup_epochs": 0, "precision": "fp32"}
     fading = fading.model_copy(update={"training": fading.training.model_copy(update=short)})
     run = fit_student(fading, prepared, Workspace(folder / "ws"), InProcess(), quiet=True).run
-    assert (
-        json.loads((run.model / "model.json").read_text())["lineage"]["teacher_fades"]
-        == "in the last 100% of the training"
-    )
+    card = json.loads((run.model / "model.json").read_text())
+    assert card["lineage"]["teacher_fades"] == "in the last 100% of the training"
     curves = {name: dict(points) for name, points in read_curves(Workspace(folder / "ws"), run.name).items()}
     total = curves["train/loss"]
     assert len(total) == 2 * 2 * len(prepared.cases("train"))
