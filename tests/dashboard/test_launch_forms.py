@@ -141,7 +141,7 @@ def test_what_could_be_another_setting_or_lies_elsewhere_is_refused(
 
 
 def test_a_recipe_may_not_name_files_elsewhere_either(tmp_path: Path) -> None:
-    for value in ("/etc/passwd", "../secret", "~/other", str(tmp_path)):
+    for value in ("/etc/passwd", "../secret", "~/other", str(tmp_path), "fold-1,/etc", "fold-1, ../../secret"):
         with pytest.raises(ReadingError, match="outside the folders"):
             refuse_outside({"dataset": {"roots": [value]}, "name": "demo"})
     refuse_outside(

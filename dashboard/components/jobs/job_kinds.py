@@ -106,7 +106,7 @@ def checked_settings(kind: JobKind, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_outside(resolved: Any) -> None:
-    """See that no setting, of a recipe or of a form, names a file outside the allowed folders.
+    """See that no setting, of a recipe or of a form, names a file outside the allowed folders, alone or among several.
 
     Raises:
         ReadingError: one does.
@@ -114,8 +114,10 @@ def refuse_outside(resolved: Any) -> None:
     if isinstance(resolved, dict | list):
         for value in resolved.values() if isinstance(resolved, dict) else resolved:
             refuse_outside(value)
-    elif isinstance(resolved, str) and (set(resolved) & set("/\\~") or (PROJECT / resolved).exists()):
-        allowed_path(resolved)
+    elif isinstance(resolved, str):
+        for name in (resolved, *resolved.split(",")):  # several teachers are named with commas between them
+            if set(name) & set("/\\~") or (PROJECT / name).exists():
+                allowed_path(name.strip())
 
 
 @functools.lru_cache(maxsize=64)
