@@ -224,7 +224,7 @@ class Fit:
         model = self.model if self.average is None else self.average.model
         dice = self.task.samples.validate(model, self.prepared, self.experiment, self.autocast, self.workers)
         count = len(self.prepared.cases("val"))
-        self._say(f"epoch {epoch + 1}: mean Dice {dice['mean']:.4f} on {count} validation case(s)")
+        self._say(f"epoch {epoch + 1}: mean Dice {100 * dice['mean']:.2f} % on {count} validation case(s)")
         self._add({f"val/dice/{name}": value for name, value in dice.items()})
         return dice["mean"]
 

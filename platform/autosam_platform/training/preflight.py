@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autosam_models import build_model, find_model
 from autosam_models.numerics import format_of
-from autosam_models.sizes import size_text
+from autosam_models.sizes import bytes_text, size_text
 from autosam_platform.experiment import CHECKPOINTING, Experiment
 from autosam_platform.measure import free_memory
 from autosam_platform.training.estimate import bytes_of_step
@@ -42,7 +42,7 @@ def check_memory(
     needed = _bytes(experiment, num_classes, device, samples)
     if free is None or needed is None:
         return "How much memory a step needs could not be estimated here."
-    found = f"a step needs about {_gb(needed)}, {_gb(free // sharing)} are free for it on {device.type}"
+    found = f"a step needs about {bytes_text(needed)}, {bytes_text(free // sharing)} are free for it on {device.type}"
     if needed <= free // sharing:
         return f"Memory: {found}."
     patch = size_text(experiment.model.patch_DHW)
@@ -81,8 +81,4 @@ def _remedy(experiment: Experiment, num_classes: int, device: torch.device, samp
     leaner = experiment.model_copy(update={"compute": compute.model_copy(update={"activation_checkpointing": True})})
     less = _bytes(leaner, num_classes, device, samples)
     assert less is not None  # it could be estimated without, too
-    return f"Add --compute.activation-checkpointing ({_gb(less)}, some 15 % slower), "
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"Add --compute.activation-checkpointing ({bytes_text(less)}, some 15 % slower), "

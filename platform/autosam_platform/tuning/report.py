@@ -47,7 +47,8 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
 def best_recipe(sweep: Sweep, best: Trial) -> str:
     """The experiment of the best trial as a recipe that every job takes: it finds the trial's run."""
     settings = sweep.workspace.recorded_settings(sweep.experiment(best.values))
-    about = f"# The best of {sweep.name}: trial {best.number}, mean Dice {best.dice:.4f} of the validation cases.\n"
+    dice = f"mean Dice {100 * best.dice:.2f} % of the validation cases"
+    about = f"# The best of {sweep.name}: trial {best.number}, {dice}.\n"
     return about + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
