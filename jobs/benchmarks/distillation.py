@@ -130,7 +130,9 @@ def _step(
     section, model = experiment.model, _student(experiment, prepared, device)
     optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-4)
     objective = DeepSupervision(
-        SegmentationObjective() if teacher is None else build_objective(experiment.distillation)
+        SegmentationObjective.of(experiment.training)
+        if teacher is None
+        else build_objective(experiment.distillation, 1.0, experiment.training)
     )
     patches = PatchDataset(prepared, section.patch_DHW, patches_per_case=100, teacher=teacher)
     cast = autocast("auto", device)

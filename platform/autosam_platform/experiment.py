@@ -232,6 +232,9 @@ class TrainingSection(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share that a running mean of the weights keeps at each step, such as 0.99: that mean is then what is validated
     and saved; 0 is no mean."""
+    places: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the labels' loss that asks where each organ is, every organ alike, which brings out small organs early;
+    0 is the paper's loss (Eq. 1) alone."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     batch: Annotated[int, Field(gt=0, le=4096)] = 1
@@ -372,6 +375,15 @@ class Experiment(Section):
         if self.compute.activation_checkpointing and CHECKPOINTING not in find_model(self.model.name).options:
             raise ValueError(
                 f"{self.model.name} cannot checkpoint its activations: leave --compute.activation-checkpointing out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _model_learns_places(self) -> Self:
+        if self.training.places and find_model(self.model.name).prompted:
+            raise ValueError(
+                f"{self.model.name} is asked for one organ at a time, which has no others to weigh as much as: leave "
+                "--training.places out"
             )
         return self
 

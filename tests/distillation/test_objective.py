@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autosam_platform.distillation.distances import softened_divergence, squared_error
 from autosam_platform.distillation.objective import DistillationObjective, build_objective
-from autosam_platform.experiment import DistillationSection
+from autosam_platform.experiment import DistillationSection, TrainingSection
 from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
 
 
@@ -112,7 +112,9 @@ def test_the_description_chooses_the_distance() -> None:
         (DistillationSection(), squared_error(logits, teacher)),
         (DistillationSection(loss="kl", temperature=3), softened_divergence(logits, teacher, 3)),
     ):
-        assert torch.equal(build_objective(section)(logits, batch)["distillation_loss"], expected_B)
+        assert torch.equal(
+            build_objective(section, 1.0, TrainingSection())(logits, batch)["distillation_loss"], expected_B
+        )
 
 
 def test_a_student_of_several_answers_is_held_against_the_teachers_mean_in_each_cell() -> None:

@@ -2,12 +2,16 @@
 
 import math
 
+import pytest
 import torch
 from monai.losses import DiceLoss
 from torch.nn.functional import cross_entropy
 
+from autosam_platform.distillation.distances import channel_divergence
+from autosam_platform.experiment import TrainingSection
 from autosam_platform.training.dice_and_entropy import dice_and_entropy
 from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
+from autosam_platform.training.places import TEMPERATURE, divergence_of_places
 
 
 def _plain(logits_KDHW: torch.Tensor, label_DHW: torch.Tensor) -> float:
@@ -166,3 +170,59 @@ def test_one_answer_is_what_it_is_without_deep_supervision() -> None:
         assert {name: loss.tolist() for name, loss in found.items()} == {
             name: loss.tolist() for name, loss in expected.items()
         }
+
+
+def test_places_of_two_voxels_by_hand() -> None:
+    """The network has the organ in both voxels alike, ½ each, the label in one: 1 · ln (1 / ½), times T² = 4."""
+    found = divergence_of_places(torch.zeros(1, 2, 1, 1, 2), torch.tensor([0, 1]).view(1, 1, 1, 2))
+    assert found.tolist() == pytest.approx([4 * math.log(2)])
+
+
+def test_places_are_the_distance_by_channels_to_a_teacher_that_says_the_label() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 5, 4, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    label = torch.randint(0, 5, (3, 4, 3, 2), generator=generator)
+    label[0][label[0] == 3] = 0  # an organ that this sample does not show
+    certain = torch.nn.functional.one_hot(label, 5).movedim(-1, 1).double()
+    expected = channel_divergence(logits, certain, TEMPERATURE)
+    torch.testing.assert_close(divergence_of_places(logits, label), expected)
+    gradients = [torch.autograd.grad(each.sum(), logits)[0] for each in (divergence_of_places(logits, label), expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_places_of_a_patch_of_background_alone_are_nothing_to_learn() -> None:
+    logits = torch.randn(1, 3, 2, 2, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found = divergence_of_places(logits, torch.zeros(1, 2, 2, 2, dtype=torch.long))
+    found.sum().backward()
+    assert found.tolist() == [0]
+    assert logits.grad is not None and not logits.grad.any()
+
+
+def test_an_organ_that_is_seen_nowhere_has_a_gradient_by_its_place_and_hardly_one_by_its_voxels() -> None:
+    """One voxel in 512, at a probability of 1e-6 as everywhere.
+
+    Eq. 1: cross entropy pulls with 1/512 there, Dice with 2e-6. Places: 4 · ½ · (1 − 1/512), nearly 2.
+    """
+    label = torch.zeros(1, 1, 8, 8, 8, dtype=torch.long)
+    label[0, 0, 1, 2, 3] = 1
+    pulls = []
+    for objective in (SegmentationObjective(), SegmentationObjective(0.1)):
+        logits = torch.zeros(1, 2, 8, 8, 8)
+        logits[:, 1] = math.log(1e-6)
+        logits.requires_grad_()
+        objective(logits, _batch(label, 2))["loss"].sum().backward()
+        assert logits.grad is not None
+        pulls.append(-logits.grad[0, 1, 1, 2, 3].item())
+    assert pulls == pytest.approx([1 / 512, 0.9 / 512 + 0.1 * 2 * (1 - 1 / 512)], rel=0.01)
+
+
+def test_places_take_their_share_of_the_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, label = torch.randn(2, 3, 2, 3, 4, generator=generator), torch.randint(0, 3, (2, 1, 2, 3, 4))
+    batch = _batch(label, 3)
+    alone, both = (
+        SegmentationObjective()(logits, batch),
+        SegmentationObjective.of(TrainingSection(places=0.25))(logits, batch),
+    )
+    torch.testing.assert_close(both["loss"], 0.75 * alone["loss"] + 0.25 * divergence_of_places(logits, label[:, 0]))
+    assert "places_loss" in both and "places_loss" not in alone

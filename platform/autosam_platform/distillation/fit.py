@@ -74,7 +74,7 @@ def supervision_of(experiment: Experiment, prepared: PreparedDataset, workspace:
     if section.calibrate:
         lineage["teacher_temperature"] = f"{temperature:.3g}"
         print(f"The teacher's probabilities are taken at a temperature of {temperature:.3g}.", flush=True)
-    objective = functools.partial(build_objective, section, temperature)
+    objective = functools.partial(build_objective, section, temperature, experiment.training)
     return Supervision(objective, PatchSamples(teacher, unlabelled), lineage)
 
 

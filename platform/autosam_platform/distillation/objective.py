@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autosam_platform.data.probabilities import WHOLE
 from autosam_platform.distillation.distances import Distance, distance_of, softened
-from autosam_platform.experiment import DistillationSection
+from autosam_platform.experiment import DistillationSection, TrainingSection
 from autosam_platform.training.objectives import Objective, SegmentationObjective
 
 
@@ -21,6 +21,7 @@ class DistillationObjective(nn.Module):
         confidence: where the teacher's largest probability is less, it has no say.
         temperature: at which the teacher's probabilities are taken, before all else; see ``temperature``.
         fade: share of the training at its end in which 1 − λ sinks in a straight line to 0; 0 keeps it as it is.
+        segmentation: L_seg; Eq. 1 where none is given.
 
     Raises:
         ValueError: λ is not in [0, 1].
@@ -33,13 +34,14 @@ class DistillationObjective(nn.Module):
         confidence: float = 0.0,
         temperature: float = 1.0,
         fade: float = 0.0,
+        segmentation: SegmentationObjective | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= kd_lambda <= 1:
             raise ValueError(f"a kd_lambda of {kd_lambda} is not possible: give a weight from 0 to 1")
         self._lambda, self._distance, self._confidence = kd_lambda, distance, confidence
         self._temperature, self._fade = temperature, fade
-        self._segmentation = SegmentationObjective()
+        self._segmentation = segmentation or SegmentationObjective()
 
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Losses of a batch with ``label``, ``annotated`` and ``probabilities`` (B×K×D×H×W, in 255ths).
@@ -68,8 +70,13 @@ class DistillationObjective(nn.Module):
 _NEVER = 1e-30  # a probability whose logarithm is finite in fp32
 
 
-def build_objective(section: DistillationSection, temperature: float = 1.0) -> Objective:
-    """The objective that the section describes, with a teacher of this ``temperature``."""
+def build_objective(section: DistillationSection, temperature: float, training: TrainingSection) -> Objective:
+    """The objective that the sections describe, with a teacher of this ``temperature``."""
     return DistillationObjective(
-        section.kd_lambda, distance_of(section), section.confidence, temperature, fade=section.fade
+        section.kd_lambda,
+        distance_of(section),
+        section.confidence,
+        temperature,
+        fade=section.fade,
+        segmentation=SegmentationObjective.of(training),
     )

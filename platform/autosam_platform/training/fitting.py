@@ -1,5 +1,6 @@
 """Start a fit or go on with it, and leave a finished model in the run's folder; a runner does the training."""
 
+import functools
 import importlib.metadata
 import itertools
 import sys
@@ -48,12 +49,12 @@ class Supervision:
     """What a fit learns from.
 
     Attributes:
-        objective: makes what it minimises, in each worker.
+        objective: makes what it minimises, in each worker; where there is none, the labels' loss of the experiment.
         samples: what it draws from the dataset, and how the network is asked about it.
         tags: what its record is to say of that.
     """
 
-    objective: Callable[[], Objective] = SegmentationObjective
+    objective: Callable[[], Objective] | None = None
     samples: Samples = PATCHES
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -150,7 +151,7 @@ def _fit(
         experiment,
         prepared.manifest,
         run,
-        supervision.objective,
+        supervision.objective or functools.partial(SegmentationObjective.of, experiment.training),
         supervision.samples,
         lost,
         quiet,

@@ -1,13 +1,15 @@
 """What a fit minimises. The loop knows only: logits and batch in, losses per sample out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autosam_platform.experiment import TrainingSection
 from autosam_platform.training.dice_and_entropy import dice_and_entropy
+from autosam_platform.training.places import divergence_of_places
 
 
 class Objective(Protocol):
@@ -27,13 +29,31 @@ class SegmentationObjective(nn.Module):
     The paper does not say which classes its Dice counts. Here: the organs that are in the sample's label. A class
     that a patch does not show has no Dice; cross entropy still punishes it where it is predicted. A class that the
     sample's case does not annotate may be anywhere in its background, so there it counts as background.
+
+    Args:
+        places: share of ``divergence_of_places`` in the loss; the rest is Eq. 1.
     """
+
+    def __init__(self, places: float = 0.0) -> None:
+        super().__init__()
+        self._places = places
+
+    @classmethod
+    def of(cls, training: TrainingSection) -> Self:
+        """The objective that the section describes."""
+        return cls(training.places)
 
     def forward(self, logits_BKDHW: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Losses of a batch with ``label`` of shape B×1×D×H×W and ``annotated``, B×K: which classes were drawn."""
         logits_BKDHW = _as_annotated(logits_BKDHW.float(), batch["annotated"])
-        dice_B, entropy_B = dice_and_entropy(logits_BKDHW, batch["label"][:, 0].long())
-        return {"loss": dice_B + entropy_B, "dice_loss": dice_B, "cross_entropy": entropy_B}
+        label_BDHW = batch["label"][:, 0].long()
+        dice_B, entropy_B = dice_and_entropy(logits_BKDHW, label_BDHW)
+        parts = {"dice_loss": dice_B, "cross_entropy": entropy_B}
+        if not self._places:
+            return {"loss": dice_B + entropy_B, **parts}
+        places_B = divergence_of_places(logits_BKDHW, label_BDHW)
+        loss_B = (1 - self._places) * (dice_B + entropy_B) + self._places * places_B
+        return {"loss": loss_B, **parts, "places_loss": places_B}
 
 
 class DeepSupervision(nn.Module):

@@ -55,7 +55,7 @@ class RandomStep:
         if section.checkpoint is not None:
             find_model(section.name).as_trained(self._model)
         self._optimizer = build_optimizer(self._model, experiment.training)
-        self._objective = DeepSupervision(SegmentationObjective())
+        self._objective = DeepSupervision(SegmentationObjective.of(experiment.training))
         self._autocast = autocast(experiment.training.precision, device)
         self._device = device
         label_B1DHW = torch.randint(num_classes, (batch, 1, *section.patch_DHW), dtype=torch.uint8, device=device)
