@@ -204,6 +204,15 @@ def test_a_model_without_sams_encoder_refuses_sams_checkpoint(capsys: pytest.Cap
     assert "nnunet cannot start from SAM's checkpoint" in _said(capsys)
 
 
+def test_a_model_that_is_asked_for_one_organ_at_a_time_refuses_to_weigh_organs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        _network_job("--model", "sam_demo", "--training.places", "0.1")
+    said = _said(capsys)
+    assert "sam_demo is asked for one organ at a time" in said and "leave --training.places out" in said
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

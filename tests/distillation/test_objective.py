@@ -112,9 +112,16 @@ def test_the_description_chooses_the_distance() -> None:
         (DistillationSection(), squared_error(logits, teacher)),
         (DistillationSection(loss="kl", temperature=3), softened_divergence(logits, teacher, 3)),
     ):
-        assert torch.equal(
-            build_objective(section, 1.0, TrainingSection())(logits, batch)["distillation_loss"], expected_B
-        )
+        objective = build_objective(section, 1.0, TrainingSection())
+        assert torch.equal(objective(logits, batch)["distillation_loss"], expected_B)
+
+
+def test_places_are_a_part_of_the_labels_say_and_the_teachers_stays() -> None:
+    logits, batch = _random()
+    losses = build_objective(DistillationSection(kd_lambda=0.25), 1.0, TrainingSection(places=0.5))(logits, batch)
+    labels_B = SegmentationObjective(0.5)(logits, batch)["loss"]
+    torch.testing.assert_close(losses["segmentation_loss"], labels_B)
+    torch.testing.assert_close(losses["loss"], 0.25 * labels_B + 0.75 * losses["distillation_loss"])
 
 
 def test_a_student_of_several_answers_is_held_against_the_teachers_mean_in_each_cell() -> None:

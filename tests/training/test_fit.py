@@ -399,6 +399,20 @@ class _Stopped(SegmentationObjective):
         return super().forward(logits_BKDHW, batch)
 
 
+def test_places_have_their_share_in_a_training_and_a_curve(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    """Eq. 1 with ¾ of the loss, the places of the label's organs with ¼."""
+    workspace = Workspace(tmp_path)
+    experiment = _experiment(scans, places=0.25, epochs=1, warmup_epochs=0)
+    run = fit(experiment, prepared, workspace, runner=InProcess(), quiet=True).run
+    curves = {name: dict(points) for name, points in read_curves(workspace, run.name).items()}
+    assert curves["train/loss"]
+    for step, loss in curves["train/loss"].items():
+        voxels = curves["train/dice_loss"][step] + curves["train/cross_entropy"][step]
+        assert loss == pytest.approx(0.75 * voxels + 0.25 * curves["train/places_loss"][step], rel=1e-5)
+
+
 def test_a_mean_of_weights_that_muon_steps_goes_on_elsewhere_with_the_same_bits(
     scans: Path, prepared: PreparedDataset, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ NOT_SAID = "not said"
 _SAID = {
     "kd_lambda": "weight of the labels (λ)",
     "ema": "running mean of the weights (EMA)",
+    "places": "share of the organs' places in the loss",
     "gpu": "GPUs",
     "cpus_per_worker": "CPU cores per worker",
     "disk_gb": "disk space (GB)",
