@@ -47,6 +47,7 @@ def write_report(sweep: Sweep, ledger: Ledger) -> Trial:
 def best_recipe(sweep: Sweep, best: Trial) -> str:
     """The experiment of the best trial as a recipe that every job takes: it finds the trial's run."""
     settings = sweep.workspace.recorded_settings(sweep.experiment(best.values))
+    assert best.dice is not None  # a finished trial was validated
     dice = f"mean Dice {100 * best.dice:.2f} % of the validation cases"
     about = f"# The best of {sweep.name}: trial {best.number}, {dice}.\n"
     return about + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
