@@ -218,11 +218,10 @@ def test_an_organ_that_is_seen_nowhere_has_a_gradient_by_its_place_and_hardly_on
 
 def test_places_take_their_share_of_the_loss() -> None:
     generator = torch.Generator().manual_seed(0)
-    logits, label = torch.randn(2, 3, 2, 3, 4, generator=generator), torch.randint(0, 3, (2, 1, 2, 3, 4))
+    logits = torch.randn(2, 3, 2, 3, 4, generator=generator)
+    label = torch.randint(0, 3, (2, 1, 2, 3, 4), generator=generator)
     batch = _batch(label, 3)
-    alone, both = (
-        SegmentationObjective()(logits, batch),
-        SegmentationObjective.of(TrainingSection(places=0.25))(logits, batch),
-    )
+    alone = SegmentationObjective()(logits, batch)
+    both = SegmentationObjective.of(TrainingSection(places=0.25))(logits, batch)
     torch.testing.assert_close(both["loss"], 0.75 * alone["loss"] + 0.25 * divergence_of_places(logits, label[:, 0]))
     assert "places_loss" in both and "places_loss" not in alone
