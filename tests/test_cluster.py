@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_more_items_than_ray_is_told_of_at_a_time(ray_local: None, monkeypatch: 
 def test_a_failure_is_raised_as_it_was_raised_there(ray_local: None) -> None:
     with pytest.raises(ValueError, match="three is refused"):
         cluster.map_tasks(_refuse_three, [1, 2, 3, 4], label="refusing")
+
+
+def _note_or_fail(item: tuple[int, Path]) -> None:
+    number, folder = item
+    if number == 0:
+        raise ValueError("the first is refused")
+    time.sleep(0.2)
+    (folder / str(number)).touch()
+
+
+def test_after_a_failure_what_waits_does_nothing_and_the_next_tasks_run(ray_local: None, tmp_path: Path) -> None:
+    """Twelve times, since what ended this process here before did so in one of three."""
+    for turn in range(12):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        with pytest.raises(ValueError, match="the first is refused"):
+            cluster.map_tasks(_note_or_fail, [(number, folder) for number in range(30)], label="failing")
+        assert cluster.map_tasks(_double, [1, 2], label="after it") == [2, 4]
+        assert len(list(folder.iterdir())) < 20  # those that ran on the two cores meanwhile; 29 without it
 
 
 def test_what_needs_more_memory_than_any_node_has_still_runs(ray_local: None) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -132,16 +133,18 @@ def map_tasks(
         the results, in the order of ``items``.
 
     Raises:
-        Exception: the first failure of ``function``, as it was raised there; tasks not yet started are cancelled.
+        Exception: the first failure of ``function``, as it was raised there; tasks not yet started do nothing then.
     """
     if not items:
         return []
     import ray
+    from ray.experimental import internal_kv
 
     connect()
     largest = int(max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0))
     gpus = 1 if gpu and ray.cluster_resources().get("GPU", 0) else 0
     remote: Any = ray.remote(_run_item)
+    failure = f"autosam-failed-{uuid.uuid4().hex}".encode()
     left = iter(enumerate(items))
     given: dict[Any, int] = {}
     results: list[Any] = [None] * len(items)
@@ -151,15 +154,16 @@ def map_tasks(
             for index, item in itertools.islice(left, MOST_IN_QUEUE - len(given)):
                 need = {"memory": min(memory(item), largest)} if memory else {}
                 asked = remote.options(num_cpus=cpus, num_gpus=gpus, name=label, **need)
-                given[asked.remote(function, item)] = index
+                given[asked.remote(function, item, failure)] = index
             if not given:
                 return results
             done = ray.wait(list(given), num_returns=1)[0][0]
             try:
                 results[given.pop(done)] = ray.get(done)
             except ray.exceptions.RayTaskError as error:
-                for handle in given:
-                    ray.cancel(handle, force=False)
+                # Not ``ray.cancel``: what meets a task as it starts ends this process, message and all (docs/log.md,
+                # 2026-11-28, "A failure that took the driver with it").
+                internal_kv._internal_kv_put(failure, b"")
                 raise error.as_instanceof_cause() from None
             bar.update()
 
@@ -173,8 +177,11 @@ def cores_per_task(tasks: int) -> int:
     return int(max(1, min(MOST_CORES, cores // max(tasks, 1))))
 
 
-def _run_item(function: Callable[[T], R], item: T) -> R:
-    return function(item)
+def _run_item(function: Callable[[T], R], item: T, failure: bytes) -> R | None:
+    """What ``function`` makes of the item; nothing where the cluster knows by now that another item has failed."""
+    from ray.experimental import internal_kv
+
+    return None if internal_kv._internal_kv_exists(failure) else function(item)
 
 
 def _runs_here() -> bool:
