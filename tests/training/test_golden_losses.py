@@ -3,26 +3,27 @@
 A change of the network, the loss, the optimiser, the schedule, the patches or the augmentation shows here at once,
 wanted or not. Where it is wanted: delete golden_losses.json, run this test, which writes it and fails, and commit it.
 
-Processors round differently, and training from scratch makes a difference about ten times larger every four steps. The
-largest relative differences from the committed losses, on one machine (x86-64 with AVX512, torch 2.13, one thread):
+Processors round differently, Muon's matrices in bf16 most of all, and training from scratch makes a difference about
+ten times larger every four steps. The largest differences from the committed losses, on one machine (x86-64 with
+AVX512, torch 2.13, one thread), relative, and for the later ones absolute too:
 
-==================================================================  ===========  =============
+==================================================================  ===========  ====================
 what is different                                                   steps 1-4    steps 5-20
-==================================================================  ===========  =============
+==================================================================  ===========  ====================
 nothing                                                             0            0
-AVX2 in place of AVX512                                             0            9e-4
-SSE4.1 in oneDNN and MKL, no vectors in torch                       7e-6         7e-3
-all first weights by up to 1e-7 of themselves                       2e-7         4e-3
-learning rate by 1 %                                                7e-4         1e-2
-weight decay 1e-2 (AdamW's own default) in place of the recipe's    3e-6         6e-3
-another seed (recipe's own warm-up)                                 1            7e-1
-==================================================================  ===========  =============
+AVX2 in place of AVX512                                             7e-5         5e-2 (2e-2 absolute)
+AVX2 in torch alone                                                 1e-4         1e-1 (2e-2)
+SSE4.1 in oneDNN and MKL, no vectors in torch                       6e-5         2e-2 (2e-2)
+learning rate by 1 %                                                5e-4         7e-2 (2e-2)
+weight decay 1e-2 (AdamW's own default) in place of the recipe's    3e-4         4e-2 (1e-2)
+AdamW in place of Muon                                              6e-2         5e-1 (5e-1)
+==================================================================  ===========  ====================
 
 They are made in this process: tests/training/test_fit.py holds the loop on Ray equal to that, bit for bit.
 
-So the first steps are held tightly, and find a wrong rate; the others find what goes wrong later, such as at the end
-of an epoch, only if it is gross. The recipe's weight decay is beyond any such test: a step's 1 - rate · 1e-5 is 1 in
-float32, so without it the losses are the same to the last bit.
+So the first steps are held tightly, and find another optimiser, schedule or a rate that is wrong by some percent; the
+others find what goes wrong later, such as at the end of an epoch, only if it is gross. The recipe's weight decay is
+beyond any such test: a step's 1 - rate · 1e-5 is 1 in float32, so without it the losses are the same to the last bit.
 """
 
 import json
@@ -46,7 +47,8 @@ GOLDEN = Path(__file__).with_name("golden_losses.json")
 RECIPES = Path(__file__).parents[2] / "jobs" / "recipes"
 CASES, STEPS = 4, 20
 
-EARLY, EARLY_TOLERANCE, LATE_TOLERANCE = 4, 1e-4, 5e-2  # about 10 and 7 times what rounding does
+EARLY, EARLY_TOLERANCE = 4, 1e-3  # ten times what rounding does
+LATE_TOLERANCE, LATE_ABSOLUTE = 5e-2, 1e-1  # five times; the last loss, of a patch without organs, is nearly 0
 
 
 @pytest.fixture
@@ -76,4 +78,4 @@ def test_the_demos_losses_are_the_golden_ones(experiment: Experiment, tmp_path: 
     golden = json.loads(GOLDEN.read_text())
     written_with = f"the golden losses were written with torch {golden['torch']}"
     assert losses[:EARLY] == pytest.approx(golden["losses"][:EARLY], rel=EARLY_TOLERANCE), written_with
-    assert losses == pytest.approx(golden["losses"], rel=LATE_TOLERANCE), written_with
+    assert losses == pytest.approx(golden["losses"], rel=LATE_TOLERANCE, abs=LATE_ABSOLUTE), written_with
