@@ -4,6 +4,8 @@ Examples:
     python jobs/evaluate.py                                       the newest run, its test cases; else the demo
     python jobs/evaluate.py --run btcv-1a2b3c4d --split val
     python jobs/evaluate.py --dataset our_scans.yaml --root /data/ours    a dataset that the run never saw
+    python jobs/evaluate.py --run ours-1a2b3c4d --against theirs-5e6f7a8b
+                                                                  two runs on the same cases: by how much, and p
 """
 
 import sys
@@ -22,7 +24,10 @@ class EvaluateJob(CommandLine):
     """Which run is evaluated, on what."""
 
     run: str | None = None
-    """Name or folder of a finished run; the newest where none is given."""
+    """Name or folder of a finished run; the newest where none is given. With --against several, as A,B,C."""
+    against: str | None = None
+    """A finished run to compare with on the same cases, by Wilcoxon's test over cases. As many as --run names, in the
+    same order, are seeds of two ways to train: their gain comes with an interval over seeds and cases."""
     split: Literal["train", "val", "test"] = "test"
     """Cases to evaluate on."""
     dataset: str | None = None
@@ -47,6 +52,8 @@ def _evaluate(job: EvaluateJob) -> Outcome:
     if job.root is not None and job.dataset is None:
         raise ConfigError(f"--root {job.root} is the folder of another dataset: name its description with --dataset")
 
+    if job.against is not None:
+        return _against(job, job.against)
     if len(sys.argv) == 1 and not workspace().finished_runs:
         return train_and_evaluate(parse_job([], RECIPES, description=__doc__).experiment())
     run = finished_run(job.run)
@@ -54,6 +61,16 @@ def _evaluate(job: EvaluateJob) -> Outcome:
     summary = evaluated(run, dataset, job.split, job.overlap, where)
     told = {"run": run.name, "split": job.split} | ({"dataset": dataset.name} if job.dataset else {})
     return Outcome(run.folder, told | summary.as_json())
+
+
+def _against(job: EvaluateJob, others: str) -> Outcome:
+    from autosam_platform.pipeline.comparing import Tested, compared, pairs_of
+    from autosam_platform.pipeline.steps import finished_run
+
+    pairs = pairs_of(job.run or finished_run(None).name, others)
+    found = compared(pairs, Tested(job.split, job.dataset, job.root, job.overlap))
+    told = {"run": found.first.name, "against": others, "split": job.split, "gain": found.gains}
+    return Outcome(found.first.folder, told | found.summary.as_json())
 
 
 if __name__ == "__main__":

@@ -230,6 +230,37 @@ def test_several_seeds_are_trained_in_turn_and_compared_together(
     assert found["dice"]["mean"] == pytest.approx(sum(differences) / 2)
     assert json.loads((folder / "report" / "over_seeds.json").read_text()) == found
     assert f"{pair} over 2 seeds, NSD: " in done.stdout
+    ours, theirs = (
+        [result["run"], found["runs"][1]],
+        [result["twin"], second["models"][pair.partition(" vs ")[2]]["run"]],
+    )
+    again = job_here("evaluate", "--run", ",".join(ours), "--against", ",".join(theirs), "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert json.loads(again.stdout.splitlines()[-1])["gain"] == {name: found[name] for name in ("dice", "nsd")}
+    for named, message in (
+        (theirs[0], "--run names 2 and --against 1"),
+        (",".join(ours), f"{ours[0]} stands against itself"),
+    ):
+        refused = job_here("evaluate", "--run", ",".join(ours), "--against", named)
+        assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_runs_that_other_cases_test_are_not_compared(
+    job_here: Run, scans: Path, trained: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run's test case is one that this one was trained on."""
+    monkeypatch.setattr(on_ray, "OnRay", InProcess)
+    parts = "[{split: test, cases: 1}, {split: val, cases: 1}, {split: train, cases: 2}]"
+    swapped = tmp_path / "swapped.yaml"
+    swapped.write_text(
+        f"extends: btcv\nname: swapped\nspacing_xyz: [2.0, 2.0, 3.0]\nsplit: {{rule: in_order, parts: {parts}}}\n"
+    )
+    other = job_here("train_teacher", "--recipe", scans / "recipe.json", "--dataset.name", swapped, "--json")
+    assert other.returncode == 0, other.stdout + other.stderr
+    name = json.loads(other.stdout.splitlines()[-1])["run"]
+    refused = job_here("evaluate", "--run", trained["run"], "--against", name)
+    assert refused.returncode == 1
+    assert f"the test cases of {name} (swapped, 1) are not those of {trained['run']}" in refused.stderr
 
 
 def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,10 +109,9 @@ def evaluated(
         other: of a dataset that is not the run's own, see ``dataset_to_evaluate``.
 
     Raises:
-        ConfigError: an overlap is given of a run that is asked slice by slice.
+        ConfigError: see ``require_windows``.
     """
-    if run.prompted and overlap is not None:
-        raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
+    require_windows(run, overlap)
     folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
     model = PromptedPredictor.of(run.model) if run.prompted else run.model
@@ -125,6 +124,16 @@ def evaluated(
     print(f"Seconds per case, median of {summary.n_cases}: {as_line(summary.seconds_per_case)}")
     print(f"Predictions: {folder.predictions}\nPictures:    {folder.pictures}", flush=True)
     return summary
+
+
+def require_windows(run: RunFolder, overlap: float | None) -> None:
+    """Refuse an overlap of a run that has no windows.
+
+    Raises:
+        ConfigError: an overlap is given of a run that is asked slice by slice.
+    """
+    if run.prompted and overlap is not None:
+        raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
 
 
 def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
