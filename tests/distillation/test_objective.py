@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autosam_platform.distillation.distances import softened_divergence, squared_error
 from autosam_platform.distillation.objective import DistillationObjective, build_objective
 from autosam_platform.experiment import DistillationSection, TrainingSection
 from autosam_platform.training.objectives import DeepSupervision, SegmentationObjective
+from autosam_platform.training.places import divergence_of_places
 
 
 def _batch(label_B1DHW: Tensor, teacher_BKDHW: Tensor) -> dict[str, Tensor]:
@@ -122,6 +123,21 @@ def test_places_are_a_part_of_the_labels_say_and_the_teachers_stays() -> None:
     labels_B = SegmentationObjective(0.5)(logits, batch)["loss"]
     torch.testing.assert_close(losses["segmentation_loss"], labels_B)
     torch.testing.assert_close(losses["loss"], 0.25 * labels_B + 0.75 * losses["distillation_loss"])
+
+
+def test_a_teachers_answers_in_the_labels_place_ask_for_places_as_labels_do() -> None:
+    """A teacher that is as sure as labels are: then the term is the labels' own."""
+    logits, batch = _random()
+    label_BDHW = batch["label"][:, 0].long()
+    sure = nn.functional.one_hot(label_BDHW, logits.shape[1]).movedim(-1, 1).mul(255).to(torch.uint8)
+    section = DistillationSection(loss="soft_labels")
+
+    def distance(places: float) -> Tensor:
+        objective = build_objective(section, 1.0, TrainingSection(places=places))
+        return objective(logits, {**batch, "probabilities": sure})["distillation_loss"]
+
+    expected_B = 0.75 * distance(0) + 0.25 * divergence_of_places(logits.float(), label_BDHW)
+    torch.testing.assert_close(distance(0.25), expected_B)
 
 
 def test_a_student_of_several_answers_is_held_against_the_teachers_mean_in_each_cell() -> None:

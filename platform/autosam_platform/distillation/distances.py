@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autosam_platform.experiment import DistillationSection
+from autosam_platform.training.places import TEMPERATURE
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -91,17 +92,25 @@ def channel_divergence(logits_BKDHW: Tensor, teacher_BKDHW: Tensor, temperature:
     return temperature**2 * _mean_over_seen(divergence_BK, teacher_BKN)
 
 
-def soft_labels(logits_BKDHW: Tensor, teacher_BKDHW: Tensor) -> Tensor:
+def soft_labels(logits_BKDHW: Tensor, teacher_BKDHW: Tensor, places: float = 0.0) -> Tensor:
     """Eq. 1 with the teacher's probabilities in the labels' place: ``region_error`` plus KL divergence. Shape B.
 
     It has the size of the labels' own loss, so that λ is the share which it seems to be. Learning from a teacher's
     answers as from labels is what the winners of FLARE22 (Huang et al. 2022) did with scans that had none.
+
+    Args:
+        places: share of the places of organs in it, as ``training.places`` is in the labels' loss: ``channel_divergence``
+            is ``divergence_of_places`` with probabilities for labels. Without it small organs, which a student finds
+            late, are not asked for on scans that have no labels.
     """
-    return region_error(logits_BKDHW, teacher_BKDHW) + softened_divergence(logits_BKDHW, teacher_BKDHW, 1.0)
+    eq_1_B = region_error(logits_BKDHW, teacher_BKDHW) + softened_divergence(logits_BKDHW, teacher_BKDHW, 1.0)
+    if not places:
+        return eq_1_B
+    return (1 - places) * eq_1_B + places * channel_divergence(logits_BKDHW, teacher_BKDHW, TEMPERATURE)
 
 
-def distance_of(section: DistillationSection) -> Distance:
-    """The distance that the section names."""
+def distance_of(section: DistillationSection, places: float = 0.0) -> Distance:
+    """The distance that the section names; ``places`` is the labels' own share of them (``training.places``)."""
     distances: dict[str, Distance] = {
         "mse": squared_error,
         "kl": partial(softened_divergence, temperature=section.temperature),
@@ -109,7 +118,7 @@ def distance_of(section: DistillationSection) -> Distance:
         "pooled": pooled_error,
         "region": region_error,
         "channel": partial(channel_divergence, temperature=section.temperature),
-        "soft_labels": soft_labels,
+        "soft_labels": partial(soft_labels, places=places),
     }
     return distances[section.loss]
 

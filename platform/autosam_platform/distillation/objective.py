@@ -74,7 +74,7 @@ def build_objective(section: DistillationSection, temperature: float, training: 
     """The objective that the sections describe, with a teacher of this ``temperature``."""
     return DistillationObjective(
         section.kd_lambda,
-        distance_of(section),
+        distance_of(section, training.places),
         section.confidence,
         temperature,
         fade=section.fade,
