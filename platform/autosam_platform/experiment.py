@@ -233,7 +233,7 @@ class TrainingSection(Section):
     """Share that a running mean of the weights keeps at each step, such as 0.99: that mean is then what is validated
     and saved; 0 is no mean."""
     places: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the labels' loss, and of a teacher's soft_labels, that asks where each organ is, every organ alike, which
+    """Share of the labels' loss, and of a teacher's soft_labels, that asks where each organ is, every organ alike: it
     brings out small organs early; 0 is the paper's loss (Eq. 1) alone."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""

@@ -99,9 +99,9 @@ def soft_labels(logits_BKDHW: Tensor, teacher_BKDHW: Tensor, places: float = 0.0
     answers as from labels is what the winners of FLARE22 (Huang et al. 2022) did with scans that had none.
 
     Args:
-        places: share of the places of organs in it, as ``training.places`` is in the labels' loss: ``channel_divergence``
-            is ``divergence_of_places`` with probabilities for labels. Without it small organs, which a student finds
-            late, are not asked for on scans that have no labels.
+        places: share of organs' places in it, as ``training.places`` is in the labels' loss: ``channel_divergence`` is
+            ``divergence_of_places`` with probabilities for labels. Without it scans that have no labels do not ask for
+            small organs, which a student finds late.
     """
     eq_1_B = region_error(logits_BKDHW, teacher_BKDHW) + softened_divergence(logits_BKDHW, teacher_BKDHW, 1.0)
     if not places:
