@@ -243,24 +243,38 @@ def test_several_seeds_are_trained_in_turn_and_compared_together(
     ):
         refused = job_here("evaluate", "--run", ",".join(ours), "--against", named)
         assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+    twice = job_here("evaluate", "--run", f"{ours[0]},{ours[0]}", "--against", ",".join(theirs))
+    assert twice.returncode == 1 and f"--run names {ours[0]} twice" in twice.stderr
 
 
-def test_runs_that_other_cases_test_are_not_compared(
-    job_here: Run, scans: Path, trained: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("parts", "tolerance_mm", "message"),
+    [
+        ("test: 1, val: 1, train: 2", 2.0, "the test cases of {} (other, 1) are not those of {}"),
+        ("train: 2, val: 1, test: 1", 1.0, "{} (other) and {} (tiny) differ in classes or in the tolerance of NSD"),
+    ],
+)
+def test_runs_that_are_tested_otherwise_are_not_compared(
+    parts: str,
+    tolerance_mm: float,
+    message: str,
+    job_here: Run,
+    scans: Path,
+    trained: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The other run's test case is one that this one was trained on."""
+    """Where the order is another, the other run's test case is one that this one was trained on."""
     monkeypatch.setattr(on_ray, "OnRay", InProcess)
-    parts = "[{split: test, cases: 1}, {split: val, cases: 1}, {split: train, cases: 2}]"
-    swapped = tmp_path / "swapped.yaml"
-    swapped.write_text(
-        f"extends: btcv\nname: swapped\nspacing_xyz: [2.0, 2.0, 3.0]\nsplit: {{rule: in_order, parts: {parts}}}\n"
-    )
-    other = job_here("train_teacher", "--recipe", scans / "recipe.json", "--dataset.name", swapped, "--json")
+    split = [{"split": name, "cases": int(cases)} for name, cases in (part.split(": ") for part in parts.split(", "))]
+    description = {"extends": "btcv", "name": "other", "spacing_xyz": [2.0, 2.0, 3.0], "nsd_tolerance_mm": tolerance_mm}
+    file = tmp_path / "other.yaml"
+    file.write_text(json.dumps(description | {"split": {"rule": "in_order", "parts": split}}))  # JSON is YAML
+    other = job_here("train_teacher", "--recipe", scans / "recipe.json", "--dataset.name", file, "--json")
     assert other.returncode == 0, other.stdout + other.stderr
     name = json.loads(other.stdout.splitlines()[-1])["run"]
     refused = job_here("evaluate", "--run", trained["run"], "--against", name)
-    assert refused.returncode == 1
-    assert f"the test cases of {name} (swapped, 1) are not those of {trained['run']}" in refused.stderr
+    assert refused.returncode == 1 and message.format(name, trained["run"]) in refused.stderr, refused.stderr
 
 
 def test_a_student_is_trained_by_the_same_loop(job_here: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

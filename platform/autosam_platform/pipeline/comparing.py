@@ -1,6 +1,6 @@
 """Finished runs against others, on the same cases: how much better, and whether that is chance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ def pairs_of(runs: str, others: str) -> list[tuple[RunFolder, RunFolder]]:
     """The finished runs of two lists of names, comma-separated, side by side: seeds of two ways to train.
 
     Raises:
-        ConfigError: a name is no finished run, the lists differ in length, or a run stands against itself.
+        ConfigError: a name is no finished run, the lists differ in length, a run stands against itself, or one is named
+            twice in ``runs``, which would count as two seeds.
     """
     ours, theirs = ([finished_run(name.strip()) for name in names.split(",")] for names in (runs, others))
     if len(ours) != len(theirs):
@@ -54,7 +55,12 @@ def pairs_of(runs: str, others: str) -> list[tuple[RunFolder, RunFolder]]:
             f"--run names {len(ours)} and --against {len(theirs)}: each run is compared with the one in its place of "
             "the other list, so name as many"
         )
+    names = [run.name for run in ours]
     for one, other in zip(ours, theirs, strict=True):
+        if names.count(one.name) > 1:
+            raise ConfigError(
+                f"--run names {one.name} twice: each seed counts once, so name another run or leave it out"
+            )
         if one.name == other.name:
             raise ConfigError(f"{one.name} stands against itself: name another run with --against")
     return list(zip(ours, theirs, strict=True))
@@ -65,15 +71,21 @@ def compared(pairs: Sequence[tuple[RunFolder, RunFolder]], tested: Tested) -> Ag
 
     Raises:
         ConfigError: the runs' own datasets are asked for and have other cases in the split, so that one run may have
-            been trained on what tests the other; there are none; or an overlap is given of a run without windows.
+            been trained on what tests the other, or other classes or NSD tolerances; there are no cases; or an overlap
+            is given of a run without windows.
     """
     first = pairs[0][0]
     runs = {run.name: run for pair in pairs for run in pair}
     for run in runs.values():
         require_windows(run, tested.overlap)
     datasets = {name: dataset_to_evaluate(run, tested.dataset, tested.root) for name, run in runs.items()}
-    for name, (dataset, _) in datasets.items():
-        _require_same(first.name, datasets[first.name][0], name, dataset, tested.split)
+    if not datasets[first.name][0].cases(tested.split):
+        known = datasets[first.name][0].name
+        raise ConfigError(
+            f"{known} has no {tested.split} cases: name another --split, or a dataset that has with --dataset"
+        )
+    if tested.dataset is None:
+        _require_same({name: dataset for name, (dataset, _) in datasets.items()}, tested.split)
     summaries = {
         name: evaluated(run, datasets[name][0], tested.split, tested.overlap, datasets[name][1])
         for name, run in runs.items()
@@ -92,20 +104,32 @@ def compared(pairs: Sequence[tuple[RunFolder, RunFolder]], tested: Tested) -> Ag
     return Against(first, summaries[first.name], gains)
 
 
-def _require_same(first: str, ours: PreparedDataset, name: str, theirs: PreparedDataset, split: Split) -> None:
-    """By the bytes of scans and labels: what was prepared of them may differ in spacing and window."""
-    known, others = _contents(ours, split), _contents(theirs, split)
-    if not known:
-        raise ConfigError(
-            f"{ours.name} has no {split} cases: name another --split, or a dataset that has with --dataset"
-        )
-    if known != others:
-        raise ConfigError(
-            f"the {split} cases of {name} ({theirs.name}, {len(others)}) are not those of {first} ({ours.name}, "
-            f"{len(known)}), so one may have been trained on what tests the other: name cases that none has seen, with "
-            "--dataset and --root"
-        )
+def _require_same(own: Mapping[str, PreparedDataset], split: Split) -> None:
+    """Refuse runs whose own datasets differ in what a comparison rests on; how they were prepared may differ.
+
+    Cases are told apart by the bytes of scans and labels.
+    """
+    (first, ours), *others = own.items()
+    known = _contents(ours, split)
+    for name, theirs in others:
+        found = _contents(theirs, split)
+        if found != known:
+            raise ConfigError(
+                f"the {split} cases of {name} ({theirs.name}, {len(found)}) are not those of {first} ({ours.name}, "
+                f"{len(known)}), so one may have been trained on what tests the other: name cases that none has seen, "
+                "with --dataset and --root"
+            )
+        if _scored(ours) != _scored(theirs):
+            raise ConfigError(
+                f"{name} ({theirs.name}) and {first} ({ours.name}) differ in classes or in the tolerance of NSD, so "
+                "their scores say different things: name one dataset for both, with --dataset and --root"
+            )
 
 
 def _contents(dataset: PreparedDataset, split: Split) -> dict[str, str]:
     return {case.case_id: content_hash(*case.hashed) for case in split_cases(dataset, split)}
+
+
+def _scored(dataset: PreparedDataset) -> tuple[tuple[str, ...], float]:
+    description = dataset.description
+    return tuple(each.name for each in description.classes), description.nsd_tolerance_mm
