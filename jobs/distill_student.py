@@ -34,7 +34,9 @@ class DistillJob(Job):
     """A model of `python -m autosam_models`; it takes the place of the recipe's model and its options. Where none is
     named, it is the recipe's, if that is no teacher."""
     seeds: Positive = 1
-    """Student and twin are trained with so many seeds in turn, from the training's own on, and compared over all."""
+    """Student and twin are trained with so many seeds, from the training's own on, and compared over all."""
+    concurrent: Positive | None = None
+    """Trainings at a time, each with its share of the cores; where not said, as many as the cluster holds."""
 
 
 def main() -> None:
@@ -44,9 +46,9 @@ def main() -> None:
 
 
 def _distil(job: DistillJob) -> Outcome:
-    from autosam_platform.pipeline.distilling import distil_over_seeds  # takes seconds: not for --help or --check
+    from autosam_platform.pipeline.distilling import distil  # takes seconds: not for --help or --check
 
-    return distil_over_seeds(job.experiment(), RECIPES, job.seeds)
+    return distil(job.experiment(), RECIPES, job.seeds, job.concurrent)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,16 @@ def test_a_failure_is_raised_as_it_was_raised_there(ray_local: None) -> None:
         cluster.map_tasks(_refuse_three, [1, 2, 3, 4], label="refusing")
 
 
+def _refuse_as_a_person_reads_it(path: str) -> None:
+    raise cluster.ClusterError(f"{path} is damaged: copy it again")
+
+
+def test_what_a_person_can_put_right_is_said_without_where_it_was_raised(ray_local: None) -> None:
+    with pytest.raises(cluster.ClusterError) as refused:
+        cluster.map_tasks(_refuse_as_a_person_reads_it, ["a.nii"], label="refusing")
+    assert str(refused.value) == "a.nii is damaged: copy it again"
+
+
 def _note_or_fail(item: tuple[int, Path]) -> None:
     number, folder = item
     if number == 0:

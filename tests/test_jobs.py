@@ -218,7 +218,7 @@ def test_several_seeds_are_trained_in_turn_and_compared_together(
     """The first seed's student and twin are those of the test before, and are found."""
     monkeypatch.setattr(on_ray, "OnRay", InProcess)
     settings = ["--recipe", scans / "recipe.json", "--student", "autosam_demo", "--teacher", trained["run"]]
-    done = job_here("distill_student", *settings, "--kd-lambda", 0.5, "--seeds", 2, "--json")
+    done = job_here("distill_student", *settings, "--kd-lambda", 0.5, "--seeds", 2, "--concurrent", 1, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     found, folder = result["over_seeds"], Path(result["place"])
@@ -245,6 +245,36 @@ def test_several_seeds_are_trained_in_turn_and_compared_together(
         assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
     twice = job_here("evaluate", "--run", f"{ours[0]},{ours[0]}", "--against", ",".join(theirs))
     assert twice.returncode == 1 and f"--run names {ours[0]} twice" in twice.stderr
+
+
+def test_student_and_twin_are_trained_beside_one_another_where_the_cluster_holds_both(
+    job_here: Run, scans: Path, trained: dict[str, object]
+) -> None:
+    """What each says goes into a file of its run; the same command finds both."""
+    settings = ["--recipe", scans / "recipe.json", "--student", "unet_nano", "--teacher", trained["run"], "--json"]
+    done = job_here("distill_student", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 trainings: 2 trainings at a time, 1 core each" in done.stdout
+    result = json.loads(done.stdout.splitlines()[-1])
+    runs = Path(result["place"]).parent
+    for name in (result["run"], result["twin"]):
+        told = (runs / name / "training.log").read_text(encoding="utf-8")
+        assert f"{name} is trained: {runs / name / 'model'}" in told
+        assert done.stdout.index(f"{name} begins") < done.stdout.index(f"{name} is trained")
+    both = sorted(done.stdout.index(f"{result[name]} begins") for name in ("run", "twin"))
+    assert both[1] < min(done.stdout.index(f"{result[name]} is trained") for name in ("run", "twin"))
+    again = job_here("distill_student", *settings)
+    assert again.returncode == 0 and "at a time" not in again.stdout
+    assert json.loads(again.stdout.splitlines()[-1])["models"] == result["models"]
+
+
+def test_a_student_that_cannot_be_built_is_told_of_before_its_teacher_is_trained(
+    job_here: Run, scans: Path, tmp_path: Path
+) -> None:
+    student = [*("--student", "swin_unetr_tiny"), *("--model.patch-DHW", 16, 16, 16), *("--teacher", "demo")]
+    done = job_here("distill_student", "--recipe", scans / "recipe.json", *student)
+    assert done.returncode == 1 and "patch" in done.stderr and "Traceback" not in done.stderr
+    assert "training" not in done.stdout
 
 
 @pytest.mark.parametrize(

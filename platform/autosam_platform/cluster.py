@@ -164,8 +164,15 @@ def map_tasks(
                 # Not ``ray.cancel``: what meets a task as it starts ends this process, message and all (docs/log.md,
                 # 2026-11-28, "A failure that took the driver with it").
                 internal_kv._internal_kv_put(failure, b"")
-                raise error.as_instanceof_cause() from None
+                raise raised_in_task(error) from None
             bar.update()
+
+
+def raised_in_task(error: Any) -> Exception:
+    """What a task raised, of a ``RayTaskError``: a person's own mistake as it was said there; of all else, with the
+    traceback of its process.
+    """
+    return error.cause if isinstance(error.cause, UserError) else error.as_instanceof_cause()
 
 
 def cores_per_task(tasks: int) -> int:

@@ -1,9 +1,11 @@
 """A student with its teacher, its twin without one, and what came of both."""
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from autosam_inference.card import CARD, WEIGHTS, files_hash
 from autosam_inference.files import content_hash, write_json
 from autosam_inference.several import ModelFolders
 from autosam_platform.command_line import parse_job
+from autosam_platform.data.description import load_description
 from autosam_platform.data.object_store import on_disk
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.answer_files import AnswerError
 from autosam_platform.distillation.compared import Compared
 from autosam_platform.distillation.file_scores import scored_files
 from autosam_platform.distillation.file_teacher import FileTeacher
+from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.distillation.labels import STUDENT, TEACHER, TWIN, Label
 from autosam_platform.distillation.report import METRICS, Report, matched_report
 from autosam_platform.distillation.unlabelled import REST, prepare_unlabelled
@@ -30,29 +34,104 @@ from autosam_platform.evaluation.statistics import GainOverSeeds, Metric, Paired
 from autosam_platform.evaluation.table import Summary, read_rows
 from autosam_platform.experiment import ConfigError, Experiment, answer_files
 from autosam_platform.measure import machine
+from autosam_platform.pipeline.at_once import Work, at_once, computing_on, shared_cluster
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, finished_run, prepared_dataset, split_cases, trained
 from autosam_platform.places import StoreAddress
 from autosam_platform.tracking.writing import open_run
-from autosam_platform.training.fitting import FitResult
+from autosam_platform.training.fitting import FitResult, find_fit
+from autosam_platform.training.size import count_parameters
+from autosam_platform.tuning.plan import disk_needed, require_room
 from autosam_platform.workspace import EvaluationFolder, workspace
 
 
-def distil(experiment: Experiment, recipes: Path) -> Outcome:
+def distil(experiment: Experiment, recipes: Path, seeds: int = 1, concurrent: int | None = None) -> Outcome:
     """Fit a student with its teacher, and its twin without one; compare the three on the test cases, if there are any.
 
-    The twin has the same student, split, seeds and steps: it is the run of λ = 1.
+    The twin has the same student, split, seeds and steps: it is the run of λ = 1. With several seeds, from the
+    experiment's own on, each has its own pair; the teacher is the same for all, and so are the cases. What one seed
+    says of a small gain is chance, so what they come to together is written into the first student's report.
+
+    Args:
+        concurrent: trainings at a time; where not said, as many as the cluster holds.
 
     Raises:
         ConfigError: no teacher is named, or there is none of this name.
+        ModelSettingsError: the student cannot be built as described; said before its teacher is trained.
+        PlanError: the cluster or the disk are too small.
     """
     started = time.monotonic()
     if experiment.distillation.teacher is None:
         raise ConfigError("no teacher is named: add --teacher RUN (a finished run, its folder, or a recipe)")
+    count_parameters(experiment, load_description(experiment.dataset.name).num_classes)
     experiment = with_unlabelled(with_teacher(experiment, recipes))
+    of_seeds = [_with_seed(experiment, experiment.training.seed + each) for each in range(seeds)]
+    _train_at_once([each for student in of_seeds for each in (student, _alone(student))], concurrent)
+    outcomes = [_distilled(student) for student in of_seeds]
+    minutes = round((time.monotonic() - started) / 60, 2)
+    first = replace(outcomes[0], numbers=outcomes[0].numbers | {"minutes": minutes})
+    pair = f"{STUDENT} vs {TWIN}"
+    if seeds > 1 and pair in first.numbers.get("wilcoxon", {}):
+        found = _over_seeds([each.numbers for each in outcomes], pair)
+        place = workspace().run(first.numbers["run"]).report_over_seeds
+        write_json(place, found)
+        print(f"Over the seeds: {place}", flush=True)
+        first = replace(first, numbers=first.numbers | {"over_seeds": found})
+    print(f"This took {minutes:.1f} minutes.", flush=True)
+    return first
+
+
+def _train_at_once(experiments: Sequence[Experiment], concurrent: int | None) -> None:
+    """Train what is missing of students and twins beside one another, where the cluster holds more than one of them.
+
+    Otherwise nothing is done: whoever asks for each in turn trains it. A failure is said when it happens, and is raised
+    when the others are done.
+    """
+    dataset = prepared_dataset(experiments[0].dataset)
+    dataset.require_complete(allow_rejected=experiments[0].dataset.allow_rejected)
+    fits = [(each, find_fit(each, dataset, workspace())) for each in experiments]
+    missing = {fit.run.name: (each, fit.run) for each, fit in fits if not fit.found}
+    if len(missing) < 2:
+        return
+    shared = shared_cluster(experiments[0].compute, len(missing), concurrent)
+    if shared.at_a_time == 1:
+        return
+    print(f"{len(missing)} trainings: {shared.said.replace('trial', 'training')}", flush=True)
+    counts = [count_parameters(experiments[0], dataset.num_classes)]
+    require_room(disk_needed(counts, len(missing), shared.at_a_time), workspace().folder)
+    taught = next((each for each, _ in missing.values() if each.distils), None)
+    if taught is not None:
+        supervision_of(taught, dataset, workspace())  # the teacher is asked once, and not by each of them
+    works = [
+        Work(name, functools.partial(_trained, computing_on(each, shared.compute)), run.log, (run,))
+        for name, (each, run) in missing.items()
+    ]
+    failure: Exception | None = None
+    for index, result_of in at_once(works, shared.at_a_time):
+        try:
+            result_of()
+            print(f"{works[index].place} is trained", flush=True)
+        except Exception as error:  # raised below, when the others are done
+            print(f"{works[index].place}: {error}", flush=True)
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+def _trained(experiment: Experiment) -> None:
+    trained(experiment)
+
+
+def _alone(student: Experiment) -> Experiment:
+    """The student's twin."""
+    section = student.distillation.model_copy(update={"kd_lambda": 1.0})
+    return student.model_copy(update={"distillation": section})
+
+
+def _distilled(experiment: Experiment) -> Outcome:
+    """One seed's student and twin, compared where there are test cases."""
     dataset, student = trained(experiment)
-    alone = experiment.distillation.model_copy(update={"kd_lambda": 1.0})
-    _, twin = trained(experiment.model_copy(update={"distillation": alone}))
+    _, twin = trained(_alone(experiment))
     numbers: dict[str, Any] = {"run": student.run.name, "twin": twin.run.name}
     if dataset.cases("test"):
         report = _compared(experiment, dataset, student, twin)
@@ -61,38 +140,18 @@ def distil(experiment: Experiment, recipes: Path) -> Outcome:
         numbers |= report.as_json()
     else:
         print(f"{dataset.name} has no test cases, so there is nothing to compare on.")
-    numbers["minutes"] = round((time.monotonic() - started) / 60, 2)
-    print(f"This took {numbers['minutes']:.1f} minutes.", flush=True)
     return Outcome(student.run.folder, numbers)
 
 
-def distil_over_seeds(experiment: Experiment, recipes: Path, seeds: int) -> Outcome:
-    """``distil`` with several seeds in turn, the first of them the experiment's, and what they come to together.
-
-    The teacher is the same for all, and so are the cases; student and twin of a seed are compared with one another.
-    What one seed says of a small gain is chance. Written into the first student's report.
-
-    Raises:
-        ConfigError: see ``distil``.
-    """
-    outcomes = [distil(_with_seed(experiment, experiment.training.seed + each), recipes) for each in range(seeds)]
-    first = outcomes[0]
-    pair = f"{STUDENT} vs {TWIN}"
-    if seeds == 1 or pair not in first.numbers.get("wilcoxon", {}):
-        return first
-    found: dict[Metric, GainOverSeeds] = {
-        metric: over_seeds([PairedComparison.of_json(each.numbers["wilcoxon"][pair][metric]) for each in outcomes])
+def _over_seeds(numbers: Sequence[Mapping[str, Any]], pair: str) -> dict[str, Any]:
+    """What ``pair`` comes to over the reports of several seeds, said and as JSON."""
+    gains: dict[Metric, GainOverSeeds] = {
+        metric: over_seeds([PairedComparison.of_json(each["wilcoxon"][pair][metric]) for each in numbers])
         for metric in METRICS
     }
-    for metric, gain in found.items():
-        print(f"{pair} over {seeds} seeds, {METRICS[metric]}: {gain}")
-    numbers = {"runs": [each.numbers["run"] for each in outcomes]} | {
-        name: gain.as_json() for name, gain in found.items()
-    }
-    place = workspace().run(first.numbers["run"]).report_over_seeds
-    write_json(place, numbers)
-    print(f"Over the seeds: {place}", flush=True)
-    return Outcome(first.place, first.numbers | {"over_seeds": numbers})
+    for metric, gain in gains.items():
+        print(f"{pair} over {len(numbers)} seeds, {METRICS[metric]}: {gain}")
+    return {"runs": [each["run"] for each in numbers]} | {name: gain.as_json() for name, gain in gains.items()}
 
 
 def _with_seed(experiment: Experiment, seed: int) -> Experiment:

@@ -1,11 +1,10 @@
 """A study from its plan to its report: what is done is found, what is missing is trained, and all of it is told."""
 
-import contextlib
 import functools
 import json
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,15 @@ from rich.table import Table
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash, write_json
 from autosam_models.sizes import bytes_text
-from autosam_platform.cluster import connect, map_tasks
+from autosam_platform.cluster import map_tasks
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.distillation.fit import supervision_of
 from autosam_platform.evaluation.statistics import case_means
 from autosam_platform.evaluation.table import read_rows
-from autosam_platform.experiment import Experiment
+from autosam_platform.experiment import ComputeSection, Experiment
 from autosam_platform.locks import LOOK_SECONDS
 from autosam_platform.measure import machine
+from autosam_platform.pipeline.at_once import Work, at_once, computing_on, shared_cluster
 from autosam_platform.pipeline.distilling import with_unlabelled
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, prepared_dataset, split_cases, trained
@@ -42,13 +42,10 @@ from autosam_platform.tracking.writing import open_study
 from autosam_platform.training.fitting import find_fit
 from autosam_platform.training.loop import build_network
 from autosam_platform.training.pace import seconds_of_answers, seconds_of_fit, seconds_per_step, steps_of
-from autosam_platform.training.progress import read_progress
 from autosam_platform.training.size import count_parameters
-from autosam_platform.tuning.plan import disk_needed, require_room, share
+from autosam_platform.tuning.plan import disk_needed, require_room
 from autosam_platform.workspace import RunFolder, StudyFolder, workspace
 
-_SAY_SECONDS = 60.0
-_STOP_SECONDS = 20.0  # for trainings that are told to stop, to say so in their records
 _PICTURES = 120
 """Slices of each dataset, and natural images, on a map of embeddings."""
 
@@ -261,10 +258,8 @@ def _begun(plan: StudyPlan, ready: Sequence[_ReadyCell], teachers: Mapping[str, 
 
 def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: int | None) -> Iterator[CellResult]:
     """The cells as they are done, as many at a time as the cluster holds with all their workers."""
-    connect()
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     widest = max((each.members[0].experiment.compute for each in missing), key=lambda compute: compute.workers)
-    shared = share(widest, nodes, min(concurrent or len(missing), len(missing)), most=concurrent is not None)
+    shared = shared_cluster(widest, len(missing), concurrent)
     ready = [_on(each, shared.compute) for each in missing]
     trainings = sum(len(each.missing) for each in ready)
     print(f"{trainings} trainings for {len(ready)} cells: {shared.said.replace('trial', 'cell')}", flush=True)
@@ -278,64 +273,35 @@ def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: in
 
 
 def _several(ready: Sequence[_ReadyCell], folder: StudyFolder, at_a_time: int) -> Iterator[CellResult]:
-    """The cells as they are done, each made by a task; what runs when the job is interrupted is told to stop."""
-    task: Any = ray.remote(num_cpus=0, max_retries=0)(_make_logged)
-    waiting = list(ready)
-    running: dict[Any, _ReadyCell] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_a_time:
-                each = waiting.pop(0)
-                log = folder.log(each.cell.row, each.cell.column)
-                print(f"{_place(each.cell)} begins; it writes to {log}", flush=True)
-                running[task.options(name=_place(each.cell)).remote(each, log)] = each
-            done, _ = ray.wait(list(running), num_returns=1, timeout=_SAY_SECONDS)
-            if not done:
-                _say_how_far(running.values())
-                continue
-            result = _result(done[0], running.pop(done[0]))
-            left = len(waiting) + len(running)
-            print(f"{result.row}, {result.column}: {result.reason or 'done'}; {left} to go", flush=True)
-            yield result
-    finally:
-        for handle in running:
-            ray.cancel(handle, force=False)
-        if running:
-            ray.wait(list(running), num_returns=len(running), timeout=_STOP_SECONDS)
+    """The cells as they are done, each made beside others."""
+    works = [_work(each, folder) for each in ready]
+    left = len(ready)
+    for index, result_of in at_once(works, at_a_time):
+        result = _result(result_of, ready[index])
+        left -= 1
+        print(f"{result.row}, {result.column}: {result.reason or 'done'}; {left} to go", flush=True)
+        yield result
 
 
-def _result(handle: Any, each: _ReadyCell) -> CellResult:
-    """What a task has come to; a reason where its process was lost."""
+def _work(each: _ReadyCell, folder: StudyFolder) -> Work[CellResult]:
+    runs = tuple(find_fit(one.experiment, one.dataset, workspace()).run for one in each.missing)
+    log = folder.log(each.cell.row, each.cell.column)
+    return Work(_place(each.cell), functools.partial(_make, each), log, runs)
+
+
+def _result(result_of: Callable[[], CellResult], each: _ReadyCell) -> CellResult:
+    """What a cell has come to; a reason where its process was lost."""
     try:
-        result: CellResult = ray.get(handle)
+        return result_of()
     except ray.exceptions.RayError as error:
         lost = f"its process was lost ({type(error).__name__}): the same command continues"
         wanted, parameters = len(each.members), each.parameters
         return CellResult(row=each.cell.row, column=each.cell.column, wanted=wanted, parameters=parameters, reason=lost)
-    return result
 
 
-def _say_how_far(running: Iterable[_ReadyCell]) -> None:
-    """A line with where the trainings stand that are made now."""
-    told = []
-    for each in running:
-        runs = [find_fit(one.experiment, one.dataset, workspace()).run for one in each.missing]
-        begun = [progress for run in runs if (progress := read_progress(run.progress)) is not None]
-        where = f"step {begun[-1].done}/{begun[-1].total} {begun[-1]}" if begun else "not training yet"
-        number = f"training {len(begun)} of {len(runs)}, " if begun and len(runs) > 1 else ""
-        told.append(f"{_place(each.cell)}: {number}{where}")
-    print(" | ".join(told), flush=True)
-
-
-def _on(each: _ReadyCell, compute: Any) -> _ReadyCell:
-    members = [replace(one, experiment=_computing(one.experiment, compute)) for one in each.members]
+def _on(each: _ReadyCell, compute: ComputeSection) -> _ReadyCell:
+    members = [replace(one, experiment=computing_on(one.experiment, compute)) for one in each.members]
     return replace(each, members=tuple(members))
-
-
-def _computing(experiment: Experiment, compute: Any) -> Experiment:
-    """The experiment with its cores, and whether it has GPUs; what decides a result stays."""
-    given = {"gpu": compute.gpu, "cpus_per_worker": compute.cpus_per_worker}
-    return experiment.model_copy(update={"compute": experiment.compute.model_copy(update=given)})
 
 
 def _say_what_it_takes(ready: Sequence[_ReadyCell], at_a_time: int) -> None:
@@ -368,7 +334,7 @@ def _say_what_it_takes(ready: Sequence[_ReadyCell], at_a_time: int) -> None:
 def _asked_teacher(one: _Ready) -> _Ready:
     """The teacher of a training, as it computes there."""
     run = workspace().run_at(Path(one.experiment.distillation.teachers[0]).parent)
-    return replace(one, experiment=_computing(run.experiment, one.experiment.compute))
+    return replace(one, experiment=computing_on(run.experiment, one.experiment.compute))
 
 
 def _paces(trainings: Sequence[_Ready]) -> dict[str, float | None]:
@@ -410,17 +376,6 @@ def _store_answers(each: _ReadyCell) -> None:
     for one in each.missing:
         if one.experiment.distils:
             supervision_of(one.experiment, one.dataset, workspace())
-
-
-def _make_logged(each: _ReadyCell, log: Path) -> CellResult:
-    """``_make``, in a process of its own, which writes into a file what it says."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("a", encoding="utf-8", buffering=1) as file,
-        contextlib.redirect_stdout(file),
-        contextlib.redirect_stderr(file),
-    ):
-        return _make(each)
 
 
 def _make(each: _ReadyCell) -> CellResult:

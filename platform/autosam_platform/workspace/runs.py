@@ -257,6 +257,11 @@ class RunFolder:
         return self.folder / "progress.json"
 
     @property
+    def log(self) -> Path:
+        """What a training said that was made beside others."""
+        return self.folder / "training.log"
+
+    @property
     def curves(self) -> Path:
         return self.folder / "curves.png"
 
