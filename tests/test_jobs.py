@@ -248,11 +248,11 @@ def test_several_seeds_are_trained_in_turn_and_compared_together(
 
 
 def test_student_and_twin_are_trained_beside_one_another_where_the_cluster_holds_both(
-    job_here: Run, scans: Path, trained: dict[str, object]
+    job: Run, job_here: Run, scans: Path, trained: dict[str, object]
 ) -> None:
     """What each says goes into a file of its run; the same command finds both."""
     settings = ["--recipe", scans / "recipe.json", "--student", "unet_nano", "--teacher", trained["run"], "--json"]
-    done = job_here("distill_student", *settings)
+    done = job("distill_student", *settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 trainings: 2 trainings at a time, 1 core each" in done.stdout
     result = json.loads(done.stdout.splitlines()[-1])

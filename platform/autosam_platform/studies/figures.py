@@ -1,9 +1,9 @@
 """The figure of a study: its numbers beside the paper's, as points, as a curve or as bars."""
 
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,26 +34,29 @@ def save_figures(results: StudyResults, places: Sequence[Path]) -> None:
 
 
 def _dots(results: StudyResults) -> Figure:
-    """A panel per column and metric: a row's mean with its spread, the paper's beside it."""
+    """A panel per column and metric: a row's mean with its spread, the paper's beside it.
+
+    Metrics are below one another; those of a single column beside one another.
+    """
     metrics, columns, rows = results.study.metrics, list(results.columns), list(results.study.rows)
-    size = 1.6 + 3.1 * len(columns), 1.0 + len(metrics) * (1.0 + 0.36 * len(rows))
+    down, across = (len(metrics), len(columns)) if len(columns) > 1 else (1, len(metrics))
+    size = 1.6 + 3.1 * across, 1.0 + down * (1.0 + 0.36 * len(rows))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     _entitle(figure, results.study.title)
-    panels = figure.subplots(len(metrics), len(columns), squeeze=False, sharey=True)
-    for metric, line in zip(metrics, panels, strict=True):
-        for column, panel in zip(columns, line, strict=True):
-            found = [number(results, row, column, metric) for row in rows]
-            at = list(range(len(rows)))
-            _with_spread(panel, [each.ours for each in found], at, [each.spread for each in found])
-            papers = [each.paper for each in found]
-            if not all(map(math.isnan, papers)):
-                panel.scatter(papers, at, marker="D", s=34, facecolor="none", edgecolor=_PAPER, label="paper", zorder=3)
-            panel.set_yticks(at, [row_title(results, row) for row in rows])
-            panel.set_xlabel(f"{NAMES[metric]} %")
-            panel.set_title(title_of(results, column), fontsize=10)
-            panel.grid(axis="x", color="0.9")
-            panel.set_axisbelow(True)
-            panel.margins(x=0.12, y=0.12)
+    panels = figure.subplots(down, across, squeeze=False, sharey=True)
+    at = list(range(len(rows)))
+    for (metric, column), panel in zip(itertools.product(metrics, columns), panels.flat, strict=True):
+        found = [number(results, row, column, metric) for row in rows]
+        _with_spread(panel, [each.ours for each in found], at, [each.spread for each in found])
+        papers = [each.paper for each in found]
+        if not all(map(math.isnan, papers)):
+            panel.scatter(papers, at, marker="D", s=34, facecolor="none", edgecolor=_PAPER, label="paper", zorder=3)
+        panel.set_yticks(at, [row_title(results, row) for row in rows])
+        panel.set_xlabel(f"{NAMES[metric]} %")
+        panel.set_title(title_of(results, column), fontsize=10)
+        panel.grid(axis="x", color="0.9")
+        panel.set_axisbelow(True)
+        panel.margins(x=0.12, y=0.12)
     panels[0][0].invert_yaxis()  # which all panels share
     _legend(figure, panels[0][0])
     return figure
@@ -151,7 +154,7 @@ def _line(
 
 def _around(at: Sequence[float]) -> tuple[float, float]:
     """The axis from the first to the last place, whether or not there is a number at each."""
-    gaps = [later - earlier for earlier, later in pairwise(sorted(at))] or [1.0]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(at))] or [1.0]
     return min(at) - min(gaps) / 2, max(at) + min(gaps) / 2
 
 
