@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def _dies() -> int:
     os._exit(1)
 
 
-def _works(folder: Path, *made: object) -> list[Work[int]]:
-    return [Work(f"work {i}", make, folder / "logs" / f"{i}.log", ()) for i, make in enumerate(made)]  # type: ignore[arg-type]
+def _works(folder: Path, *made: Callable[[], int]) -> list[Work[int]]:
+    return [Work(f"work {i}", make, folder / "logs" / f"{i}.log", ()) for i, make in enumerate(made)]
 
 
 def test_each_has_its_result_and_its_log(ray_local: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

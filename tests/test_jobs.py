@@ -268,9 +268,7 @@ def test_student_and_twin_are_trained_beside_one_another_where_the_cluster_holds
     assert json.loads(again.stdout.splitlines()[-1])["models"] == result["models"]
 
 
-def test_a_student_that_cannot_be_built_is_told_of_before_its_teacher_is_trained(
-    job_here: Run, scans: Path, tmp_path: Path
-) -> None:
+def test_a_student_that_cannot_be_built_is_told_of_before_its_teacher_is_trained(job_here: Run, scans: Path) -> None:
     student = [*("--student", "swin_unetr_tiny"), *("--model.patch-DHW", 16, 16, 16), *("--teacher", "demo")]
     done = job_here("distill_student", "--recipe", scans / "recipe.json", *student)
     assert done.returncode == 1 and "patch" in done.stderr and "Traceback" not in done.stderr
