@@ -270,7 +270,7 @@ def test_the_command_makes_the_same_run_again(
     given: list[Experiment] = []
     monkeypatch.setattr(ending, "run_job", lambda job, *_, **__: job())
     monkeypatch.setattr(steps, "train_and_evaluate", given.append)
-    monkeypatch.setattr(distilling, "distil", lambda told, _: given.append(told))
+    monkeypatch.setattr(distilling, "distil", lambda told, *_: given.append(told))
     _, job, *arguments = shlex.split(terminal(*repeating(run, config, role)).partition("&& ")[2])[1:]
     monkeypatch.setattr(sys, "argv", [job, *arguments])
     monkeypatch.syspath_prepend(str(JOBS))
