@@ -32,7 +32,7 @@ class StudyJob(Job):
         tyro.conf.Positional[str], Field(examples=sorted(path.stem for path in STUDIES.glob("*.yaml")))
     ] = "table4"
     """A study in jobs/studies by its name (table1, table2, table3, table4, figure1a, figure3, figure4, five_fold;
-    distances and few_labels ask further), or a YAML file."""
+    distances, few_labels and tiny_learning ask further), or a YAML file."""
     roots: dict[str, ScansPlace] = {}
     """Folders of the raw scans of several datasets, by the columns of the study: `--roots btcv FOLDER amos FOLDER`.
     Each column is then made with its own recipe."""

@@ -143,9 +143,10 @@ for _name, _width, _count in (("tiny", 12, 4_078_220), ("small", 24, 15_703_304)
         f"AutoSAM Adapter, Sec. 3.5; MONAI's SwinUNETR, feature size {_width}",
         "autosam_models.students:student",
         _count,
-        ("activation_checkpointing",),
+        ("activation_checkpointing", "deep_supervision"),
         published="swin_unetr",
         feature_size=_width,
+        deep_supervision=False,
     )
 
 for _name, _widths, _count in (("nano", (32, 48, 64, 48), 461_342), ("micro", (32, 64, 128, 256), 1_962_158)):

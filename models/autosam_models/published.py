@@ -29,12 +29,14 @@ class Published:
         size: D, H, W that an image is padded to at the far ends with its own border, and the logits are cropped from.
         unused: pieces of the names of parameters that the class makes and never uses; our files lack them.
         renamed: beginnings of names → what they are in the published class, where they differ.
+        ours_alone: beginnings of the names of parameters that it lacks, since nothing but a training uses them.
     """
 
     config: dict[str, Any]
     size: Size
     unused: tuple[str, ...] = ()
     renamed: Mapping[str, str] | None = None
+    ours_alone: tuple[str, ...] = ()
 
     def build(self) -> "nn.Module":
         """The network, with random weights."""
@@ -49,7 +51,8 @@ class Published:
         Raises:
             RuntimeError: they are those of another network.
         """
-        load_weights(network, {self.name(ours): tensor for ours, tensor in weights.items()}, self.unused)
+        shared = {ours: tensor for ours, tensor in weights.items() if not ours.startswith(self.ours_alone)}
+        load_weights(network, {self.name(ours): tensor for ours, tensor in shared.items()}, self.unused)
 
     def name(self, ours: str) -> str:
         """Name of a parameter in the published class.
@@ -64,10 +67,19 @@ class Published:
         return name
 
 
-def swin_unetr(*, in_channels: int, num_classes: int, patch: Size, feature_size: int, **training: Any) -> Published:
+def swin_unetr(
+    *,
+    in_channels: int,
+    num_classes: int,
+    patch: Size,
+    feature_size: int,
+    deep_supervision: bool = False,
+    **training: Any,
+) -> Published:
     """MONAI's SwinUNETR.
 
     Args:
+        deep_supervision: our weights are of a training with it, and so hold further heads.
         training: options that only a training feels.
     """
     config = {
@@ -76,7 +88,10 @@ def swin_unetr(*, in_channels: int, num_classes: int, patch: Size, feature_size:
         "out_channels": num_classes,
         "feature_size": feature_size,
     }
-    return Published(config, up_to_multiple(patch, 32))
+    size = up_to_multiple(patch, 32)
+    if not deep_supervision:
+        return Published(config, size)
+    return Published(config, size, renamed={"network.": ""}, ours_alone=(f"{OURS}heads.",))
 
 
 def slim_unet(*, in_channels: int, num_classes: int, patch: Size, widths: Sequence[int]) -> Published:

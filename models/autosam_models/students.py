@@ -8,18 +8,24 @@ from torch import Tensor, nn
 from autosam_models import published
 from autosam_models.any_size import AnySize
 from autosam_models.sizes import Size
-from autosam_models.swin_unetr import swin_unetr
+from autosam_models.swin_unetr import SupervisedSwinUNETR, swin_unetr
 from autosam_models.teacher.mask_decoder import ORGAN_PRIOR
 
 
-def student(**sizes: Any) -> nn.Module:
+def student(*, deep_supervision: bool, **sizes: Any) -> nn.Module:
     """A SwinUNETR that starts from background, as the teacher does; see ``ORGAN_PRIOR``.
 
     Args:
+        deep_supervision: see ``swin_unetr``. Not the paper's, and so not the default.
         sizes: see ``swin_unetr``.
     """
-    model = swin_unetr(**sizes)
-    _start_from_background(model.get_parameter("network.out.conv.conv.bias"))
+    model = swin_unetr(deep_supervision=deep_supervision, **sizes)
+    network = model.network
+    if isinstance(network, SupervisedSwinUNETR):
+        for head in network.heads:
+            _start_from_background(head.get_parameter("bias"))
+        network = network.network
+    _start_from_background(network.get_parameter("out.conv.conv.bias"))
     return model
 
 

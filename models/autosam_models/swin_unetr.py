@@ -4,18 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from autosam_models.any_size import AnySize
+from autosam_models.any_size import AnySize, Outputs
 from autosam_models.sizes import Size
 
 _EDGE = 32  # patch embedding of 2 and four mergings
 
 
 def swin_unetr(
-    *, in_channels: int, num_classes: int, patch: Size, feature_size: int, activation_checkpointing: bool = False
-) -> nn.Module:
+    *,
+    in_channels: int,
+    num_classes: int,
+    patch: Size,
+    feature_size: int,
+    activation_checkpointing: bool = False,
+    deep_supervision: bool = False,
+) -> AnySize:
     """SwinUNETR for images of any D, H, W.
 
     MONAI writes the axes H, W, D; windows, strides and kernels are the same along all three, so D, H, W are given as
@@ -25,6 +31,7 @@ def swin_unetr(
         patch: D, H, W of the training patch in voxels; no weight depends on it.
         feature_size: channels at full resolution, a multiple of 12.
         activation_checkpointing: less memory in training for more time.
+        deep_supervision: three answers in training; see ``SupervisedSwinUNETR``.
     """
     from monai.networks.nets.swin_unetr import SwinUNETR  # takes seconds to import
 
@@ -34,7 +41,38 @@ def swin_unetr(
         network = SwinUNETR(
             in_channels, num_classes, feature_size=feature_size, use_checkpoint=activation_checkpointing
         )
-    return AnySize(with_our_attention(network), _EDGE, patch)
+    network = with_our_attention(network)
+    return AnySize(SupervisedSwinUNETR(network, num_classes) if deep_supervision else network, _EDGE, patch)
+
+
+class SupervisedSwinUNETR(nn.Module):
+    """A SwinUNETR that in training also answers from its maps at a half and a quarter of the resolution.
+
+    Each has a head of its own, as in nnU-Net (Isensee et al. 2021); neither MONAI's network nor the paper has them. Out
+    of training they compute nothing.
+
+    Args:
+        network: MONAI's.
+        num_classes: channels of each answer.
+    """
+
+    def __init__(self, network: Any, num_classes: int) -> None:
+        super().__init__()
+        self.network = network
+        floors = (network.decoder2, network.decoder3)  # MONAI numbers its floors from full resolution, which is 1
+        widths = (floor.transp_conv.conv.out_channels for floor in floors)
+        self.heads = nn.ModuleList(nn.Conv3d(width, num_classes, 1) for width in widths)
+        self._maps: dict[int, Tensor] = {}
+        for number, floor in enumerate(floors):
+            floor.register_forward_hook(lambda _, __, map_BCDHW, at=number: self._maps.__setitem__(at, map_BCDHW))
+
+    def forward(self, image_BCDHW: Tensor) -> Outputs:
+        """``logits_BKDHW``; in training those at 1, 1/2 and 1/4 of the size."""
+        logits_BKDHW = self.network(image_BCDHW)
+        maps = [self._maps.pop(number) for number in range(len(self.heads))]
+        if not self.training:
+            return logits_BKDHW
+        return logits_BKDHW, *(head(map_BCDHW) for head, map_BCDHW in zip(self.heads, maps, strict=True))
 
 
 class _LinspaceOnCpu(TorchFunctionMode):

@@ -18,6 +18,7 @@ SMALLER = {
 
 CHOSEN = (
     ("nnunet", {"deep_supervision": True}),
+    ("swin_unetr_tiny", {"deep_supervision": True}),
     ("nnunet", {"width": 8}),
     ("unetr", {"width": 48, "heads": 3}),
 )
