@@ -68,10 +68,10 @@ def test_as_many_run_at_a_time_as_are_asked_for(ray_local: str, tmp_path: Path) 
 
 
 def test_the_clusters_two_cores_are_shared(ray_local: str) -> None:
-    both = shared_cluster(ComputeSection(), 6, None)
+    both = shared_cluster(ComputeSection(), 6, None, "cell")
     assert (both.at_a_time, both.compute.cpus_per_worker, both.compute.gpu) == (2, 1, False)
-    one = shared_cluster(ComputeSection(), 6, 1)
+    one = shared_cluster(ComputeSection(), 6, 1, "cell")
     assert (one.at_a_time, one.compute.cpus_per_worker) == (1, 2)
-    assert shared_cluster(ComputeSection(workers=2), 6, None).at_a_time == 1
-    with pytest.raises(PlanError, match="does not fit on 2 cores"):
-        shared_cluster(ComputeSection(workers=3), 6, None)
+    assert shared_cluster(ComputeSection(workers=2), 6, None, "cell").at_a_time == 1
+    with pytest.raises(PlanError, match=r"a cell of 3 worker.* does not fit on 2 cores"):
+        shared_cluster(ComputeSection(workers=3), 6, None, "cell")

@@ -37,19 +37,20 @@ class Work(Generic[R]):
     runs: tuple[RunFolder, ...]
 
 
-def shared_cluster(compute: ComputeSection, wanted: int, concurrent: int | None) -> Plan:
+def shared_cluster(compute: ComputeSection, wanted: int, concurrent: int | None, what: str) -> Plan:
     """How many of ``wanted`` works the cluster takes at a time, and what each computes on.
 
     Args:
         compute: of the one that needs most.
         concurrent: at most so many; where not said, as many as the cluster holds.
+        what: one of them is, in words.
 
     Raises:
         PlanError: not even one fits.
     """
     connect()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return share(compute, nodes, min(concurrent or wanted, wanted), most=concurrent is not None)
+    return share(compute, nodes, min(concurrent or wanted, wanted), most=concurrent is not None, what=what)
 
 
 def computing_on(experiment: Experiment, compute: ComputeSection) -> Experiment:

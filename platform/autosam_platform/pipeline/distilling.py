@@ -93,10 +93,10 @@ def _train_at_once(experiments: Sequence[Experiment], concurrent: int | None) ->
     missing = {fit.run.name: (each, fit.run) for each, fit in fits if not fit.found}
     if len(missing) < 2:
         return
-    shared = shared_cluster(experiments[0].compute, len(missing), concurrent)
+    shared = shared_cluster(experiments[0].compute, len(missing), concurrent, "training")
     if shared.at_a_time == 1:
         return
-    print(f"{len(missing)} trainings: {shared.said.replace('trial', 'training')}", flush=True)
+    print(f"{len(missing)} trainings: {shared.said}", flush=True)
     counts = [count_parameters(experiments[0], dataset.num_classes)]
     require_room(disk_needed(counts, len(missing), shared.at_a_time), workspace().folder)
     taught = next((each for each, _ in missing.values() if each.distils), None)

@@ -259,10 +259,10 @@ def _begun(plan: StudyPlan, ready: Sequence[_ReadyCell], teachers: Mapping[str, 
 def _make_all(missing: Sequence[_ReadyCell], folder: StudyFolder, concurrent: int | None) -> Iterator[CellResult]:
     """The cells as they are done, as many at a time as the cluster holds with all their workers."""
     widest = max((each.members[0].experiment.compute for each in missing), key=lambda compute: compute.workers)
-    shared = shared_cluster(widest, len(missing), concurrent)
+    shared = shared_cluster(widest, len(missing), concurrent, "cell")
     ready = [_on(each, shared.compute) for each in missing]
     trainings = sum(len(each.missing) for each in ready)
-    print(f"{trainings} trainings for {len(ready)} cells: {shared.said.replace('trial', 'cell')}", flush=True)
+    print(f"{trainings} trainings for {len(ready)} cells: {shared.said}", flush=True)
     _say_what_it_takes(ready, shared.at_a_time)
     for each in ready:
         _store_answers(each)

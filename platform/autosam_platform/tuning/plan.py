@@ -38,7 +38,7 @@ class Plan:
     said: str
 
 
-def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> Plan:
+def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool, what: str = "trial") -> Plan:
     """Share the cluster so that every trial that is started has its cores and GPUs: no two can wait for each other.
 
     A trial's own process asks for no core, since it only waits for its workers, which have all of them. Where not all
@@ -47,6 +47,7 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     Args:
         wanted: trials at a time; fewer where they do not fit.
         most: a person asked for just so many, so say where it is fewer.
+        what: a trial is, in words, where it is no sweep's.
 
     Raises:
         PlanError: not even one trial fits.
@@ -56,7 +57,7 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     fit = min(wanted, max(held // compute.workers, int(held >= least)))
     if fit < 1 and not (compute.wait_for_nodes and may_grow()):
         raise PlanError(
-            f"a trial of {least} worker(s) with {compute.cpus_per_worker or 1} core(s)"
+            f"a {what} of {least} worker(s) with {compute.cpus_per_worker or 1} core(s)"
             f"{' and a GPU' if gpu else ''} each does not fit on {_said(nodes, gpu)}: lower --compute.workers (or "
             "--compute.min-workers, where fewer may begin) or --compute.cpus-per-worker, give --compute.gpu False, or "
             "--compute.wait-for-nodes where the cluster grows"
@@ -66,7 +67,7 @@ def share(compute: ComputeSection, nodes: Nodes, wanted: int, *, most: bool) -> 
     cores = compute.cpus_per_worker or _cores(nodes, at_a_time * workers, gpu)
     each = f"{workers * cores} core{'s' if workers * cores > 1 else ''}"
     each += f" and {workers} GPU{'s' if workers > 1 else ''}" if gpu else ""
-    said = f"{at_a_time} trial{'s' if at_a_time > 1 else ''} at a time, {each} each, on {_said(nodes, gpu)}"
+    said = f"{at_a_time} {what}{'s' if at_a_time > 1 else ''} at a time, {each} each, on {_said(nodes, gpu)}"
     if most and at_a_time < wanted:
         said += f"; {wanted} do not fit"
     return Plan(at_a_time, compute.model_copy(update={"gpu": gpu, "cpus_per_worker": cores}), said)
