@@ -143,9 +143,9 @@ def _line(
     if known:
         x, y, spread = (list(part) for part in zip(*known, strict=True))
         panel.errorbar(x, y, yerr=spread if any(spread) else None, fmt="o-", color=colour, capsize=3)
-        for place, value in zip(x, y, strict=True):
+        for place, value, above in zip(x, y, spread, strict=True):
             offset = {"textcoords": "offset points", "xytext": (0, 7), "ha": "center", "fontsize": 9}
-            panel.annotate(f"{value:.2f}", (place, value), **offset)  # type: ignore[arg-type]
+            panel.annotate(f"{value:.2f}", (place, value + above), **offset)  # type: ignore[arg-type]
     panel.set_xlim(*_around(at))
     panel.set_title(title, fontsize=10)
     panel.margins(0.12, 0.2)
