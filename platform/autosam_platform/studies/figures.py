@@ -56,8 +56,8 @@ def _dots(results: StudyResults) -> Figure:
         panel.set_title(title_of(results, column), fontsize=10)
         panel.grid(axis="x", color="0.9")
         panel.set_axisbelow(True)
-        panel.margins(x=0.12, y=0.12)
-    panels[0][0].invert_yaxis()  # which all panels share
+        panel.margins(x=0.12)
+    panels[0][0].set_ylim(len(rows) - 0.5, -0.7)  # of all panels, the first row above, with room for its number
     _legend(figure, panels[0][0])
     return figure
 
