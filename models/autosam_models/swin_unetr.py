@@ -41,8 +41,8 @@ def swin_unetr(
         network = SwinUNETR(
             in_channels, num_classes, feature_size=feature_size, use_checkpoint=activation_checkpointing
         )
-    network = with_our_attention(network)
-    return AnySize(SupervisedSwinUNETR(network, num_classes) if deep_supervision else network, _EDGE, patch)
+    ours = with_our_attention(network)
+    return AnySize(SupervisedSwinUNETR(ours, num_classes) if deep_supervision else ours, _EDGE, patch)
 
 
 class SupervisedSwinUNETR(nn.Module):
