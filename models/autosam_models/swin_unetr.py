@@ -59,20 +59,27 @@ class SupervisedSwinUNETR(nn.Module):
     def __init__(self, network: Any, num_classes: int) -> None:
         super().__init__()
         self.network = network
-        floors = (network.decoder2, network.decoder3)  # MONAI numbers its floors from full resolution, which is 1
-        widths = (floor.transp_conv.conv.out_channels for floor in floors)
+        widths = (floor.transp_conv.conv.out_channels for floor in self._floors())
         self.heads = nn.ModuleList(nn.Conv3d(width, num_classes, 1) for width in widths)
-        self._maps: dict[int, Tensor] = {}
-        for number, floor in enumerate(floors):
-            floor.register_forward_hook(lambda _, __, map_BCDHW, at=number: self._maps.__setitem__(at, map_BCDHW))
 
     def forward(self, image_BCDHW: Tensor) -> Outputs:
         """``logits_BKDHW``; in training those at 1, 1/2 and 1/4 of the size."""
-        logits_BKDHW = self.network(image_BCDHW)
-        maps = [self._maps.pop(number) for number in range(len(self.heads))]
         if not self.training:
+            logits_BKDHW: Tensor = self.network(image_BCDHW)
             return logits_BKDHW
-        return logits_BKDHW, *(head(map_BCDHW) for head, map_BCDHW in zip(self.heads, maps, strict=True))
+        maps: list[Tensor] = []  # coarse to fine, as the network computes them
+        # Hooks of one call, since a copy of this module would have hooks that write into the original.
+        handles = [floor.register_forward_hook(lambda *told: maps.append(told[-1])) for floor in self._floors()]
+        try:
+            logits_BKDHW = self.network(image_BCDHW)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return logits_BKDHW, *(head(map_BCDHW) for head, map_BCDHW in zip(self.heads, reversed(maps), strict=True))
+
+    def _floors(self) -> tuple[Any, Any]:
+        """Of the decoder, at 1/2 and 1/4 of the resolution; MONAI numbers them from full resolution, which is 1."""
+        return self.network.decoder2, self.network.decoder3
 
 
 class _LinspaceOnCpu(TorchFunctionMode):

@@ -5,6 +5,7 @@ SAM's encoders are built with four blocks instead of 12 to 32, since the others 
 nnFormer and the residual encoders are narrow, the latter with a block a stage.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,8 @@ def test_of_several_answers_in_training_the_first_is_the_one_of_a_prediction(nam
     with torch.no_grad():
         first, *coarser = model.train()(image_BCDHW)
         torch.testing.assert_close(model.eval()(image_BCDHW), first, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(copy.deepcopy(model).eval()(image_BCDHW), model(image_BCDHW))
+        assert len(copy.deepcopy(model).train()(image_BCDHW)) == 1 + len(coarser)  # means of weights are copies
         alone = build(name, deep_supervision=False).train()(image_BCDHW)
     assert isinstance(alone, Tensor) and alone.shape == first.shape
     sizes = [each.shape[3:] for each in coarser]
