@@ -66,6 +66,28 @@ def test_what_the_study_varies_cannot_be_told() -> None:
         plan_study("t", _study(), _asked(told={"model.name": "unetr"}))
 
 
+def test_what_a_row_varies_at_demo_size_cannot_be_told_there(tmp_path: Path) -> None:
+    study = _study(rows={"ours": {}, "wide": {"demo": {"training.batch": 2}}})
+    with pytest.raises(StudyError, match=r"--training\.batch is what the study itself says"):
+        plan_study("t", study, _asked(told={"training.batch": 3}))
+    study = _study(rows={"ours": {}, "wide": {"changes": {"training.epochs": 9}, "demo": {"training.batch": 2}}})
+    told = plan_study("t", study, _asked("btcv", told={"dataset.root": str(tmp_path), "training.batch": 3}))
+    assert [each.experiment.training.batch for each in told.cell("wide", "btcv").members] == [3]
+
+
+def test_what_makes_a_study_small_does_not_hide_what_a_row_varies() -> None:
+    study = _study(demo={"training.places": 0.1}, rows={"with": {}, "without": {"changes": {"training.places": 0.0}}})
+    plan = plan_study("t", study, _asked())
+    places = [plan.cell(row, "btcv").members[0].experiment.training.places for row in ("with", "without")]
+    assert places == [0.1, 0.0]
+
+
+def test_two_rows_that_are_one_experiment_are_refused() -> None:
+    rows = {"ours": {}, "six": {"changes": {"training.epochs": 6}}}  # which the recipe has anyway
+    with pytest.raises(StudyError, match="ours and six come to the same experiment in the column btcv"):
+        plan_study("t", _study(rows=rows), _asked())
+
+
 @pytest.mark.parametrize("name", ["dataset.name", "dataset.root"])
 def test_one_dataset_cannot_stand_under_the_names_of_several(name: str, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=f"--{name} would be that of each of btcv, amos"):

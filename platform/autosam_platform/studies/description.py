@@ -54,7 +54,7 @@ class Part(Frozen):
 
     Attributes:
         changes: of the recipe's settings.
-        demo: further ones at demo size, with ``--recipe demo``.
+        demo: further ones at demo size, after them, with ``--recipe demo``.
         taught: its runs learn from the study's teacher, too.
     """
 
@@ -96,7 +96,7 @@ class Study(Frozen):
             cases with p below ``level``.
         axis: what ``Row.at`` is, for a curve.
         figure: how the results are drawn.
-        demo: changes of all rows at demo size.
+        demo: changes of all rows at demo size, before what columns and rows change.
         teacher: of the runs that are taught.
     """
 

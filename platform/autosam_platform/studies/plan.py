@@ -1,6 +1,7 @@
 """From a study and a recipe to the experiments that its cells are made of."""
 
 import functools
+import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -111,8 +112,8 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
     """The experiments of all cells.
 
     Raises:
-        StudyError: a setting was told that the study itself varies, a folder is given of no column, or an experiment
-            cannot be; the message names the cell.
+        StudyError: a setting was told that the study itself varies, a folder is given of no column, an experiment
+            cannot be, or two rows come to the same; the message names the cell.
         ConfigError: a recipe cannot be read.
     """
     _require_free(study, asked)
@@ -130,6 +131,7 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
         for row_key, row in study.rows.items()
         for name, column in columns.items()
     )
+    _require_rows_differ(key, cells)
     return StudyPlan(key, study, ",".join(asked.roots) or asked.recipe, columns, cells, teachers)
 
 
@@ -143,9 +145,14 @@ def _columns(study: Study, asked: Asked) -> Mapping[str, Column]:
     return {title.replace("-", "_").lower(): own[0].model_copy(update={"title": title, "recipe": asked.recipe})}
 
 
+def _small(asked: Asked) -> bool:
+    """Whether the study is made at demo size."""
+    return asked.recipe == DEMO and not asked.roots
+
+
 def _not_asked(column: Column, name: str, asked: Asked) -> str:
     """Why a column is not made; empty where it is."""
-    if column.recipe is None or (asked.recipe == DEMO and not asked.roots):
+    if column.recipe is None or _small(asked):
         return ""
     if asked.roots:
         return "" if name in asked.roots else f"no folder of its scans was given: --roots {name} FOLDER"
@@ -191,12 +198,14 @@ def _cell(key: str, study: Study, asked: Asked, row_key: str, row: Row, name: st
 def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place: str) -> Experiment:
     """The recipe's settings as the parts change them one after the other, and the command line after all of them.
 
+    At demo size each part's settings for it come after its own changes, and before the next part's: what a row varies
+    is never hidden by what makes the whole study small.
+
     It has the recipe's name where nothing is changed, so that a run which the recipe's own job has made is found; else
     it is called by dataset and model, so that one which another study has made is.
     """
-    small = asked.recipe == DEMO and not asked.roots
     settings = deepcopy(settings)
-    changes = [part.changes for part in parts] + [part.demo for part in parts if small]
+    changes = [each for part in parts for each in (part.changes, part.demo if _small(asked) else {})]
     own = settings.get("model", {}).get("name")
     for each in changes:
         changed(settings, each)
@@ -256,6 +265,8 @@ def changed(settings: dict[str, Any], changes: Changes) -> None:
 def _require_free(study: Study, asked: Asked) -> None:
     """Refuse what the study itself says, and folders of columns that there are not."""
     varied = {name for part in (*study.rows.values(), *study.columns.values()) for name in part.changes}
+    if _small(asked):
+        varied |= {name for row in study.rows.values() for name in row.demo}
     for name in asked.told:
         if name in varied or name == "name" or (study.teacher is not None and name == "distillation.teacher"):
             raise StudyError(
@@ -266,6 +277,20 @@ def _require_free(study: Study, asked: Asked) -> None:
         if name not in with_recipe:
             known = ", ".join(with_recipe) or "none: give --dataset.root"
             raise StudyError(f"--roots names {name}, which is no dataset of the study: there are {known}")
+
+
+def _require_rows_differ(key: str, cells: tuple[Cell, ...]) -> None:
+    """Refuse two rows that are one experiment under two names: what either seems to show would be untrue."""
+    seen: dict[tuple[str, str], str] = {}
+    for cell in (each for each in cells if each.members):
+        members = [_decisive(each.experiment) | {"name": ""} for each in cell.members]
+        settings = json.dumps(members, sort_keys=True)
+        other = seen.setdefault((cell.column, settings), cell.row)
+        if other != cell.row:
+            raise StudyError(
+                f"{key}: the rows {other} and {cell.row} come to the same experiment in the column {cell.column}. "
+                "Give each what it changes, or leave one out"
+            )
 
 
 def _require_one_dataset(made: Mapping[str, Column], asked: Asked) -> None:
