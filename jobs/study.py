@@ -15,10 +15,9 @@ from typing import Annotated, Any
 from _roots import RECIPES, STUDIES
 
 import tyro
-import yaml
 from pydantic import Field
 
-from autosam_platform.command_line import Job, parse_kind_of_job, told_settings
+from autosam_platform.command_line import Job, end_with, parse_kind_of_job, told_settings
 from autosam_platform.experiment import AbsolutePath, ConfigError, Positive, ScansPlace
 from autosam_platform.pipeline.ending import Outcome, run_job
 from autosam_platform.studies.description import load_study
@@ -54,8 +53,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
     if job.check:
-        print(yaml.safe_dump(_resolved(plan), sort_keys=False), end="")
-        raise SystemExit(0)
+        end_with(_resolved(plan))
     run_job(lambda: _study(job, plan), job)
 
 

@@ -191,6 +191,15 @@ def test_what_can_be_set_is_told_as_json_before_the_command_line_is_complete(
     assert told["values"]["compute"]["workers"] == 8 and told["values"]["recipe"] == "btcv"
 
 
+@pytest.mark.parametrize("asked", ["--help", "--check", "--schema"])
+def test_a_reader_who_has_seen_enough_ends_a_job_without_an_error(asked: str) -> None:
+    command = [sys.executable, str(RECIPES.parent / "train_teacher.py"), asked]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        assert job.stdout is not None and job.stderr is not None
+        job.stdout.close()
+        assert (job.stderr.read(), job.wait()) == (b"", 1)
+
+
 def test_what_a_job_can_be_asked_is_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         _job("--help")

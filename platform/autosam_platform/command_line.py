@@ -2,14 +2,16 @@
 
 import argparse
 import codecs
+import contextlib
 import functools
 import io
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 import yaml
@@ -44,8 +46,7 @@ class CommandLine(Section):
         that the settings can be run, and before they import what takes seconds.
         """
         if self.check:
-            print(yaml.safe_dump(self.settings(), sort_keys=False), end="")
-            raise SystemExit(0)
+            end_with(self.settings())
 
 
 class Job(Experiment, CommandLine):
@@ -58,6 +59,30 @@ class Job(Experiment, CommandLine):
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
         return Experiment.model_validate(self.model_dump(include=set(Experiment.model_fields)))
+
+
+@contextlib.contextmanager
+def until_the_reader_leaves() -> Iterator[None]:
+    """For what is printed to be read: a reader who has seen enough, as in ``--help | head``, ends the process quietly.
+
+    Raises:
+        SystemExit: status 1, with which Python itself answers a closed pipe.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
+        raise SystemExit(1) from None
+
+
+def end_with(settings: dict[str, Any]) -> NoReturn:
+    """Print settings as YAML and end the process."""
+    with until_the_reader_leaves():
+        print(yaml.safe_dump(settings, sort_keys=False), end="")
+    raise SystemExit(0)
 
 
 def load_recipe(name: str, folder: Path, kind: str = "recipe") -> dict[str, Any]:
@@ -215,9 +240,10 @@ def parse(kind: type[T], arguments: Sequence[str], *, description: str, defaults
     try:
         start = _unchecked(kind, defaults or {})
         if "--schema" in arguments:  # before the command line has to be complete
-            print(json.dumps({"schema": kind.model_json_schema(), "values": _plain(start)}))
+            with until_the_reader_leaves():
+                print(json.dumps({"schema": kind.model_json_schema(), "values": _plain(start)}))
             raise SystemExit(0)
-        with _sections_of(kind):
+        with _sections_of(kind), until_the_reader_leaves():
             return tyro.cli(kind, default=start, args=list(arguments), description=description)
     except ConfigError as error:
         print(error, file=sys.stderr)
