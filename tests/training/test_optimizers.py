@@ -12,7 +12,7 @@ from autosam_platform.experiment import TrainingSection
 from autosam_platform.training import checkpoints
 from autosam_platform.training.averaging import WeightAverage
 from autosam_platform.training.checkpoints import Position
-from autosam_platform.training.optimizers import Optimizer, build_optimizer
+from autosam_platform.training.optimizers import Optimizer, build_optimizer, orthogonalised
 
 
 class Small(nn.Module):
@@ -47,13 +47,31 @@ def train(model: nn.Module, optimizer: Optimizer, steps: range) -> None:
         optimizer.step()
 
 
-def test_muon_steps_as_torchs_does_on_the_kernel_as_a_matrix_and_adamw_takes_the_rest() -> None:
+def plain_muon_step(kernel: nn.Parameter, mean: torch.Tensor) -> torch.Tensor:
+    """Jordan et al. 2024 as printed, in fp64, with the scale of Liu et al. 2025: the kernel after a step of 0.01."""
+    assert kernel.grad is not None
+    grad = kernel.grad.double().flatten(1)
+    mean.lerp_(grad, 0.05)
+    step = plainly_orthogonalised(grad.lerp(mean, 0.95))
+    flat = kernel.detach().double().flatten(1) * (1 - 0.01 * 0.1)
+    return (flat - 0.01 * 0.2 * max(flat.shape) ** 0.5 * step).view(kernel.shape)
+
+
+def plainly_orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    wide = wide / wide.norm()
+    for _ in range(5):
+        gram = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
+    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+
+
+def test_muon_steps_as_printed_on_the_kernel_as_a_matrix_and_adamw_takes_the_rest() -> None:
     model, optimizer = made("muon")
     plain = copy.deepcopy(model)
     kernels = [plain.conv.weight, plain.head.weight]
-    flat = [nn.Parameter(each.detach().clone().flatten(1)) for each in kernels]
+    means = [torch.zeros(len(each), each[0].numel(), dtype=torch.float64) for each in kernels]
     rest = [plain.conv.bias, plain.norm.weight, plain.norm.bias, plain.table]
-    muon = torch.optim.Muon(flat, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     adamw = torch.optim.AdamW(rest, lr=0.01, weight_decay=0.1)
     image = torch.randn(2, 2, 4, 4, 4, generator=torch.Generator().manual_seed(5))
     for _ in range(3):
@@ -63,18 +81,51 @@ def test_muon_steps_as_torchs_does_on_the_kernel_as_a_matrix_and_adamw_takes_the
             each(image).square().sum().backward()
         optimizer.step()
         adamw.step()
-        for matrix, kernel in zip(flat, kernels, strict=True):
-            assert kernel.grad is not None
-            matrix.grad = kernel.grad.flatten(1)
-        muon.step()
-        with torch.no_grad():
-            for matrix, kernel in zip(flat, kernels, strict=True):
-                kernel.copy_(matrix.view_as(kernel))
+        for ours, kernel, mean in zip((model.conv.weight, model.head.weight), kernels, means, strict=True):
+            torch.testing.assert_close(ours.double(), plain_muon_step(kernel, mean), rtol=0, atol=1e-6)
+            with torch.no_grad():
+                kernel.copy_(ours)  # so that what AdamW steps can be the same to the last bit
     for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
         assert torch.equal(ours, theirs), name
     before = made("muon")[0]
-    assert not torch.equal(model.conv.weight, before.conv.weight)
+    assert (model.conv.weight - before.conv.weight).abs().max() > 1e-2
     assert torch.equal(model.head.bias, before.head.bias)  # frozen
+
+
+def test_muon_on_a_cpu_is_torchs_to_the_rounding_of_bf16() -> None:
+    kernel = nn.Conv3d(4, 8, 3)
+    optimizer = build_optimizer(kernel, TrainingSection(optimizer="muon", learning_rate=0.01, weight_decay=0.1))
+    matrix = nn.Parameter(kernel.weight.detach().clone().flatten(1))
+    muon = torch.optim.Muon([matrix], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    before = matrix.detach().clone()
+    kernel.weight.grad = torch.randn(kernel.weight.shape, generator=torch.Generator().manual_seed(0))
+    matrix.grad = kernel.weight.grad.flatten(1).clone()
+    optimizer.step()
+    muon.step()
+    ours, theirs = kernel.weight.detach().flatten(1) - before, matrix.detach() - before
+    assert 0 < (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (4, 4), (16, 432), (432, 16), (48, 96)])
+def test_what_is_orthogonalised_at_once_is_what_five_steps_make_of_it(shape: tuple[int, int]) -> None:
+    """Also of a matrix that is nearly of lower rank, as gradients are."""
+    generator = torch.Generator().manual_seed(0)
+    rank = max(1, min(shape) // 4)
+    matrix = torch.randn(shape[0], rank, generator=generator) @ torch.randn(rank, shape[1], generator=generator)
+    matrix += 1e-3 * torch.randn(shape, generator=generator)
+    expected = plainly_orthogonalised(matrix.double())
+    assert (orthogonalised(matrix).double() - expected).norm() < 1e-3 * expected.norm()
+    assert torch.equal(orthogonalised(torch.zeros(shape)), torch.zeros(shape))
+
+
+def test_singular_values_come_near_one() -> None:
+    """By hand: at 1/√2 each, the first step makes (3.4445 - 4.7750/2 + 2.0315/4)/√2 = 1.107 of both."""
+    values = torch.linalg.svdvals(orthogonalised(torch.diag(torch.tensor([5.0, 5.0]))))
+    x = 0.5**0.5
+    for _ in range(5):
+        x = 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
+    assert values.tolist() == pytest.approx([x, x], abs=1e-5)
+    assert 0.7 < x < 1.2
 
 
 def test_sgd_has_nesterovs_momentum() -> None:
