@@ -108,7 +108,7 @@ def test_known_failures_are_said_in_words(bundle: Bundle) -> None:
     said = " ".join(bundle.card.known_failures)
     for sentence in (
         "liver: a mean Dice of 0.00 % in 1 test cases, too low to rely on.",
-        "liver: not found in 1 of 1 test cases.",
+        "liver: not found in 1 of 1 test cases that show it.",
         "spleen: found in 1 of 1 test cases that do not show it.",
         "Its scores are of 1 cases only",
     ):

@@ -131,3 +131,14 @@ def test_organs_that_are_missed_or_invented_elsewhere_are_named() -> None:
     organ = scan["organs"]["organ 1"] | {"dice": 0.75, "not_found": 1, "invented": 2}
     said = failures(False, scan | {"n_cases": 9, "organs": {"spleen": organ}})[0]
     assert said == "On 9 cases of one_scan its mean Dice is 62.50 %; missed: spleen; found where it is not: spleen."
+
+
+def test_what_is_missed_is_counted_of_those_that_show_it_and_what_is_invented_of_those_that_do_not() -> None:
+    """Two cases show it, one of them missed; of eight that do not, one has it invented: n is the two and that one."""
+    organ = {"dice": 0.75, "lowest_dice": 0.0, "nsd": 0.5, "hd95_mm": None, "n": 3, "not_found": 1, "invented": 1}
+    for absent, of in ((8, "1 of 8"), (None, "1")):
+        scores = SYNTHETIC["scores"] | {"organs": {"spleen": organ | {"absent": absent}}}
+        told = Scores.model_validate(scores)
+        said = known_failures(small_card(organs(1)), told, TrainingData(title="", licence="", cases={}), [])
+        assert said[0] == "spleen: not found in 1 of 2 test cases that show it."
+        assert said[1] == f"spleen: found in {of} test cases that do not show it."

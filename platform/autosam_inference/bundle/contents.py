@@ -45,11 +45,18 @@ class OrganScore(Frozen):
     nsd: Share | None
     hd95_mm: FiniteFloat | None
     n: NonNegativeInt
-    """Cases with Dice and NSD."""
+    """Cases with Dice and NSD: those that show the organ, and those in which it was invented."""
     not_found: NonNegativeInt
     """Cases that show the organ and in which not a voxel of it was found."""
     invented: NonNegativeInt
     """Cases that do not show it and in which it was found all the same."""
+    absent: NonNegativeInt | None = None
+    """Cases that do not show it; None in cards that were written before they were counted."""
+
+    @property
+    def shown(self) -> int:
+        """Cases that show it."""
+        return self.n - self.invented
 
 
 class Scores(Frozen):

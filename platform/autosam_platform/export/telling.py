@@ -122,6 +122,7 @@ def _organ(rows: Sequence[Row]) -> OrganScore:
         n=len(scored),
         not_found=sum(row.truth_ml > 0 and row.predicted_ml == 0 for row in scored),
         invented=sum(row.truth_ml == 0 and row.predicted_ml > 0 for row in scored),
+        absent=sum(row.truth_ml == 0 for row in rows),  # NaN where the case does not annotate it
     )
 
 
@@ -174,13 +175,15 @@ def _of_dataset(scores: OtherScores) -> str:
 
 
 def _of_organ(name: str, organ: OrganScore) -> list[str]:
-    if organ.n == 0:
-        return [f"{name}: no test case shows it, so nothing is known of how good it is."]
     found = []
-    if organ.dice is not None and organ.dice < _LOW_DICE:
+    if organ.shown == 0:
+        found.append(f"{name}: no test case shows it, so nothing is known of how good it is.")
+    elif organ.dice is not None and organ.dice < _LOW_DICE:
         found.append(f"{name}: a mean Dice of {dice_text(organ.dice)} in {organ.n} test cases, too low to rely on.")
     if organ.not_found:
-        found.append(f"{name}: not found in {organ.not_found} of {organ.n} test cases.")
+        found.append(f"{name}: not found in {organ.not_found} of {organ.shown} test cases that show it.")
     if organ.invented:
-        found.append(f"{name}: found in {organ.invented} of {organ.n} test cases that do not show it.")
+        known = "" if organ.absent is None else f" of {organ.absent}"
+        of_absent = f"{organ.invented}{known} test cases"
+        found.append(f"{name}: found in {of_absent} that do not show it.")
     return found
