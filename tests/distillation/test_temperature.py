@@ -19,10 +19,11 @@ def _answers(temperature: float, count: int = 60_000) -> tuple[NDArray[np.uint8]
     true_KN = np.exp(logits_KN) / np.exp(logits_KN).sum(0)
     label_N = (rng.random(count) > true_KN.cumsum(0)).sum(0)
     said_KN = np.exp(temperature * logits_KN) / np.exp(temperature * logits_KN).sum(0)
-    return np.rint(255 * said_KN).astype(np.uint8), label_N
+    stored_KN = np.rint(255 * said_KN).astype(np.uint8)
+    return telling_voxels(stored_KN.reshape(CLASSES, 10, 10, -1), label_N.reshape(10, 10, -1))
 
 
-@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.8])
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.8, 2.5, 3.0])
 def test_the_temperature_of_a_teacher_that_is_too_sure_or_not_sure_enough_is_found(temperature: float) -> None:
     assert fitted_temperature(*_answers(temperature)) == pytest.approx(temperature, rel=0.05)
 
@@ -32,8 +33,8 @@ def test_voxels_where_the_teacher_is_certain_and_right_change_nothing() -> None:
     certain_KN = np.zeros((CLASSES, 50_000), np.uint8)
     certain_KN[0] = 255
     all_KN, all_N = np.concatenate([stored_KN, certain_KN], 1), np.concatenate([label_N, np.zeros(50_000, int)])
-    kept_KN, kept_N = telling_voxels(all_KN.reshape(CLASSES, 10, 55, 100), all_N.reshape(10, 55, 100))
-    assert len(kept_N) <= 5_000
+    kept_KN, kept_N = telling_voxels(all_KN[:, None, None], all_N[None, None])
+    assert len(kept_N) == len(label_N) <= 5_000
     assert fitted_temperature(kept_KN, kept_N) == pytest.approx(fitted_temperature(all_KN, all_N), rel=1e-4)
     assert (
         fitted_temperature(*telling_voxels(certain_KN[:, :8].reshape(CLASSES, 2, 2, 2), np.zeros((2, 2, 2), int))) == 1

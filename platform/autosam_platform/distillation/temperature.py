@@ -13,8 +13,6 @@ from autosam_platform.experiment import ConfigError
 from autosam_platform.workspace import Workspace
 
 _BOUNDS = math.log(0.25), math.log(4.0)
-_UNSEEN = 0.5 / WHOLE
-"""Probability of a class that the store rounded to 0 and the label names: half of what it would have kept."""
 
 
 def calibrated_temperature(teacher: Answering, prepared: PreparedDataset, workspace: Workspace) -> float:
@@ -47,18 +45,21 @@ def telling_voxels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
     """Probabilities K × N and labels N of the voxels that say something of the temperature.
 
-    Where the teacher is certain and right, and that is nearly everywhere, no temperature changes anything.
+    Where the teacher is certain and right, and that is nearly everywhere, no temperature changes anything; nor where it
+    gives the label no chance at all, since a 0 stays 0 (``distances.softened``). Counted as next to 0, the latter would
+    call for ever higher temperatures: 3.3 for a teacher that is 2.5 times too sure.
     """
     flat_KN, label_N = stored_KDHW.reshape(len(stored_KDHW), -1), label_DHW.reshape(-1)
-    right_N = flat_KN[label_N, np.arange(len(label_N))] == WHOLE
-    return flat_KN[:, ~right_N], label_N[~right_N]
+    said_N = flat_KN[label_N, np.arange(len(label_N))]
+    telling_N = (said_N > 0) & (said_N < WHOLE)
+    return flat_KN[:, telling_N], label_N[telling_N]
 
 
 def fitted_temperature(stored_KN: NDArray[np.uint8], label_N: NDArray[np.integer]) -> float:
     """The temperature of the least mean negative log likelihood, from a quarter to 4; 1 where there is no voxel.
 
     Args:
-        stored_KN: probabilities in 255ths.
+        stored_KN: probabilities in 255ths of voxels that tell something, so that none gives its label a 0.
     """
     count = len(label_N)
     if not count:
@@ -66,7 +67,6 @@ def fitted_temperature(stored_KN: NDArray[np.uint8], label_N: NDArray[np.integer
     with np.errstate(divide="ignore"):
         logs_KN = np.log(stored_KN.astype(np.float64) / WHOLE)
     at_N = label_N, np.arange(count)
-    logs_KN[at_N] = np.maximum(logs_KN[at_N], math.log(_UNSEEN))
 
     def likelihood(log_temperature: float) -> float:
         scaled_KN = logs_KN / math.exp(log_temperature)
