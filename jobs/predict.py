@@ -103,6 +103,7 @@ def _predict(job: PredictJob) -> Outcome:
     watch.seconds |= reading.seconds
     result = predict(model, scan, coarse=job.coarse, progress=WindowProgress(), watch=watch)
     with watch.phase("write"):
+        files.begin(source.absolute(), chosen.name)
         write_nifti(result, files.label)
         if scan.series is not None and job.dicom_seg != "none" and not no_seg:
             no_seg = write_segmentation(result, files.dicom_seg, job.dicom_seg)

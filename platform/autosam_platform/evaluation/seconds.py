@@ -24,7 +24,11 @@ def write_seconds(path: Path, cases: Mapping[str, Mapping[str, float]]) -> None:
         cases: case id to its phases' seconds (``with_total``), the same phases for all.
     """
     phases = next(iter(cases.values()))
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    # A scan's name may hold what is no character, as a file of another encoding does.
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, ["case", *phases])
         writer.writeheader()
         writer.writerows({"case": case} | dict(seconds) for case, seconds in cases.items())

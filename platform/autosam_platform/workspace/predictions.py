@@ -77,7 +77,13 @@ class PredictionFolder:
     def whole(self) -> bool:
         """Is every file there that a prediction consists of? Not every scan has a DICOM SEG."""
         files = (self.label, self.organs, self.itk_snap_labels, self.picture, self.seconds, self.record)
-        return all(each.is_file() for each in files)
+        return all(each.is_file() for each in files) and not self._said().get("begun")
+
+    def begin(self, scan: Path, run: str) -> None:
+        """Note that what lies here from now on is a prediction, before there is any: one that was stopped between two
+        of its files can be made again.
+        """
+        write_json(self.record, self._told(scan, run) | {"begun": True})
 
     def write_record(
         self,
@@ -94,19 +100,22 @@ class PredictionFolder:
             reading: how the DICOM scan was read.
             quality: where not to trust it, organ by organ.
         """
-        told: dict[str, Any] = {"scan": self.paths.relative(scan), "run": run, "notes": list(notes)}
+        told = self._told(scan, run) | {"notes": list(notes)}
         told |= {} if reading is None else {"reading": dict(reading)}
         write_json(self.record, told | ({"quality": [asdict(each) for each in quality]} if quality else {}))
 
     def require_free(self) -> None:
-        """Refuse to replace a file that is no prediction.
+        """Refuse to replace a file that is no part of a prediction.
 
         Raises:
-            PredictionFolderError: the label map's name is taken by something else.
+            PredictionFolderError: the label map's name, or that of a file beside it, is taken by something else.
         """
-        if self.label.exists() and not self.record.exists():
+        beside = (self.organs, self.itk_snap_labels, self.dicom_seg, self.picture, self.seconds)
+        taken = [each for each in (self.label, *beside) if each.exists()]
+        # Records of earlier versions do not name their label map.
+        if taken and (not self.record.exists() or self._said().get("label", self.label.name) != self.label.name):
             raise PredictionFolderError(
-                f"{self.label} is there and is no prediction of ours, so it is not replaced: name another file, or "
+                f"{taken[0]} is there and is no prediction of ours, so it is not replaced: name another file, or "
                 "remove it."
             )
 
@@ -165,6 +174,16 @@ class PredictionFolder:
             raise PredictionFolderError(
                 f"{self.record} does not tell the quality of the organs: predict the scan again."
             ) from error
+
+    def _told(self, scan: Path, run: str) -> dict[str, Any]:
+        return {"scan": self.paths.relative(scan), "run": run, "label": self.label.name}
+
+    def _said(self) -> dict[str, Any]:
+        """The record; empty where it cannot be read."""
+        try:
+            return self._read()
+        except PredictionFolderError:
+            return {}
 
     def _read(self) -> dict[str, Any]:
         try:
