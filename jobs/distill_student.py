@@ -28,8 +28,8 @@ class DistillJob(Job):
     """An experiment whose student is chosen by its name."""
 
     recipe: str = "distill"
-    """A recipe in jobs/recipes by its name (distill, distill_swin, torso_student, demo, torso, one_scan, btcv,
-    amos, ct_org, pelvic), or a YAML file."""
+    """A recipe in jobs/recipes by its name (distill, distill_swin, torso_student, torso_few_tiny, demo, torso,
+    one_scan, btcv, amos, ct_org, pelvic), or a YAML file."""
     network: Annotated[str, tyro.conf.arg(name="student"), Field(examples=model_names())] = "swin_unetr_tiny"
     """A model of `python -m autosam_models`; it takes the place of the recipe's model and its options. Where none is
     named, it is the recipe's, if that is no teacher."""

@@ -1,7 +1,7 @@
 """Train a student or a baseline as the teacher is trained: prepare its data, fit it on Ray Train, evaluate it.
 
 Examples:
-    python jobs/train_baseline.py                                 the embedded demo, with the smallest student
+    python jobs/train_baseline.py                                 the embedded demo, with the paper's SwinUNETR-Tiny
     python jobs/train_baseline.py --model nnunet --recipe btcv --dataset.root FOLDER
     python jobs/train_baseline.py --recipe sam --dataset.root FOLDER --model.checkpoint sam_vit_b_01ec64.pth
                                                                   SAM as it is, prompted from labels, not trained

@@ -27,7 +27,8 @@ class BenchmarkJob(CommandLine):
     device: str | None = None
     """Such as cpu or cuda:1; a GPU where there is one. Metrics, loader and bedside run on the CPU."""
     model: str = "autosam_vit_b"
-    """Model of the suites teacher and, without --run, distillation; `python -m autosam_models` lists them."""
+    """Model of the suites teacher and, without --run, distillation and bedside (a student there); `python -m
+    autosam_models` lists them."""
     patch: Positive | None = None
     """Edge of the patch in voxels: of the teacher's forward pass (128), of a window (64), of a training patch (128)."""
     step_patch: Positive | None = None

@@ -33,7 +33,8 @@ class CommandLine(Section):
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print the result as one JSON object on the last line."""
     check: bool = False
-    """Print the resolved settings as YAML and end, without doing the job; status 2 where they cannot be run."""
+    """Print the resolved settings as YAML and end, without doing the job; status 2 where one is wrong by itself.
+    Whether runs and scans are there is seen when the job starts."""
     as_schema: Annotated[bool, tyro.conf.arg(name="schema")] = False
     """Print what can be set (JSON Schema) and the recipe's values as one JSON object and end; forms are made of it."""
 
@@ -53,8 +54,8 @@ class Job(Experiment, CommandLine):
     """An experiment as a command line: a recipe first, settings after it."""
 
     recipe: str = "demo"
-    """A recipe in jobs/recipes by its name (demo, distill, distill_swin, torso, torso_student, one_scan, btcv,
-    amos, ct_org, pelvic, sam, medsam, sam_demo), or a YAML file."""
+    """A recipe in jobs/recipes by its name (demo, distill, distill_swin, torso, torso_student, torso_few,
+    torso_few_tiny, one_scan, btcv, amos, ct_org, pelvic, sam, medsam, sam_demo), or a YAML file."""
 
     def experiment(self) -> Experiment:
         """The experiment without what only the command line needs."""
