@@ -1,5 +1,8 @@
 """At which temperature a teacher is taken: found again where it is known, and used by every distance."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,8 @@ from numpy.typing import NDArray
 
 from autosam_platform.distillation.distances import softened, squared_error
 from autosam_platform.distillation.objective import DistillationObjective
-from autosam_platform.distillation.temperature import fitted_temperature, telling_voxels
+from autosam_platform.distillation.temperature import calibrating_cases, fitted_temperature, telling_voxels
+from autosam_platform.experiment import ConfigError
 
 CLASSES = 4
 
@@ -26,6 +30,24 @@ def _answers(temperature: float, count: int = 60_000) -> tuple[NDArray[np.uint8]
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.8, 2.5, 3.0])
 def test_the_temperature_of_a_teacher_that_is_too_sure_or_not_sure_enough_is_found(temperature: float) -> None:
     assert fitted_temperature(*_answers(temperature)) == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_teachers_own_training_cases_do_not_tell_how_sure_it_may_be() -> None:
+    def prepared(*annotated: str) -> Any:
+        cases = [SimpleNamespace(case_id=name) for name in ("a", "b", "c")]
+        description = SimpleNamespace(annotated_ids=lambda case_id: (1,) if case_id in annotated else ())
+        classes = [SimpleNamespace(id=1)]
+        return SimpleNamespace(name="ours", description=description, classes=classes, cases=lambda split: cases)
+
+    def teacher(*learnt: str) -> Any:
+        return SimpleNamespace(name="fold-4", learnt=lambda prepared: set(learnt))
+
+    found = calibrating_cases(teacher("a", "z"), prepared("a", "b"))
+    assert [case.case_id for case in found] == ["b"]
+    with pytest.raises(ConfigError, match="the teacher fold-4 was trained on all validation cases of ours"):
+        calibrating_cases(teacher("a", "b"), prepared("a", "b"))
+    with pytest.raises(ConfigError, match="ours has no validation case with all its organs"):
+        calibrating_cases(teacher(), prepared())
 
 
 def test_voxels_where_the_teacher_is_certain_and_right_change_nothing() -> None:

@@ -50,6 +50,10 @@ class FileTeacher:
     def name(self) -> str:
         return f"files in {self.folder.name.replace(',', ' ')}"
 
+    def learnt(self, prepared: PreparedDataset) -> set[str]:
+        """Nobody knows what somebody else's model was trained on."""
+        return set()
+
     def require(self, cases: Sequence[StoredCase]) -> None:
         """Refuse cases of which a file is missing, or its ids are not all named.
 

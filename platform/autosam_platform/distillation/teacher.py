@@ -82,6 +82,10 @@ class Answering(Protocol):
         """Bytes that a case needs at most."""
         ...
 
+    def learnt(self, prepared: PreparedDataset) -> set[str]:
+        """Ids of the dataset's cases that it is known to have been trained on."""
+        ...
+
 
 @dataclass(frozen=True)
 class TrainedTeacher:
@@ -135,6 +139,10 @@ class TrainedTeacher:
         """See ``Answering``: prediction, the image, and the probabilities with their copy for the file."""
         voxels = int(np.prod(case.shape_DHW))
         return self.models.bytes_of_prediction(case.shape_DHW) + voxels * (8 + 2 * self.models.card.num_classes)
+
+    def learnt(self, prepared: PreparedDataset) -> set[str]:
+        """See ``Answering``."""
+        return set().union(*(_learnt(card, prepared) for card in self.models.cards))
 
     def answers(self, case: StoredCase, box: Window) -> Iterator[tuple[Window, Tensor]]:
         """Probabilities in a box of a case, part by part, by the sliding window that evaluates models.
@@ -256,13 +264,16 @@ def require_match(card: ModelCard, prepared: PreparedDataset) -> None:
             f"the teacher {card.run_id} and the student's dataset {prepared.name} do not match:\n{listed}\n"
             "Name a teacher that was trained on this dataset at this spacing, or prepare the dataset as the teacher's."
         )
-    seen = set(card.split.get("train", ())) if card.dataset == prepared.name else set()
-    leaked = sorted(seen & {case.case_id for case in prepared.cases("test")})
+    leaked = sorted(_learnt(card, prepared) & {case.case_id for case in prepared.cases("test")})
     if leaked:
         raise MismatchError(
             f"the teacher {card.run_id} was trained on test cases of {prepared.name}: {', '.join(leaked)}. Train "
             "teacher and student with the same split: what it scores on these cases means nothing."
         )
+
+
+def _learnt(card: ModelCard, prepared: PreparedDataset) -> set[str]:
+    return set(card.split.get("train", ())) if card.dataset == prepared.name else set()
 
 
 def _text(label_class: LabelClass) -> str:

@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.probabilities import WHOLE
+from autosam_platform.data.store import StoredCase
 from autosam_platform.distillation.teacher import Answering, stored_answers
 from autosam_platform.experiment import ConfigError
 from autosam_platform.workspace import Workspace
@@ -22,10 +23,25 @@ def calibrated_temperature(teacher: Answering, prepared: PreparedDataset, worksp
     Source: Guo et al. 2017 (On Calibration of Modern Neural Networks), Sec. 4.2. Above 1 the teacher was too sure.
 
     Raises:
-        ConfigError: no validation case has all organs annotated.
+        ConfigError: no validation case tells it.
         AnswerError: a teacher of files has no answer to some of them.
     """
-    description = prepared.description
+    cases = calibrating_cases(teacher, prepared)
+    stored = stored_answers(teacher, prepared, cases, workspace).teacher
+    telling = [
+        telling_voxels(stored.probabilities(case, (0, 0, 0), case.shape_DHW), case.label().numpy()) for case in cases
+    ]
+    return fitted_temperature(np.concatenate([p for p, _ in telling], 1), np.concatenate([y for _, y in telling]))
+
+
+def calibrating_cases(teacher: Answering, prepared: PreparedDataset) -> list[StoredCase]:
+    """Validation cases with all organs annotated that the teacher was not trained on: of its own, as where folds teach
+    one another's student, it is surer than of others.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    description, learnt = prepared.description, teacher.learnt(prepared)
     whole = {each.id for each in prepared.classes}
     cases = [case for case in prepared.cases("val") if whole <= set(description.annotated_ids(case.case_id))]
     if not cases:
@@ -33,11 +49,13 @@ def calibrated_temperature(teacher: Answering, prepared: PreparedDataset, worksp
             f"{prepared.name} has no validation case with all its organs, by whose labels a teacher's temperature "
             "could be fitted: leave --distillation.calibrate out"
         )
-    stored = stored_answers(teacher, prepared, cases, workspace).teacher
-    telling = [
-        telling_voxels(stored.probabilities(case, (0, 0, 0), case.shape_DHW), case.label().numpy()) for case in cases
-    ]
-    return fitted_temperature(np.concatenate([p for p, _ in telling], 1), np.concatenate([y for _, y in telling]))
+    strange = [case for case in cases if case.case_id not in learnt]
+    if not strange:
+        raise ConfigError(
+            f"the teacher {teacher.name} was trained on all validation cases of {prepared.name} by whose labels its "
+            "temperature could be fitted: leave --distillation.calibrate out"
+        )
+    return strange
 
 
 def telling_voxels(
