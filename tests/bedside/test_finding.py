@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_factory import ct, ct_slices, enhanced, localiser, magnetic_resonance, write_series, write_zip
+from other_user import as_nobody, open_folder
 from synthetic_scans import make_scan, touch, write_nifti
 
 from autosam_inference.bedside.finding import RESULT, Finder, Findings, FoundScan
@@ -119,6 +120,29 @@ def test_what_holds_no_scan_is_said(tmp_path: Path) -> None:
     reasons = [reason for _, reason in found.faults]
     assert "holds neither NIfTI nor a CT series" in reasons[0] and "cannot be read as a zip" in reasons[2]
     assert "damaged DICOM file" in reasons[5]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444])
+def test_a_folder_that_may_not_be_looked_into_is_said_and_hides_no_other(mode: int) -> None:
+    """Such as lost+found of a disk; what lies in it may be slices of the series beside it."""
+    with open_folder() as place:
+        nifti(place / "scan.nii.gz")
+        slices = ct_slices()
+        write_series(place / "series", slices[:5])
+        closed = write_series(place / "series" / "closed", slices[5:])
+        assert len(find(place).scans) == 2  # and what is imported is there for nobody
+        closed.chmod(mode)
+        with as_nobody():
+            found = find(place)
+        closed.chmod(0o755)
+    assert {each.path for each in found.scans} == {place / "scan.nii.gz", place / "series"}
+    if mode == 0o444:  # their names can be listed, and nothing else
+        assert {path.parent for path, _ in found.faults} == {closed} and len(found.faults) == 4
+    else:
+        assert found.faults == (
+            (closed, f"{closed} cannot be listed: check its rights, or move it away from the scans."),
+        )
+        assert found.left_out == Counter(["folder that cannot be listed"])
 
 
 def test_one_series_can_be_asked_for(tmp_path: Path) -> None:

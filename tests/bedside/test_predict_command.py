@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from bedside_command import answer, nifti, run, series, small_model
-from dicom_factory import SECRETS, ct_slices, tilted, write_series, write_zip
+from dicom_factory import SECRETS, ct, ct_slices, tilted, write_series, write_zip
 from patience import HANG_S, wait_until
 from PIL import Image
 from small_bundles import small_bundle
@@ -221,6 +221,56 @@ def test_scans_of_one_name_have_a_folder_each(model: Path, tmp_path: Path) -> No
     assert run(model, *reversed(places), "--output", out) == 0
     assert {each.name for each in out.iterdir() if each.is_dir()} == names
     assert [each["status"] for each in rows(out / "summary.csv")] == ["found", "found"]
+
+
+def test_two_scans_of_one_series_uid_have_a_folder_each(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an anonymiser leaves them that gives all patients the same UIDs; the second has fewer slices."""
+    slices, others = ct_slices(), ct_slices(ct(1))[:7]
+    for each, other in zip(slices, others, strict=False):
+        other.SeriesInstanceUID, other.SOPInstanceUID = each.SeriesInstanceUID, each.SOPInstanceUID
+    places = [write_series(tmp_path / "a", slices), write_series(tmp_path / "b", others)]
+    out = tmp_path / "out"
+    assert run(model, *places, "--output", out) == 0
+    first, second = sorted(each.name for each in out.iterdir() if each.is_dir())
+    assert second.startswith(f"{first}~")
+    assert f"WARNING: another scan, {first}, has the SeriesInstanceUID of this one" in capsys.readouterr().out
+    depths = [json.loads((out / name / f"{name}.result.json").read_text())["shape_xyz"][2] for name in (first, second)]
+    assert depths == [9, 7]
+    assert run(model, *reversed(places), "--output", out) == 0
+    assert [each["status"] for each in rows(out / "summary.csv")] == ["found", "found"]
+
+
+def test_a_label_map_that_was_corrected_by_hand_is_kept(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, out = nifti(tmp_path / "scan.nii.gz"), tmp_path / "out"
+    assert run(model, scan, "--output", out) == 0
+    label = out / "scan" / "scan.nii.gz"
+    made = label.read_bytes()
+    label.write_bytes(b"corrected")
+    capsys.readouterr()
+    assert run(model, scan, "--output", out) == 0
+    assert "  scan.nii.gz was changed since it was written: it is kept as scan~changed.nii.gz." in (
+        capsys.readouterr().out.splitlines()
+    )
+    assert label.read_bytes() == made and (out / "scan" / "scan~changed.nii.gz").read_bytes() == b"corrected"
+
+
+def test_a_result_that_replaces_another_says_so(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, out = nifti(tmp_path / "scan.nii.gz"), tmp_path / "out"
+    assert run(model, scan, "--output", out) == 0
+    assert "It replaces" not in capsys.readouterr().out
+    assert run(model, scan, "--output", out, "--organs", "liver,spleen") == 0
+    assert "  It replaces the result that was here: organs liver, spleen in place of all.\n" in capsys.readouterr().out
+    assert run(model, scan, "--output", out, "--organs", "liver,spleen", "--again") == 0
+    assert "It replaces" not in capsys.readouterr().out
+    assert run(model, scan, "--output", out, "--no-coarse") == 0
+    said = "It replaces the result that was here: organs all in place of liver, spleen, coarse False in place of True."
+    assert said in capsys.readouterr().out
 
 
 def test_nothing_of_others_is_replaced(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

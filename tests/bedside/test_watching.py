@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from bedside_command import nifti, run, series, small_model
-from dicom_factory import SECRETS, ct, ct_slices, write_series
+from dicom_factory import SECRETS, ct, ct_slices, write_series, write_zip
+from other_user import as_nobody, open_folder
 
 from autosam_inference.bedside import attempt as attempt_module
 from autosam_inference.bedside.ledger import LEDGER
@@ -138,6 +139,73 @@ def test_a_gap_is_refused_and_the_series_done_when_it_is_closed(ward: Ward) -> N
     assert ward.wait(200) == 0
     write_series(ward.place, slices[4:6], prefix="late")
     assert ward.wait(SETTLE + 1) == 1 and ward.states == ["done"]
+
+
+def test_a_series_that_grows_replaces_its_result(ward: Ward) -> None:
+    """Wherever its further slices come to lie."""
+    slices = ct_slices()
+    write_series(ward.place / "one", slices[:5])
+    assert ward.wait(SETTLE + 1) == 1
+    write_series(ward.place / "two", slices[5:], prefix="late")
+    assert ward.wait(SETTLE + 1) == 1 and ward.states == ["done"]
+    (result,) = ward.results
+    record = read_record(result)
+    assert record is not None and record.shape_xyz[2] == 9 and len(record.images) == 9
+    assert f"{result.name}: It replaces the result that was here: files 9 in place of 5." in ward.told
+
+
+def test_a_series_that_comes_twice_is_done_once_for_each_content(ward: Ward, tmp_path: Path) -> None:
+    """As two zips of one study, and as an anonymiser leaves it that knows a single SeriesInstanceUID."""
+    slices, others = ct_slices(), ct_slices(ct(1))
+    for each, other in zip(slices, others, strict=True):
+        other.SeriesInstanceUID, other.SOPInstanceUID = each.SeriesInstanceUID, each.SOPInstanceUID
+    one, another = write_series(tmp_path / "one", slices), write_series(tmp_path / "another", others)
+    write_zip(ward.place / "study.zip", one)
+    write_zip(ward.place / "study (1).zip", another)
+    write_zip(ward.place / "study (2).zip", one)
+    write_series(ward.place / "study", slices)
+    nifti(ward.place / "later.nii.gz")
+    assert ward.wait(10 * SETTLE) == 5 and ward.states == ["done"] * 5
+    names = sorted(each.name for each in ward.results)
+    assert len(names) == 3 and names[1].startswith(f"{names[0]}~")
+    assert ward.told.count("was segmented before") == 2
+    assert f"WARNING: another scan, {names[0]}, has the SeriesInstanceUID of this one" in ward.told
+    ward.begin()
+    assert ward.wait(10 * SETTLE) == 0
+
+
+def test_a_part_of_a_series_and_the_whole_end_in_one_result(ward: Ward, tmp_path: Path) -> None:
+    slices = ct_slices()
+    write_zip(ward.place / "a.zip", write_series(tmp_path / "part", slices[:5]))
+    assert ward.wait(SETTLE + 1) == 1
+    write_zip(ward.place / "b.zip", write_series(tmp_path / "whole", slices))
+    assert ward.wait(10 * SETTLE) == 1 and ward.states == ["done", "done"]
+    (result,) = ward.results
+    record = read_record(result)
+    assert record is not None and record.shape_xyz[2] == 9
+    rows = (ward.out / "summary.csv").read_text().splitlines()[1:]
+    assert len(rows) == 1 and rows[0].startswith(result.name), "what was replaced is in no table"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444])
+def test_a_folder_that_may_not_be_looked_into_stops_no_watch(model: TrainedModel, mode: int) -> None:
+    with open_folder() as folder:
+        (folder / "out").mkdir()
+        folder.chmod(0o777), (folder / "out").chmod(0o777)
+        with watch_log(folder / "out") as log:
+            ward = Ward(model, folder, log)
+            nifti(ward.place / "first.nii.gz")
+            assert ward.wait(SETTLE + 1) == 1  # and what is imported is there for nobody
+            closed = nifti(ward.place / "lost+found" / "scan.nii.gz").parent
+            nifti(ward.place / "second.nii.gz", 1)
+            closed.chmod(mode)
+            with as_nobody():
+                assert ward.wait(10 * SETTLE) == 2
+            assert ward.states == ["done", "done", "failed"]
+            assert ("cannot be read (Permission denied)" if mode == 0o444 else "cannot be listed") in ward.told
+            assert "lost+found" not in ward.told  # another folder may bear a patient's name
+            closed.chmod(0o755)
+            assert ward.wait(10 * SETTLE) == 1 and ward.states.count("done") == 3
 
 
 def test_what_is_done_is_not_done_again(ward: Ward) -> None:

@@ -69,6 +69,19 @@ def test_folders_and_zips_of_images_beside_a_folder_of_labels(tmp_path: Path) ->
     assert "tilted by 15.0°" in verdicts[2].reasons[0] and "9 × MR image" in verdicts[3].reasons[0]
 
 
+def test_a_series_that_lacks_images_by_its_headers_is_said_to(tmp_path: Path) -> None:
+    slices = ct_slices()
+    for each in slices:
+        each.ImagesInAcquisition = 12
+    write_series(tmp_path / "data" / "case1", slices)
+    _label(tmp_path / "data" / "case1" / "segmentation.nii.gz", 0, "LPS")
+    description = _description(tmp_path)
+    (case,) = survey(description, tmp_path / "data").cases
+    verdict = load_checked(case, description).verdict
+    assert verdict.status == "fixed", verdict
+    assert "WARNING: its headers tell of 3 more images than are there" in verdict.reasons[0]
+
+
 def test_what_a_case_is_made_from_is_every_file_of_its_folder(tmp_path: Path) -> None:
     root = tmp_path / "data"
     folder = write_series(root / "case1", ct_slices())

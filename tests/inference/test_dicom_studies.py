@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from dicom_factory import ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
+from other_user import as_nobody, open_folder
 from synthetic_scans import write_nifti
 
+from autosam_inference.bedside.finding import Finder
 from autosam_inference.scans.dicom import ct_series
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import check_scan, read_scan
@@ -56,6 +58,20 @@ def test_a_series_of_damaged_files_alone_is_no_other_one(tmp_path: Path) -> None
         read_scan(tmp_path, series=short)
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o111])
+def test_a_study_with_a_folder_that_cannot_be_listed_is_refused(mode: int) -> None:
+    """The last slices may lie in it, whose loss leaves no gap."""
+    slices = ct_slices()
+    with open_folder() as place:
+        write_series(place, slices[:5])
+        closed = write_series(place / "closed", slices[5:])
+        assert len(read_scan(place).volume.array_DHW) == 9
+        closed.chmod(mode)
+        with as_nobody(), pytest.raises(ScanError, match="closed cannot be listed: check its rights"):
+            read_scan(place)
+        closed.chmod(0o755)
+
+
 def test_the_ct_series_of_a_study_come_in_the_order_in_which_they_are_preferred(tmp_path: Path) -> None:
     long, short = _two_series(tmp_path)
     write_series(tmp_path, magnetic_resonance(), prefix="MR")
@@ -63,6 +79,19 @@ def test_the_ct_series_of_a_study_come_in_the_order_in_which_they_are_preferred(
     assert [(each.uid, each.slices, each.number) for each in found] == [(long, 9, 2), (short, 6, 3)]
     with pytest.raises(ScanError, match="holds no CT series"):
         ct_series(write_series(tmp_path / "mr", magnetic_resonance()))
+
+
+def test_images_that_the_headers_tell_of_and_that_are_not_there_are_said_once(tmp_path: Path) -> None:
+    """The last slices leave no gap."""
+    slices = ct_slices()
+    for each in slices:
+        each.ImagesInAcquisition = 9
+    folder = write_series(tmp_path / "study", slices[:6])
+    (note,) = read_scan(folder).notes
+    assert note == f"{folder}: WARNING: its headers tell of 3 more images than are there: is it whole?"
+    (found,) = Finder(tmp_path / "results").find([folder]).scans
+    assert found.missing == 3 and found.read().notes == (note,)
+    assert read_scan(write_series(folder, slices)).notes == ()
 
 
 def test_headers_alone_tell_whether_a_scan_can_be_read(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def attempt(
     name = public_name(found, None, job.options.names)
     try:
         state, content = found.state(), found.content()
-        name = public_name(found, content, job.options.names)
-        folder = folder_for(job.output, name, content, series=found.series is not None)
+        name = public_name(found, content.hash, job.options.names)
+        folder = folder_for(job.output, name, content)
         name = folder.name
         said = None if tell is None else functools.partial(tell, name)
         record, before = segment(job, found, content, folder, state, progress and progress(name), said)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +12,9 @@ from typing import NamedTuple, TypeAlias
 
 from autosam_inference.errors import UserError
 from autosam_inference.files import content_hash
-from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom, files_below, opened
+from autosam_inference.scans.dicom_files import DicomPlace, begins_as_dicom, files_below, opened, unlisted
 from autosam_inference.scans.dicom_headers import Header, read_headers
+from autosam_inference.scans.dicom_series import missing_images
 from autosam_inference.scans.names import suffix
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import Scan, read_scan
@@ -25,6 +27,20 @@ _UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload")  # as pr
 
 FileState: TypeAlias = tuple[tuple[int, int], ...]
 """Sizes and times of files."""
+_DIGITS = 16
+
+
+class Content(NamedTuple):
+    """What a scan's bytes are, whatever its files are called.
+
+    Attributes:
+        hash: of all of them.
+        images: hashes of the files of a series, one each; none of NIfTI. Not their SOPInstanceUIDs: an anonymiser may
+            give those of one patient to the next.
+    """
+
+    hash: str
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +67,7 @@ class FoundScan:
         """
         if self.series is None:
             return read_scan(self.path)
-        scan = read_scan(self.path, series=self.series, straighten=straighten, files=self.files)
-        if not self.missing:
-            return scan
-        note = f"{self.path}: WARNING: its headers tell of {self.missing} more images than are there: is it whole?"
-        return replace(scan, notes=(*scan.notes, note))
+        return read_scan(self.path, series=self.series, straighten=straighten, files=self.files)
 
     def state(self) -> FileState:
         """Sizes and times of its files, by which a change is seen.
@@ -70,17 +82,18 @@ class FoundScan:
             raise _unreadable(self.path, error) from None
         return tuple((each.st_size, each.st_mtime_ns) for each in stats)
 
-    def content(self) -> str:
-        """Hash of its bytes, whatever its files are called.
+    def content(self) -> Content:
+        """Hashes of its bytes.
 
         Raises:
             ScanError: they cannot be read.
         """
         try:
             if self.series is None:
-                return content_hash(self.path)
+                return Content(content_hash(self.path))
             with opened(self.path, self.files) as place:
-                return content_hash(sorted(_digest(place, each) for each in place.names))
+                digests = sorted(_digest(place, each) for each in place.names)
+            return Content(content_hash(digests), tuple(each[:_DIGITS] for each in digests))
         except OSError as error:
             raise _unreadable(self.path, error) from None
 
@@ -170,10 +183,14 @@ class Finder:
         return Findings(tuple(scans.values()), tuple(faults), left_out)
 
     def names(self, folder: Path) -> Iterator[str]:
-        """Files of a folder and its folders that may belong to a scan, relative to it."""
-        for name in files_below(folder, self._is_result):
+        """Files of a folder and its folders that may belong to a scan, and folders that cannot be listed, relative to
+        it.
+        """
+        closed: list[Path] = []
+        for name in files_below(folder, self._is_result, closed.append):
             if not name.lower().endswith(_UNFINISHED):
                 yield name
+        yield from (str(each.relative_to(folder)) for each in closed)
 
     def among(self, folder: Path, names: Iterable[str]) -> Findings:
         """The scans that files of a folder make up."""
@@ -184,13 +201,15 @@ class Finder:
         damaged = {name: look.reason for name, look in looks.items() if look.kind in ("damaged", "empty")}
         series, faults = _series(folder, dicom, damaged, left_out)
         faults = [(path, reason) for path, reason in faults if self._look(path).kind != "empty"]
+        closed = [(folder / name, look.reason) for name, look in looks.items() if look.kind == "closed"]
+        left_out += Counter(["folder that cannot be listed"] * len(closed))
         for name, look in looks.items():
             if look.kind == "zip":
                 members = {each.name: each for each in look.headers}
                 series += _series(folder / name, members, {}, left_out, packed=True)[0]
                 if look.reason:
                     faults.append((folder / name, look.reason))
-        return Findings((*scans, *series), tuple(faults), left_out)
+        return Findings((*scans, *series), (*faults, *closed), left_out)
 
     def forget_all_but(self, folder: Path, names: Iterable[str]) -> None:
         """Remember only files that are still there: a folder that is watched for months sees many come and go."""
@@ -205,7 +224,10 @@ class Finder:
             return found
         look = self._look(path)
         if look.kind == "dicom":
-            beside = [each.name for each in sorted(path.parent.iterdir()) if each.is_file()]
+            try:
+                beside = [each.name for each in sorted(path.parent.iterdir()) if each.is_file()]
+            except OSError:
+                return Findings((), ((path, unlisted(path.parent)),))
             return self.among(path.parent, beside).only(look.headers[0].series)
         if look.kind == "zip":
             found = self.among(path.parent, [path.name])
@@ -215,12 +237,15 @@ class Finder:
         return Findings((FoundScan(path),))  # what is wrong with it, reading it will say
 
     def _is_result(self, folder: Path) -> bool:
-        return Path(os.path.realpath(folder)) == self._results or (folder / f"{folder.name}{RESULT}").exists()
+        record = folder / f"{folder.name}{RESULT}"  # ``Path.exists`` raises where the folder may not be looked into
+        return Path(os.path.realpath(folder)) == self._results or os.path.exists(record)
 
     def _look(self, path: Path) -> _Look:
         try:
-            stat = path.stat()
-            state = stat.st_size, stat.st_mtime_ns
+            found = path.stat()
+            if stat.S_ISDIR(found.st_mode):
+                return _Look("closed", reason=unlisted(path))  # see ``names``
+            state = found.st_size, found.st_mtime_ns
             known, look = self._looks.get(path, (None, None))
             if look is None or known != state:
                 look = _look(path)
@@ -273,21 +298,9 @@ def _series(
         folders = {PurePath(name).parent for name in group}
         beside = [] if packed else [each for each in damaged if PurePath(each).parent in folders]
         tainted |= set(beside)
-        missing = _missing([each for each in group.values() if each.unfit is None])
+        missing = missing_images([each for each in group.values() if each.unfit is None])
         found.append(replace(_found(place, uid, [*group, *beside], packed=packed), missing=missing))
     return found, [(place / name, reason) for name, reason in damaged.items() if name not in tainted]
-
-
-def _missing(images: Sequence[_Told]) -> int:
-    """How many images there should be more, by the scanner's own count or by their numbers.
-
-    An enhanced image is whole by itself.
-    """
-    if any(each.frames > 1 for each in images):
-        return 0
-    numbers = [each.number for each in images if each.number is not None]
-    counted = max(numbers) - min(numbers) + 1 if numbers else 0
-    return max(0, max(counted, *(each.images for each in images)) - len(images))
 
 
 def _found(place: Path, uid: str, names: Sequence[str], *, packed: bool) -> FoundScan:

@@ -44,7 +44,7 @@ def require_apart(output: Path, places: Sequence[Path]) -> None:
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file: name a folder for the results.")
     for place in places:
-        if not place.exists():
-            raise UserError(f"{place} does not exist: check the path.")
+        if not os.path.exists(place):  # ``Path.exists`` raises where the folder may not be looked into
+            raise UserError(f"{place} does not exist, or this user may not look at it: check the path.")
         if place.is_dir() and os.path.realpath(place) == os.path.realpath(output):
             raise UserError(f"{output} is the folder of the scans themselves: name another --output.")

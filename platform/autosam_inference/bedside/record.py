@@ -77,9 +77,11 @@ class ScanRecord(Frozen):
         state: ``writing`` while files are replaced: what stands in the folder is then of two predictions.
         made_of: hash of the scan's bytes, the model, the options and the version: what makes the same files again.
         content: hash of the scan's bytes.
+        images: hashes of each file of a series, by which a scan is known that has all of them and more; none of NIfTI.
         series: SeriesInstanceUID of a DICOM scan, by which it is found in a PACS.
         files: names of all other files in the folder that are this record's, with hashes of their bytes.
-        notes: what was put right in the scan, and what looks odd.
+        older: those of the record that it replaces, while ``writing``.
+        notes: what was put right in the scan, what looks odd, and what its results replaced.
         model: which, with what it computed, and its ``warning`` where there is one to go with its results.
         missing: files that were asked for and could not be written, and why: a DICOM SEG, a report.
         seconds: that each phase took, and their total.
@@ -90,6 +92,7 @@ class ScanRecord(Frozen):
     state: Literal["whole", "writing"] = "whole"
     made_of: str
     content: str
+    images: tuple[str, ...] = ()
     series: str | None = None
     shape_xyz: tuple[int, int, int]
     spacing_xyz: tuple[float, float, float]
@@ -102,6 +105,7 @@ class ScanRecord(Frozen):
     searched: dict[str, Any] = {}
     versions: dict[str, str]
     files: dict[str, str] = {}
+    older: dict[str, str] = {}
 
     def write(self, folder: Path) -> None:
         """Write it into the scan's folder."""

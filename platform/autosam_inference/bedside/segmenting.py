@@ -2,16 +2,16 @@
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from autosam_inference.bedside.finding import FileState, FoundScan
+from autosam_inference.bedside.finding import Content, FileState, FoundScan
 from autosam_inference.bedside.folder import publish
-from autosam_inference.bedside.naming import disguise
+from autosam_inference.bedside.naming import disguise, public_name
 from autosam_inference.bedside.options import Options, wanted
 from autosam_inference.bedside.record import OrganRecord, ScanRecord, is_whole, read_record
 from autosam_inference.bedside.writing import no_segmentation, write_results
@@ -53,7 +53,7 @@ class Job:
 def segment(
     job: Job,
     found: FoundScan,
-    content: str,
+    content: Content,
     folder: Path,
     state: FileState,
     progress: Progress | None = None,
@@ -62,7 +62,7 @@ def segment(
     """Segment a scan and write its results into ``folder``, or find them there.
 
     Args:
-        content: hash of the scan's bytes.
+        content: of the scan.
         state: of its files before that was made of them.
         tell: hears before the windows what cannot be written of the results.
 
@@ -73,7 +73,7 @@ def segment(
         UserError: the scan cannot be used, or its results cannot be written; the message may name the scan's place
             (``naming.disguise``).
     """
-    made_of = content_hash(content, job.identity)
+    made_of = content_hash(content.hash, job.identity)
     before = read_record(folder)
     if before is not None and not job.options.again and before.made_of == made_of and is_whole(before, folder):
         return before, True
@@ -88,8 +88,11 @@ def segment(
 
     def write(place: Path) -> ScanRecord:
         organs, missing = write_results(prediction, place, job.options, watch, no_seg)
+        known = {"scan": folder.name, "content": content.hash, "images": content.images, "made_of": made_of}
         said = {"notes": tuple(map(public, prediction.scan.notes)), "missing": tuple(map(public, missing))}
-        return _record(job, prediction, organs, watch, scan=folder.name, content=content, made_of=made_of, **said)
+        record = _record(job, prediction, organs, watch, **known, **said)
+        notes = (*record.notes, *_namesake(job, found, folder), *_replaced(before, record))
+        return record.model_copy(update={"notes": notes})
 
     return publish(folder, write), False
 
@@ -137,6 +140,30 @@ def _record(
         versions=versions(),
         **known,
     )
+
+
+def _namesake(job: Job, found: FoundScan, folder: Path) -> Iterator[str]:
+    """What to tell where another scan has this series' UID."""
+    if found.series is not None and folder.name != (name := public_name(found, None, job.options.names)):
+        yield f"WARNING: another scan, {name}, has the SeriesInstanceUID of this one: do both have the right patient?"
+
+
+def _replaced(before: ScanRecord | None, record: ScanRecord) -> Iterator[str]:
+    """What to tell where a result is replaced with one that was made of more files, or in another way."""
+    if before is None or before.state != "whole" or before.made_of == record.made_of:
+        return
+    newer = _made_with(record)
+    older = newer | _made_with(before)
+    changes = [f"{name} {newer[name]} in place of {older[name]}" for name in newer if newer[name] != older[name]]
+    yield f"It replaces the result that was here: {', '.join(changes) or 'another card of the model'}."
+
+
+def _made_with(record: ScanRecord) -> dict[str, str]:
+    said = {"model": record.model.get("run_id"), "weights": record.model.get("weights")}
+    said |= {"overlap": record.model.get("overlap"), "version": record.versions.get(PACKAGE)}
+    said |= record.options | {"organs": ", ".join(record.options.get("organs", ())) or "all"}
+    said |= {"files": len(record.images)} if record.images else {}  # older versions did not record them
+    return {name: str(value) for name, value in said.items()}
 
 
 def _warning(card: ModelCard) -> dict[str, str]:

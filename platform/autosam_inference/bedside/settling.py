@@ -16,7 +16,7 @@ class Arrival:
     """A scan, or a file that should be one, in the folder that is watched.
 
     Attributes:
-        key: hash of what it is, the same when it changes.
+        key: hash of what it is and of its zip, if it lies in one, the same when it changes: a series may come twice.
         fingerprint: hash of names, sizes and times of its files, another one when it changes.
         whole: nothing was added to it or changed for long enough.
         fault: why it is no scan; empty where it may be one.
@@ -57,6 +57,9 @@ class Settling:
         for name in self._finder.names(self._folder):
             try:
                 stat = os.stat(self._folder / name)
+            except PermissionError:  # it is there, and looking at it will tell
+                yield name, (0, 0)
+                continue
             except OSError:  # it was taken away again
                 continue
             yield name, (stat.st_size, stat.st_mtime_ns)
@@ -67,8 +70,11 @@ class Settling:
 
     def _names(self, found: FoundScan) -> list[str]:
         inside = found.path.relative_to(self._folder)
-        packed = found.series is None or found.path.is_file()
-        return [str(inside)] if packed else [str(inside / each) for each in found.files]
+        return [str(inside)] if self._packed(found) else [str(inside / each) for each in found.files]
+
+    def _packed(self, found: FoundScan) -> bool:
+        """Whether it is looked at as one: no loose slices, which may come to lie in ever more folders."""
+        return str(found.path.relative_to(self._folder)) in self._seen
 
     def _changed(self, found: FoundScan) -> float:
         """When a file of it changed last."""
@@ -78,6 +84,7 @@ class Settling:
         names = self._names(found)
         quiet = now - self._changed(found)
         whole = quiet >= self._settle * (_PATIENCE if found.missing else 1)
-        key = content_hash(found.series or str(found.path.relative_to(self._folder)))
+        place = str(found.path.relative_to(self._folder)) if self._packed(found) else None
+        key = content_hash(*(each for each in (found.series, place) if each is not None))
         fingerprint = content_hash(sorted((name, *self._seen[name][0]) for name in names))
         return Arrival(key, found, fingerprint, whole, fault)

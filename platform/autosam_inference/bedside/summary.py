@@ -31,7 +31,7 @@ def require_free_summary(output: Path) -> None:
 
 
 def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
-    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU.
+    """Write ``summary.csv``: a line per scan, with each organ's ml and mean HU; none where a later one replaced it.
 
     ``reason`` is why a scan failed, or what is missing of the results of one that did not; ``model`` the run that its
     model comes from, or the model's warning, which names that too.
@@ -39,6 +39,8 @@ def write_summary(output: Path, endings: Sequence[Ending]) -> Path:
     Raises:
         NoRoomError: it cannot be written; on Windows, while a spreadsheet has it open.
     """
+    newest = {each.scan: each.record.content for each in endings if each.record}
+    endings = [each for each in endings if each.record is None or each.record.content == newest[each.scan]]
     organs = dict.fromkeys(organ.name for each in endings if each.record for organ in each.record.organs)
     columns = [*_FIRST, _MODEL, *(f"{name} {unit}" for name in organs for unit in ("ml", "HU"))]
     path = output / SUMMARY

@@ -1,6 +1,7 @@
 """A folder that a scanner or a PACS exports to: each scan is segmented once, when it is whole."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class Watch:
                 self._endings[key] = Ending(entry.scan, "failed", reason=entry.reason)
 
     def _is_there(self) -> bool:
-        there = self._folder.is_dir()
+        there = os.path.isdir(self._folder)  # ``Path.is_dir`` raises where a share fails
         if there != self._there:
             self._log.log(*((logging.INFO, "The folder is there again.") if there else _GONE))
             self._there = there
@@ -130,6 +131,7 @@ class Watch:
         tries = entry.tries + failed
         state = "done" if not failed else "given up" if give_up or tries >= MOST_TRIES else "failed"
         changes = {"state": state, "scan": ending.scan, "reason": ending.reason, "tries": tries, "at": now()}
+        self._endings.pop(arrival.key, None)  # the newest is the last: it may have replaced another's results
         self._endings[arrival.key] = ending
         self._ledger.put(arrival.key, entry.model_copy(update=changes | ({} if failed else {"cut_short": 0})))
         write_summary(self._job.output, list(self._endings.values()))

@@ -10,7 +10,7 @@ from autosam_inference.scans.dicom_files import opened
 from autosam_inference.scans.dicom_geometry import Stack, stack
 from autosam_inference.scans.dicom_headers import Found, Header, Unreadable, read_headers, slices_of
 from autosam_inference.scans.dicom_pixels import AIR_HU, SliceReader
-from autosam_inference.scans.dicom_series import Series, choose, usable
+from autosam_inference.scans.dicom_series import Series, choose, missing_images, usable
 from autosam_inference.scans.dicom_straighten import straightened
 from autosam_inference.scans.names import Reading
 from autosam_inference.scans.nifti import ScanError
@@ -134,6 +134,8 @@ def _chosen(path: Path, found: Found, uid: str | None) -> tuple[str, tuple[Heade
     if found.others:
         are = "s beside the images are" if found.others > 1 else " beside the images is"
         notes += (f"{found.others} file{are} no DICOM.",)
+    if missing := missing_images(chosen.headers):
+        notes += (f"{path}: WARNING: its headers tell of {missing} more images than are there: is it whole?",)
     return chosen.uid, chosen.headers, notes
 
 

@@ -74,13 +74,13 @@ def opened(path: Path, names: Collection[str] | None = None) -> Iterator[DicomPl
         names: of the files that are wanted, where they are known: a large folder is not searched for them again.
 
     Raises:
-        ScanError: there is nothing, too much, or the zip is damaged, encrypted or leads out of itself.
+        ScanError: there is nothing, too much, a folder cannot be listed, or the zip is damaged, encrypted or leads out
+            of itself.
     """
     if path.is_dir():
         yield _folder(path, _names(path) if names is None else sorted(names))
     elif stands_for_series(path):
-        beside = sorted(each.name for each in path.parent.iterdir() if each.is_file() and not _hidden(each.name))
-        yield _folder(path.parent, _bounded(path.parent, beside))
+        yield _folder(path.parent, _bounded(path.parent, _beside(path)))
     else:
         with _archive(path) as archive:
             members = _members(path, archive)
@@ -100,18 +100,45 @@ def _folder(path: Path, names: list[str]) -> DicomPlace:
     return DicomPlace(path, tuple(names), lambda name: (path / name).open("rb"))
 
 
+def _beside(path: Path) -> list[str]:
+    try:
+        return sorted(each.name for each in path.parent.iterdir() if each.is_file() and not _hidden(each.name))
+    except OSError:
+        raise ScanError(unlisted(path.parent)) from None
+
+
 def _names(path: Path) -> list[str]:
     return _bounded(path, list(itertools.islice(files_below(path), MOST_FILES + 1)))
 
 
-def files_below(path: Path, skipped: Callable[[Path], bool] = lambda folder: False) -> Iterator[str]:
+def unlisted(folder: Path) -> str:
+    """What is wrong with a folder that cannot be listed, and what to do."""
+    return f"{folder} cannot be listed: check its rights, or move it away from the scans."
+
+
+def files_below(
+    path: Path,
+    skipped: Callable[[Path], bool] = lambda folder: False,
+    closed: Callable[[Path], None] | None = None,
+) -> Iterator[str]:
     """Names of the files in a folder and its folders, relative to it, in order; what is hidden is left out.
 
     Args:
         skipped: whether a folder below is left out, with all that is in it.
+        closed: hears of each folder that cannot be listed; the others are gone through all the same.
+
+    Raises:
+        ScanError: a folder cannot be listed, and nobody hears of it: slices may lie in it.
     """
+
+    def refused(error: OSError) -> None:
+        folder = Path(error.filename)
+        if closed is None:
+            raise ScanError(unlisted(folder)) from None
+        closed(folder)
+
     seen: set[str] = set()  # folders may be links, as data lakes have them, and links may go in a circle
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, onerror=refused, followlinks=True):
         seen.add(os.path.realpath(folder))
         inner = (each for each in sorted(folders) if not _hidden(each) and not skipped(Path(folder, each)))
         folders[:] = [each for each in inner if os.path.realpath(Path(folder, each)) not in seen]

@@ -1,9 +1,10 @@
 """Which series of a study is the scan."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from autosam_inference.scans.dicom_headers import Header
 from autosam_inference.scans.nifti import ScanError
@@ -57,6 +58,31 @@ def choose(path: Path, headers: Iterable[Header], uid: str | None) -> tuple[Seri
         raise ScanError(f"{path} holds no CT series, but {_counted(reasons)}: name the series of a plain CT.")
     chosen = candidates[0]
     return chosen, (*_choice(chosen, [each for each in known if each is not chosen]), *_dropped(chosen))
+
+
+class Numbered(Protocol):
+    """What tells of an image whether others are missing; see ``Header``."""
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def number(self) -> int | None: ...
+
+    @property
+    def images(self) -> int: ...
+
+
+def missing_images(images: Sequence[Numbered]) -> int:
+    """How many images of a series there should be more, by the scanner's own count or by their numbers.
+
+    Both may be wrong. An enhanced image is whole by itself.
+    """
+    if any(each.frames > 1 for each in images):
+        return 0
+    numbers = [each.number for each in images if each.number is not None]
+    counted = max(numbers) - min(numbers) + 1 if numbers else 0
+    return max(0, max(counted, *(each.images for each in images)) - len(images))
 
 
 def usable(headers: Iterable[Header]) -> tuple[Series, ...]:
