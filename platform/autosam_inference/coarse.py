@@ -74,12 +74,18 @@ class Search:
         return d, h, w
 
     def inner_edges(self, native: Sequence[int]) -> Iterator[tuple[int, slice]]:
-        """The edges of the box that are no ends of the scan: an axis, and voxels of the scan's own grid along it."""
+        """The edges of the box that are no ends of the scan: an axis, and voxels of the scan's own grid along it.
+
+        They are one voxel thick at least, where the scan's voxels are thicker than the edge.
+        """
         for axis, (box, of, edge, n) in enumerate(zip(self.box, self.size, self.edge, native, strict=True)):
+            inside = native_range(Part(box.start, box.stop, of), n)
             if box.start > 0:
-                yield axis, native_range(Part(box.start, min(box.start + edge, box.stop), of), n)
+                near = native_range(Part(box.start, min(box.start + edge, box.stop), of), n)
+                yield axis, slice(inside.start, max(near.stop, inside.start + 1))
             if box.stop < of:
-                yield axis, native_range(Part(max(box.stop - edge, box.start), box.stop, of), n)
+                near = native_range(Part(max(box.stop - edge, box.start), box.stop, of), n)
+                yield axis, slice(min(near.start, inside.stop - 1), inside.stop)
 
 
 def searches(model: "TrainedModel", volume: Volume, organs: Collection[int], *, coarse: bool) -> Iterator[Search]:

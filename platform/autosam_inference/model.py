@@ -9,9 +9,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autosam_inference.arrays import Array
+from autosam_inference.arrays import Array, all_finite
 from autosam_inference.bundle import Bundle, is_bundle
 from autosam_inference.card import ModelCard, ModelFolderError, read_card
+from autosam_inference.errors import UserError
 from autosam_inference.runtimes import Runtime
 from autosam_inference.runtimes.chosen import RuntimeName, runtime_of, runtime_of_run
 from autosam_inference.scans.grid import Volume
@@ -112,8 +113,12 @@ class TrainedModel:
         progress: Progress | None = None,
         on_window: OnWindow | None = None,
     ) -> Iterator[Slab]:
-        """Logits of a prepared volume by the sliding window; see there for what can be told."""
-        return sliding_window(
+        """Logits of a prepared volume by the sliding window; see there for what can be told.
+
+        Raises:
+            UserError: some are NaN or infinite, which would be background without a word.
+        """
+        slabs = sliding_window(
             self.runtime.logits,
             image_DHW,
             self.card.patch,
@@ -126,6 +131,14 @@ class TrainedModel:
             progress=progress,
             on_window=on_window,
         )
+        for slab in slabs:
+            if not all_finite(slab.logits_KDHW):
+                raise UserError(
+                    f"The network {self.card.run_id} gives NaN or infinite logits where {type(self.runtime).__name__} "
+                    f"computes it on {self.runtime.device}: choose another runtime, and report it if it does so "
+                    "there too."
+                )
+            yield slab
 
 
 def bytes_of_prediction(card: ModelCard, weights: int, prepared_DHW: Size) -> int:

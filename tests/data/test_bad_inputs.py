@@ -204,6 +204,11 @@ REJECTED: dict[str, tuple[Change, str]] = {
     ),
     "voxels in the header": (headers(vox_offset=0), r"img0001.*begin at byte 0, inside its header"),
     "no orientation": (headers(sform_code=0, qform_code=0), r"img0001.*sform and qform codes are both 0"),
+    "a rounded qform alone": (
+        headers(sform_code=0, qform_code=1, quatern_d=1.00001),
+        r"img0001.*qform is no rotation, and it has no sform.*export it again with its orientation",
+    ),
+    "a qform of NaN alone": (headers(sform_code=0, qform_code=1, quatern_b=np.nan), r"img0001.*qform is no rotation"),
     "not compressed, named .gz": (bytes_of(gzip.decompress), r"img0001.*not compressed.*rename it to .*img0001\.nii\."),
     "empty": (bytes_of(lambda data: b""), r"img0001.*is empty: copy"),
     "a pointer of Git LFS": (
@@ -217,6 +222,13 @@ REJECTED: dict[str, tuple[Change, str]] = {
 FIXED: dict[str, tuple[Change, str]] = {
     "11 sheared by 0.5°": (affines("image label", sheared(0.5)), r"0\.5° off a right angle: read as perpendicular"),
     "12 two affines": (two_affines, r"img0001.*sform and qform, that disagree.*sform is used"),
+    "12 a rounded qform": (headers(qform_code=1, quatern_d=1.00001), r"img0001.*qform is no rotation: the sform is"),
+    "12 a qform of NaN": (headers(qform_code=1, quatern_b=np.nan), r"img0001.*qform is no rotation: the sform is"),
+    "12 a qform at NaN": (headers(qform_code=1, qoffset_x=np.nan), r"img0001.*disagree \(nan apart.*sform is used"),
+    "14 another spacing in pixdim": (
+        headers(pixdim=[1, 1.5, 2, 6, 0, 0, 0, 0]),
+        r"img0001.*WARNING.*1\.5 × 2 × 3 mm by its sform and 1\.5 × 2 × 6 mm by its pixdim: the sform's is used",
+    ),
     "15 no spacing": (without_spacing, r"img0001.*exactly 1 × 1 × 1 mm.*check"),
     "17 micron": (in_unit(3, 1000.0), r"img0001.*lengths in micron: converted to mm"),
     "17 metre": (in_unit(1, 0.001), r"img0001.*lengths in metre: converted to mm"),

@@ -10,7 +10,7 @@ from small_cards import organs, small_card
 
 from autosam_inference import Scan, TrainedModel, Volume, predict
 from autosam_inference.card import Scaling, UnknownOrganError
-from autosam_inference.coarse import body_box
+from autosam_inference.coarse import Search, body_box
 from autosam_inference.prediction import Prediction
 
 SPACING_MM = 4.0
@@ -45,8 +45,12 @@ def scan_of(*painted: tuple[tuple[slice, ...], float], body: tuple[slice, ...] =
     hu_DHW[body] = 0
     for box, hu in painted:
         hu_DHW[box] = hu
-    noise_DHW = np.random.default_rng(0).integers(-5, 6, SIZE)
-    return Scan.of(Volume((hu_DHW + noise_DHW).astype(np.int16), (SPACING_MM,) * 3))
+    return noisy(hu_DHW, SPACING_MM)
+
+
+def noisy(hu_DHW: NDArray[np.float32], slice_mm: float) -> Scan:
+    noise_DHW = np.random.default_rng(0).integers(-5, 6, hu_DHW.shape)
+    return Scan.of(Volume((hu_DHW + noise_DHW).astype(np.int16), (slice_mm, SPACING_MM, SPACING_MM)))
 
 
 def segment(scan: Scan, **options: Any) -> tuple[Prediction, int]:
@@ -94,6 +98,28 @@ def test_an_organ_that_goes_on_beyond_the_box_is_followed() -> None:
     assert found.doubts == ("organ 1 reach the edge of the organs' box: searched again, in more.",)
     assert (found.label_DHW[vessel] == 1).all()
     np.testing.assert_array_equal(found.label_DHW, segment(scan, coarse=False)[0].label_DHW)
+
+
+@pytest.mark.parametrize("thick_mm", [5, 8, 16])
+def test_an_organ_that_goes_on_beyond_the_box_is_followed_in_thick_slices_too(thick_mm: int) -> None:
+    """Where a box ends, the middle of the last slice in it may be farther from its face than the edge is wide."""
+    for liver_mm in range(80, 150, 12):
+        feet, low, high = (round(mm / thick_mm) for mm in (10, liver_mm, liver_mm + 50))
+        hu_DHW = np.full((256 // thick_mm, *SIZE[1:]), -1000, np.float32)
+        hu_DHW[1:-1, *BODY[1:]] = 0
+        hu_DHW[low:high, *LIVER[1:]] = LIVER_HU
+        hu_DHW[low + 1 : high, *SPLEEN[1:]] = SPLEEN_HU
+        hu_DHW[feet:low, 18, 15] = 120  # a vessel, too thin to be seen at twice the spacing
+        scan = noisy(hu_DHW, thick_mm)
+        (found, _), (whole, _) = segment(scan), segment(scan, coarse=False)
+        np.testing.assert_array_equal(found.label_DHW, whole.label_DHW)
+
+
+def test_the_edge_of_a_box_holds_a_slice_however_thick() -> None:
+    """Of 16 slices over 64 voxels the middles are 2, 6, 10 …: in 11 to 38 lie those of the slices 3 to 8."""
+    search = Search((slice(11, 38), slice(0, 48), slice(0, 48)), SIZE, "a box", (1, 1, 1), 1, 1)
+    assert list(search.inner_edges((16, 48, 48))) == [(0, slice(3, 4)), (0, slice(8, 9))]
+    assert list(search.inner_edges(SIZE)) == [(0, slice(11, 12)), (0, slice(37, 38))]
 
 
 def test_an_organ_at_the_edge_of_the_body_s_box_has_the_whole_scan_computed() -> None:

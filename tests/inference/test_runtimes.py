@@ -2,18 +2,21 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from array_api_compat import array_namespace
 from numpy_runtime import CLASSES, NumpyConvolution
 from patience import HANG_S
 from small_cards import organs, small_card
 from torch import Tensor, nn
 
 from autosam_inference import Scan, TrainedModel, Volume, predict
-from autosam_inference.arrays import add_product, lerp, most_probable, to_numpy
+from autosam_inference.arrays import Array, add_product, lerp, most_probable, to_numpy
+from autosam_inference.errors import UserError
 from autosam_inference.runtimes import Runtime
 from autosam_inference.runtimes.pytorch import TorchRuntime
 from autosam_inference.sliding_window import predict_labels, sliding_window
@@ -71,6 +74,38 @@ def test_labels_of_a_scan_agree_whatever_computes_the_logits(
     assert ours.label_DHW.shape == (17, 23, 20) and len(np.unique(ours.label_DHW)) == CLASSES
     np.testing.assert_array_equal(ours.label_DHW, theirs.label_DHW)
     assert ours.volumes_ml == theirs.volumes_ml
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """The answers of another runtime, with ``value`` in one corner of every window."""
+
+    runtime: Runtime
+    value: float
+    device: str = "cpu"
+
+    def logits(self, patches_BCDHW: Array) -> Array:
+        logits_BKDHW = self.runtime.logits(patches_BCDHW)
+        logits_BKDHW = array_namespace(logits_BKDHW).asarray(logits_BKDHW, copy=True)
+        logits_BKDHW[:, 1, 0, 0, 0] = self.value
+        return logits_BKDHW
+
+    def synchronize(self) -> None:
+        """It computes nothing itself."""
+
+    def use_threads(self, count: int) -> None:
+        """See there."""
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("coarse", [True, False])
+def test_logits_that_are_no_numbers_are_no_background(value: float, coarse: bool) -> None:
+    runtime = NumpyConvolution.random()
+    scan = Scan.of(Volume(100 * noise((17, 23, 20), 0), (2.0, 1.1, 1.0)))
+    for each in (runtime, as_torch(runtime)):
+        model = TrainedModel(small_card(organs(CLASSES - 1)), Spoilt(each, value), 0.5)
+        with pytest.raises(UserError, match=r"NaN or infinite .* Spoilt computes it on cpu: choose another runtime"):
+            predict(model, scan, coarse=coarse)
 
 
 def test_what_the_array_standard_lacks_is_the_same_for_both_kinds() -> None:

@@ -1,12 +1,13 @@
 """Orientation there and back: every file reads as the same volume, and goes back to its own axes."""
 
 import itertools
+import os
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from synthetic_scans import SHAPE_XYZ, make_scan, write_nifti
+from synthetic_scans import SHAPE_XYZ, make_scan, reoriented, write_nifti
 
 from autosam_inference.scans.grid import Grid, Volume, to_grid
 from autosam_inference.scans.nifti import ScanError
@@ -73,6 +74,46 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path) -> None:
         read_scan(path)
     with pytest.raises(ScanError, match=r"none\.nii\.gz does not exist"):
         read_scan(str(tmp_path / "none.nii.gz"))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_a_scan_is_in_memory_whatever_becomes_of_its_file(tmp_path: Path, kind: type) -> None:
+    """Stored RAS and uncompressed, a file holds the volume as it is used, so that it could do without a copy."""
+    scan = make_scan()
+    path = write_nifti(tmp_path / "scan.nii", scan.image_xyz, scan.affine, dtype=kind)
+    read = read_scan(path)
+    with path.open("r+b") as file:  # in place, as some exports write a name again
+        file.seek(352)
+        file.write((scan.image_xyz + 500).astype(kind).tobytes("F"))
+    np.testing.assert_array_equal(read.volume.array_DHW, scan.image_xyz.transpose(2, 1, 0))
+    os.truncate(path, 352)
+    np.testing.assert_array_equal(read.volume.array_DHW, scan.image_xyz.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("codes", "used", "other"),
+    [
+        ("RAS", "1.5 × 2 × 3", "1.5 × 2 × 3.06"),
+        ("PIR", "2 × 3 × 1.5", "2 × 3 × 1.53"),
+        ("SAL", "3 × 2 × 1.5", "3 × 2 × 1.53"),
+    ],
+)
+def test_two_voxel_sizes_of_a_header_are_told_along_the_axes_as_stored(
+    tmp_path: Path, codes: str, used: str, other: str
+) -> None:
+    scan = make_scan()
+    image = reoriented(scan.image_xyz.astype(np.int16), scan.affine, codes)
+    last = float(image.header["pixdim"][3])
+    notes = []
+    for share in (1, 1.005, 1.02):
+        image.header["pixdim"][3] = share * last
+        nib.save(image, tmp_path / "scan.nii")
+        read = read_scan(tmp_path / "scan.nii")
+        assert read.volume.spacing_DHW == (3.0, 2.0, 1.5)
+        notes.append(read.notes)
+    *same, (note,) = notes
+    assert same == [(), ()]
+    assert f"WARNING: its header has two voxel sizes, {used} mm by its sform and {other} mm by its pixdim" in note
 
 
 def test_a_volume_from_memory_has_a_canonical_grid() -> None:

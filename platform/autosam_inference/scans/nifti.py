@@ -27,6 +27,7 @@ MOST_BYTES = 2**33
 MOST_SHEAR_DEGREES = 1.0
 _SHEAR_NOISE_DEGREES = 0.01
 _APART_VOXELS = 0.1  # of a corner by the two affines of a file: more is worth a word
+_APART_SHARE = 0.01  # of a voxel size by two places of a header: volumes of organs are wrong by as much
 _TIGHTEST = 1032  # bytes that a byte of gzip can stand for at most
 _WIDE = 512  # voxels along an axis: of 1 mm, wider than a patient
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 1e-3)}
@@ -71,8 +72,10 @@ def open_nifti(path: Path) -> NiftiFile:
     _check_file(path)
     try:
         header = _written_header(path)
+        _check_qform(path, header)
         kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        image = kind.from_file_map({"image": FileHolder(str(path))})  # nib.load does not find ``scan.Nii``
+        # nib.load does not find ``scan.Nii``. A map of the file would show what is written to it while it is used.
+        image = kind.from_file_map({"image": FileHolder(str(path))}, mmap=False)
     except OSError as error:
         raise unreadable(path, error) from None
     except _UNREADABLE as error:
@@ -87,6 +90,7 @@ def open_nifti(path: Path) -> NiftiFile:
     affine = image.affine.copy()
     affine[:3] *= factor
     _check_affine(path, affine, notes)
+    _compare_spacings(path, image, factor, notes)
     _compare_affines(path, image, notes)
     if max(image.shape[:3]) >= _WIDE and (nib.affines.voxel_sizes(affine) == 1).all():
         notes.append(
@@ -97,7 +101,7 @@ def open_nifti(path: Path) -> NiftiFile:
 
 
 def read_voxels(file: NiftiFile) -> np.ndarray:
-    """The voxels, three axes as stored; scaled ones as float32.
+    """The voxels, three axes as stored, in memory whatever becomes of the file; scaled ones as float32.
 
     A compressed file is read to its end, since only there stands the checksum of what was unpacked.
 
@@ -212,6 +216,24 @@ def _check_written(path: Path, header: Any, factor: float) -> None:
         )
 
 
+def _check_qform(path: Path, header: Any) -> None:
+    """Where the qform is all there is, it has to be one: nibabel would only say that the file cannot be read."""
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) != 0 and not _is_rotation(header):
+        raise ScanError(
+            f"{path} does not say how it lies in the patient (its qform is no rotation, and it has no sform), so that "
+            "left and right cannot be told: export it again with its orientation, or copy it from the scan it was made "
+            "from."
+        )
+
+
+def _is_rotation(header: Any) -> bool:
+    """Whether the qform's quaternion is one. Of its four numbers a file holds three; rounded up, they are too long."""
+    try:
+        return bool(np.isfinite(header.get_qform_quaternion()).all())
+    except ValueError:
+        return False
+
+
 def _check_spacing(path: Path, spacing: np.ndarray) -> None:
     low, high = SPACING_LIMITS_MM
     if not (np.isfinite(spacing).all() and (spacing >= low).all() and (spacing <= high).all()):
@@ -273,14 +295,29 @@ def _check_affine(path: Path, affine: np.ndarray, notes: list[str]) -> None:
         notes.append(f"{path} has axes that are {shear:.2g}° off a right angle: read as perpendicular.")
 
 
+def _compare_spacings(path: Path, image: nib.Nifti1Image, factor: float, notes: list[str]) -> None:
+    """A file with an sform has its voxel size there and in ``pixdim``, both along the axes as stored."""
+    if int(image.header["sform_code"]) == 0:
+        return
+    used, other = factor * nib.affines.voxel_sizes(image.affine), factor * np.abs(image.header["pixdim"][1:4])
+    if not (np.abs(used - other) <= _APART_SHARE * other).all():
+        notes.append(
+            f"{path}: WARNING: its header has two voxel sizes, {size_text(used)} mm by its sform and "
+            f"{size_text(other)} mm by its pixdim: the sform's is used. If it is wrong, so are all volumes: check it."
+        )
+
+
 def _compare_affines(path: Path, image: nib.Nifti1Image, notes: list[str]) -> None:
     """A file may have two affines; where they disagree, the sform counts, as everywhere."""
-    (sform, one), (qform, other) = image.get_sform(coded=True), image.get_qform(coded=True)
-    if not (one and other):
+    if int(image.header["sform_code"]) == 0 or int(image.header["qform_code"]) == 0:
         return
+    if not _is_rotation(image.header):
+        notes.append(f"{path} has two affines, and its qform is no rotation: the sform is used.")
+        return
+    sform, qform = image.get_sform(), image.get_qform()
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (np.array(image.shape[:3]) - 1)
     apart = np.linalg.norm(nib.affines.apply_affine(sform, corners) - nib.affines.apply_affine(qform, corners), axis=1)
-    if apart.max() > _APART_VOXELS * nib.affines.voxel_sizes(sform).min():
+    if not apart.max() <= _APART_VOXELS * nib.affines.voxel_sizes(sform).min():  # NaN disagrees too
         notes.append(
             f"{path} has two affines, sform and qform, that disagree ({apart.max():.3g} apart at a corner): the sform "
             "is used."
