@@ -204,6 +204,10 @@ REJECTED: dict[str, tuple[Change, str]] = {
     ),
     "voxels in the header": (headers(vox_offset=0), r"img0001.*begin at byte 0, inside its header"),
     "no orientation": (headers(sform_code=0, qform_code=0), r"img0001.*sform and qform codes are both 0"),
+    "orientation in codes that there are not": (
+        headers(sform_code=0, qform_code=77),
+        r"img0001.*sform and qform codes are 0 and 77, which the format does not know",
+    ),
     "a rounded qform alone": (
         headers(sform_code=0, qform_code=1, quatern_d=1.00001),
         r"img0001.*qform is no rotation, and it has no sform.*export it again with its orientation",

@@ -30,6 +30,7 @@ _APART_VOXELS = 0.1  # of a corner by the two affines of a file: more is worth a
 _APART_SHARE = 0.01  # of a voxel size by two places of a header: volumes of organs are wrong by as much
 _TIGHTEST = 1032  # bytes that a byte of gzip can stand for at most
 _WIDE = 512  # voxels along an axis: of 1 mm, wider than a patient
+_PLACES = range(1, 6)  # codes of what an sform or a qform is in: scanner, aligned, Talairach, MNI, template
 _UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micron", 1e-3)}
 
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, EOFError, zlib.error, ValueError)
@@ -209,9 +210,11 @@ def _check_written(path: Path, header: Any, factor: float) -> None:
         )
     spacing = np.abs(header["pixdim"][1:4]) * factor if int(header["dim"][0]) >= 3 else np.ones(3)
     _check_spacing(path, spacing)
-    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if not any(code in _PLACES for code in codes):  # nibabel takes a code that it does not know for 0
+        said = "both 0" if codes == (0, 0) else f"{codes[0]} and {codes[1]}, which the format does not know"
         raise ScanError(
-            f"{path} does not say how it lies in the patient (its sform and qform codes are both 0), so that left and "
+            f"{path} does not say how it lies in the patient (its sform and qform codes are {said}), so that left and "
             "right cannot be told: export it again with its orientation, or copy it from the scan it was made from."
         )
 
