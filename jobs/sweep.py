@@ -16,10 +16,10 @@ from _roots import RECIPES, SPACES
 
 from pydantic import Field
 
-from autosam_platform.command_line import Job, parse_kind_of_job, told_first
+from autosam_platform.command_line import Job, parse_kind_of_job, told_first, told_settings
 from autosam_platform.experiment import ConfigError, Positive
 from autosam_platform.pipeline.ending import Outcome, run_job
-from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
+from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound, require_untold
 
 _TRIALS = 10
 
@@ -47,6 +47,7 @@ def main() -> None:
     try:
         space = load_space(name, SPACES)
         job = parse_kind_of_job(SweepJob, arguments, RECIPES, description=__doc__, recipe=space.recipe)
+        require_untold(space, told_settings(SweepJob, arguments, job))
         require_sound(space, job.experiment())
         trials = _trials(job, space)
     except ConfigError as error:

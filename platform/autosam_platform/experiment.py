@@ -126,6 +126,9 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 ScansPlace = Annotated[Path, AfterValidator(_scans), PlainSerializer(_told, return_type=str, when_used="json")]
 """Where raw scans are: a folder, absolute; or the address of one in an S3 store (``StoreAddress``)."""
 
+_BY_THEIR_BYTES = ("model.checkpoint", "distillation.teacher")
+"""Settings that name files, which decide a run by what is in them, wherever they lie."""
+
 CHECKPOINTING = "activation_checkpointing"
 """The option of models that can do with less memory in training."""
 
@@ -500,16 +503,19 @@ class Experiment(Section):
         """
         start = _file_hash(self.model.checkpoint) if self.model.checkpoint else ""
         teacher = self._hashes_of_teacher()
-        return f"{self.name}-{content_hash(IDENTITY, self._decisive(), start, teacher, data_fingerprint)[:8]}"
+        settings = {name: value for name, value in self.decisive().items() if name not in _BY_THEIR_BYTES}
+        return f"{self.name}-{content_hash(IDENTITY, settings, start, teacher, data_fingerprint)[:8]}"
 
-    def _decisive(self) -> dict[str, Any]:
-        """By dotted names, what decides the result beside data and files, as far as it differs from the defaults."""
+    def decisive(self) -> dict[str, Any]:
+        """By dotted names, what decides the result beside the data, as far as it differs from the defaults: two
+        experiments on the same data that agree in it are one run under two names. What has no influence is not in it.
+        """
         sections = {name for name, value in self if isinstance(value, Section)} - {"dataset", "compute"}
         changed = self.model_dump(mode="json", include=sections, exclude_defaults=True)
         names = {f"{part}.{name}": value for part, values in changed.items() for name, value in values.items()}
         if self.training.optimizer != "sgd":
             names.pop("training.momentum", None)
-        for name in ("model.checkpoint", "training.loader_workers", *self._without_influence()):
+        for name in ("training.loader_workers", *self._without_influence()):
             names.pop(name, None)
         built_in = find_model(self.model.name).defaults
         options = names.pop("model.options", {})
@@ -534,7 +540,7 @@ class Experiment(Section):
     def _without_influence(self) -> list[str]:
         """What of the distillation makes no difference here."""
         section = self.distillation
-        names = ["teacher"] if self.distils else list(type(section).model_fields)
+        names = [] if self.distils else list(type(section).model_fields)
         if section.unlabelled is None:
             names += ["unlabelled_share", "unlabelled_sureness"]
         if not section.softens:

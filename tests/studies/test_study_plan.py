@@ -10,7 +10,8 @@ import yaml
 from small_sam import save_hollow_sam
 
 from autosam_models import find_model
-from autosam_platform.experiment import ConfigError
+from autosam_platform.command_line import load_recipe
+from autosam_platform.experiment import ConfigError, Experiment
 from autosam_platform.studies.description import Study, StudyError, load_study
 from autosam_platform.studies.plan import Asked, changed, plan_study
 
@@ -86,6 +87,118 @@ def test_two_rows_that_are_one_experiment_are_refused() -> None:
     rows = {"ours": {}, "six": {"changes": {"training.epochs": 6}}}  # which the recipe has anyway
     with pytest.raises(StudyError, match="ours and six come to the same experiment in the column btcv"):
         plan_study("t", _study(rows=rows), _asked())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distillation.temperature": 8.0},  # the squared error has none
+        {"distillation.unlabelled_share": 0.8},  # there are no scans without labels
+        {"training.momentum": 0.9},  # the recipe has Muon
+        {"training.loader_workers": 2},
+        {"model.options.deep_supervision": False},  # which it is anyway
+    ],
+)
+def test_rows_that_differ_in_what_has_no_influence_are_refused(changes: dict[str, Any]) -> None:
+    columns = {"a": {"taught": True, "changes": {"model.name": "swin_unetr_tiny"}}}
+    study = _study(teacher={}, columns=columns, rows={"one": {}, "other": {"changes": changes}})
+    with pytest.raises(StudyError, match="the rows one and other come to the same experiment in the column a, since"):
+        plan_study("t", study, _asked())
+
+
+def test_labels_alone_and_a_teacher_without_a_say_are_one_experiment() -> None:
+    alone, silent = {}, {"taught": True, "changes": {"distillation.kd_lambda": 1.0}}
+    with pytest.raises(StudyError, match="the rows alone and silent come to the same"):
+        plan_study("t", _study(teacher={}, columns={"a": {}}, rows={"alone": alone, "silent": silent}), _asked())
+    with pytest.raises(StudyError, match="the columns alone and silent come to the same experiment in the row a, "):
+        plan_study("t", _study(teacher={}, columns={"alone": alone, "silent": silent}, rows={"a": {}}), _asked())
+
+
+def test_columns_with_one_teacher_under_two_names_are_one_experiment() -> None:
+    columns, rows = {"a": {"taught": True}, "b": {"taught": True}}, {"ours": {"changes": {"model.name": "unet_nano"}}}
+    with pytest.raises(StudyError, match="the columns a and b come to the same experiment in the row ours"):
+        plan_study("t", _study(teacher={}, columns=columns, rows=rows), _asked())
+    columns["b"]["demo"] = {"dataset.labelled": 8}
+    assert len(plan_study("t", _study(teacher={}, columns=columns, rows=rows), _asked()).cells) == 2
+
+
+@pytest.mark.parametrize("name", ["dataset.folds", "dataset.fold"])
+def test_a_row_with_folds_has_its_own(name: str) -> None:
+    with pytest.raises(StudyError, match=f"--{name} is what the study itself says in the row autosam, as its folds"):
+        plan_study("five_fold", load_study("five_fold", STUDIES), _asked(told={name: 4}))
+
+
+def test_options_that_would_take_the_place_of_a_rows_cannot_be_told() -> None:
+    """Told options are all of a model's, so the row's own would go."""
+    told = {"model.options": {"upsample": 2}}
+    with pytest.raises(StudyError, match=r"--model\.options is .* in the row no_apg, as model\.options\.apg"):
+        plan_study("table3", load_study("table3", STUDIES), _asked(told=told))
+    plan = plan_study("table1", load_study("table1", STUDIES), _asked(told=told))  # whose rows set those of others
+    options = {row: plan.cell(row, "btcv").members[0].experiment.model.options for row in ("nnunet", "autosam")}
+    assert options == {"nnunet": {"width": 16}, "autosam": {"upsample": 2}}
+
+
+def test_another_network_does_not_stand_under_the_name_of_the_papers() -> None:
+    with pytest.raises(StudyError, match=r"five_fold, autosam, btcv has to be .* of role teacher, and unet_nano is"):
+        plan_study("five_fold", load_study("five_fold", STUDIES), _asked(told={"model.name": "unet_nano"}))
+    for name in ("table1", "table3", "table4", "few_labels", "distances", "figure4"):
+        with pytest.raises(StudyError, match="has to be the paper's own network, of role teacher, and unet_nano is"):
+            plan_study(name, load_study(name, STUDIES), _asked("torso_student"))
+
+
+def test_what_only_refuses_is_not_in_a_studys_name() -> None:
+    """Else a study that is finished would be made anew, for nothing."""
+    marked, plain = (_study(rows={"ours": row}) for row in ({"role": "teacher"}, {}))
+    assert plan_study("t", marked, _asked()).name == plan_study("t", plain, _asked()).name
+
+
+def test_what_makes_students_of_the_rows_does_not_reach_the_teacher(tmp_path: Path) -> None:
+    told = {"dataset.labelled": 4, "training.epochs": 7, "distillation.loss": "kl", "dataset.root": str(tmp_path)}
+    plan = plan_study("table4", load_study("table4", STUDIES), _asked("btcv", told=told))
+    row, teacher = plan.cell("lambda_0", "btcv").members[0].experiment, plan.teachers["btcv"]
+    assert (row.dataset.labelled, teacher.dataset.labelled) == (4, None)
+    assert (row.distillation.loss, teacher.distillation.loss) == ("kl", "mse")
+    assert row.training.epochs == teacher.training.epochs == 7
+    assert row.dataset.root == teacher.dataset.root == tmp_path
+
+
+def test_at_demo_size_the_teacher_keeps_what_makes_only_the_rows_small() -> None:
+    told = {"dataset.labelled": 4, "training.epochs": 32, "dataset.spacing_xyz": (8.0, 8.0, 8.0), "training.seed": 5}
+    plan = plan_study("figure4", load_study("figure4", STUDIES), _asked(told=told))
+    row, teacher = plan.cell("tiny", "distilled").members[0].experiment, plan.teachers["distilled"]
+    assert (row.dataset.labelled, row.training.epochs) == (4, 32)
+    assert (teacher.dataset.labelled, teacher.training.epochs) == (None, 3)  # the study's own
+    assert row.dataset.spacing_xyz == teacher.dataset.spacing_xyz == (8.0, 8.0, 8.0)  # which they have in common
+    assert row.training.seed == teacher.training.seed == 5
+    plan = plan_study("distances", load_study("distances", STUDIES), _asked(told={"training.epochs": 2}))
+    assert plan.cell("mse", "few").members[0].experiment.training.epochs == 2
+    assert (plan.teachers["few"].name, plan.teachers["few"].training.epochs) == ("demo", 6)  # it is the demo's
+
+
+def test_another_dataset_does_not_stand_under_a_columns_name(tmp_path: Path) -> None:
+    table4, told = load_study("table4", STUDIES), {"dataset.root": str(tmp_path), "dataset.name": "amos"}
+    with pytest.raises(StudyError, match=r"--dataset\.name amos would stand under the name of BTCV.* --recipe amos,"):
+        plan_study("table4", table4, _asked("btcv", told=told))
+    plan = plan_study("table4", table4, _asked("amos", told=told))
+    assert (list(plan.columns), plan.columns["amos"].title) == (["amos"], "amos")
+    with pytest.raises(StudyError, match=r"phantom_torso would stand under the name of BTCV, .* with --recipe FILE"):
+        plan_study("table4", table4, _asked(told={"dataset.name": "phantom_torso"}))
+    with pytest.raises(StudyError, match=r"--dataset\.root: at demo size BTCV is made of synthetic .* --recipe btcv"):
+        plan_study("table4", table4, _asked(told={"dataset.root": str(tmp_path)}))
+    told = {"dataset.name": "phantom_torso"}  # under a column that is no dataset
+    plan = plan_study("figure4", load_study("figure4", STUDIES), _asked(told=told))
+    assert {each.dataset.name for _, each in plan.experiments} == {"phantom_torso"}
+
+
+@pytest.mark.parametrize(("row", "recipe"), [("sam", "sam"), ("medsam_pm", "medsam")])
+def test_the_recipes_of_table_2_are_its_rows(row: str, recipe: str, tmp_path: Path) -> None:
+    told = {"dataset.root": str(tmp_path)}
+    made = plan_study("table2", load_study("table2", STUDIES), _asked("btcv", told=told)).cell(row, "btcv").members[0]
+    settings = load_recipe(recipe, RECIPES)
+    changed(settings, told)
+    described = Experiment.model_validate(settings)
+    assert made.experiment.decisive() == described.decisive()
+    assert (made.experiment.asking, made.experiment.dataset) == (described.asking, described.dataset)
 
 
 @pytest.mark.parametrize("name", ["dataset.name", "dataset.root"])

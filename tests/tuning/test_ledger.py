@@ -56,6 +56,9 @@ def test_the_best_is_a_finished_one(tmp_path: Path) -> None:
     assert best is not None and best.number == 4
 
 
+REVERSED = Space.model_validate({"parameters": TWO, "objectives": {"trained_parameters": "min", "dice": "max"}})
+
+
 def _trials() -> list[Trial]:
     return [
         Trial(number=1, values={"a.a": 0.1, "b.b": "x"}, state="finished", dice=0.2, trained_parameters=10),
@@ -117,6 +120,16 @@ def test_importances_find_the_parameter_that_matters() -> None:
     assert not why_not and sum(found.values()) == pytest.approx(1)
     assert found["b.b"] > 0.9 and list(found) == ["b.b", "a.a"]
     assert importances(SPACE, trials) == (found, "")
+
+
+def test_importances_are_of_dice_in_whatever_order_the_objectives_are() -> None:
+    trials = [
+        Trial(number=n, values=values, state="finished", dice=0.2 + 0.5 * (n % 2), trained_parameters=1000 * n)
+        for n, values in enumerate({"a.a": n / 10, "b.b": "xy"[n % 2]} for n in range(8))
+    ]
+    found, _ = importances(BOTH, trials)
+    assert found["b.b"] > 0.9  # size follows the other one
+    assert importances(REVERSED, trials) == (found, "")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Spaces: what can be swept, what is refused before anything starts, and what a point makes of an experiment."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ import pytest
 
 from autosam_platform.command_line import load_recipe, parse_job
 from autosam_platform.experiment import Experiment
-from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound
+from autosam_platform.tuning import space as spaces
+from autosam_platform.tuning.space import Space, SpaceError, load_space, require_sound, require_untold
 from autosam_platform.tuning.sweep import require_buildable
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +84,8 @@ def test_a_point_changes_what_it_names_and_nothing_else(base: Experiment) -> Non
         ("distillation__kd_lambda", {"type": "float", "low": 0, "high": 1}, "no difference without a teacher"),
         ("dataset__phantom_seed", {"type": "int", "low": 1, "high": 3}, "cannot be swept: .* same data"),
         ("compute__workers", {"type": "int", "low": 1, "high": 3}, "`compute` changes no result"),
+        ("inference__overlap", {"type": "float", "low": 0, "high": 0.5}, "it measures trials and trains none"),
+        ("training__loader_workers", {"type": "int", "low": 0, "high": 2}, "cannot be swept: it changes no training"),
     ],
 )
 def test_what_the_experiment_cannot_be_is_refused(
@@ -88,6 +93,79 @@ def test_what_the_experiment_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(SpaceError, match=message):
         require_sound(_space(**{name: parameter}), base)
+
+
+TEMPERATURE = {"type": "float", "low": 1, "high": 8, "grid": [2]}
+SHARE = {"type": "float", "low": 0.2, "high": 0.8}
+MOMENTUM = {"type": "choice", "choices": [0.9, 0.99]}
+
+
+def _taught(**changes: Any) -> Experiment:
+    """A student of a U-Net's size, which learns from a teacher as the recipe says but for some settings."""
+    settings = load_recipe("distill", RECIPES)
+    settings["distillation"] = settings["distillation"] | changes
+    return Experiment.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "parameter"),
+    [
+        (_taught(), "distillation.temperature", TEMPERATURE),
+        (_taught(), "training.momentum", MOMENTUM),
+        (_taught(unlabelled=None), "distillation.unlabelled_share", SHARE),
+        (_taught(unlabelled=None, kd_lambda=1), "distillation.loss", {"type": "choice", "choices": ["mse", "kl"]}),
+    ],
+)
+def test_what_makes_no_difference_is_refused(experiment: Experiment, name: str, parameter: dict[str, Any]) -> None:
+    with pytest.raises(SpaceError, match=f"^{name} makes no difference: .* come to the same run, since"):
+        require_sound(Space.model_validate({"parameters": {name: parameter}}), experiment)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "other", "values"),
+    [
+        ("distillation__temperature", TEMPERATURE, "distillation__loss", ["mse", "kl"]),
+        ("training__momentum", MOMENTUM, "training__optimizer", ["adamw", "muon", "sgd"]),
+    ],
+)
+def test_what_makes_a_difference_together_with_another_parameter_may_be_swept(
+    name: str, parameter: dict[str, Any], other: str, values: list[str]
+) -> None:
+    require_sound(_space(**{name: parameter, other: {"type": "choice", "choices": values}}), _taught())
+    with pytest.raises(SpaceError, match=f"{name.replace('__', '.')} makes no difference"):
+        require_sound(_space(**{name: parameter, other: {"type": "choice", "choices": values[:-1]}}), _taught())
+
+
+def test_teachers_may_be_swept_and_a_constant_may_stand_beside_them() -> None:
+    teachers = {"type": "choice", "choices": ["one", "other"]}
+    constant = {"type": "choice", "choices": [3.0]}
+    require_sound(_space(distillation__teacher=teachers, distillation__temperature=constant), _taught())
+
+
+def test_what_cannot_be_tried_in_all_combinations_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = _space(distillation__temperature=TEMPERATURE, training__batch={"type": "choice", "choices": [1, 2]})
+    with pytest.raises(SpaceError, match=r"distillation\.temperature makes no difference: 1\.0, 8\.0, 2\.0 come to"):
+        require_sound(space, _taught())
+    monkeypatch.setattr(spaces, "_MOST", 1)
+    require_sound(space, _taught())
+
+
+def test_what_is_swept_cannot_be_told_too() -> None:
+    space = _space(distillation__kd_lambda=SHARE, model__options__adapter_ratio=SHARE)
+    require_untold(space, {"training.epochs": 3, "model.options": {"upsample": 2}})
+    for name, told in (
+        ("distillation.kd_lambda", {"distillation.kd_lambda": 0.3}),
+        ("model.options.adapter_ratio", {"model.options": {"upsample": 2, "adapter_ratio": 0.5}}),
+    ):
+        with pytest.raises(SpaceError, match=f"{name} is what the space sweeps: do not tell it too"):
+            require_untold(space, told)
+
+
+def test_the_job_refuses_what_is_told_and_swept(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "jobs" / "sweep.py"), "--grid", "--kd-lambda", "0.3", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Space kd_lambda: distillation.kd_lambda is what the space sweeps" in done.stderr
 
 
 def test_values_that_no_model_can_be_built_with_are_refused(base: Experiment) -> None:

@@ -108,16 +108,15 @@ class PatchDataset(Dataset[Patch]):
             raise ValueError(f"{prepared.folder} has no training case")
         self._description = prepared.description
         self._patch_DHW = patch_DHW
-        self._patches_per_case = patches_per_case
         self._seed = seed
         self._epoch = 0
         self._points = [_points(case) for case in self._cases]
         self._sources = _by_source(self._cases, self._description)
+        self._length = patches_of_epoch(prepared, patches_per_case)
 
     def __len__(self) -> int:
-        """Rounded up to whole rounds through the sources."""
-        sources = len(self._sources)
-        return -(-len(self._cases) * self._patches_per_case // sources) * sources
+        """See ``patches_of_epoch``."""
+        return self._length
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch has its own order and patches; call it before a loader's workers start."""
@@ -171,6 +170,13 @@ class PatchDataset(Dataset[Patch]):
 
     def _permutation(self, count: int, *stream: int) -> list[int]:
         return np.random.default_rng([self._seed, self._epoch, *stream]).permutation(count).tolist()
+
+
+def patches_of_epoch(prepared: PreparedDataset, patches_per_case: int) -> int:
+    """How many patches an epoch has: so many of each training case, rounded up to whole rounds through the sources."""
+    cases = prepared.cases("train")
+    sources = max(len(_by_source(cases, prepared.description)), 1)
+    return -(-len(cases) * patches_per_case // sources) * sources
 
 
 def _by_source(cases: list[StoredCase], description: DatasetDescription) -> list[list[int]]:

@@ -56,12 +56,15 @@ class Part(Frozen):
         changes: of the recipe's settings.
         demo: further ones at demo size, after them, with ``--recipe demo``.
         taught: its runs learn from the study's teacher, too.
+        role: that its model must have, whatever recipe is asked for: ``teacher`` where it stands for the paper's own
+            network.
     """
 
     title: str = ""
     changes: Changes = {}
     demo: Changes = {}
     taught: bool = False
+    role: Annotated[Literal["teacher"] | None, Field(exclude=True)] = None  # it refuses, so it is in no study's name
 
 
 class Column(Part):

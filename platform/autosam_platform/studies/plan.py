@@ -14,7 +14,7 @@ from autosam_inference.errors import reasons
 from autosam_inference.files import content_hash
 from autosam_models import find_model, model_names
 from autosam_platform.command_line import load_recipe
-from autosam_platform.experiment import Experiment
+from autosam_platform.experiment import DatasetSection, Experiment
 from autosam_platform.studies.description import Changes, Column, Part, Row, Study, StudyError
 
 DEMO = "demo"
@@ -89,8 +89,8 @@ class StudyPlan:
     @functools.cached_property
     def name(self) -> str:
         """Study, recipe, and a hash of all that decides what is made."""
-        cells = [[cell.row, cell.column, *(_decisive(each.experiment) for each in cell.members)] for cell in self.cells]
-        teachers = {column: _decisive(each) for column, each in self.teachers.items()}
+        cells = [[cell.row, cell.column, *(_resolved(each.experiment) for each in cell.members)] for cell in self.cells]
+        teachers = {column: _resolved(each) for column, each in self.teachers.items()}
         made_of = content_hash(_VERSION, self.study.model_dump(mode="json", exclude={"about"}), cells, teachers)
         return f"{self.key}-{Path(self.recipe).stem}-{made_of[:8]}"
 
@@ -112,17 +112,19 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
     """The experiments of all cells.
 
     Raises:
-        StudyError: a setting was told that the study itself varies, a folder is given of no column, an experiment
-            cannot be, or two rows come to the same; the message names the cell.
+        StudyError: a setting was told that the study itself says, a folder is given of no column, a dataset or model is
+            not what its place is called, an experiment cannot be, or two rows or columns come to the same; the message
+            names the cell.
         ConfigError: a recipe cannot be read.
     """
     _require_free(study, asked)
     columns = _columns(study, asked)
     made = {name: column for name, column in columns.items() if not _not_asked(column, name, asked)}
     _require_one_dataset(made, asked)
+    _require_own_dataset(study, made, asked)
     all_taught = any(row.taught for row in study.rows.values())
     teachers = {
-        name: _experiment(_settings(column, name, asked), [study.teacher], asked, f"{key}, teacher of {name}")
+        name: _teacher(study.teacher, study.demo, asked, _settings(column, name, asked), f"{key}, teacher of {name}")
         for name, column in made.items()
         if study.teacher is not None and (column.taught or all_taught)
     }
@@ -131,7 +133,7 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
         for row_key, row in study.rows.items()
         for name, column in columns.items()
     )
-    _require_rows_differ(key, cells)
+    _require_cells_differ(key, cells, teachers)
     return StudyPlan(key, study, ",".join(asked.roots) or asked.recipe, columns, cells, teachers)
 
 
@@ -168,6 +170,20 @@ def _settings(column: Column, name: str, asked: Asked) -> dict[str, Any]:
     # The teacher of a recipe that distils is the study's affair.
     settings.pop("distillation", None)
     return settings
+
+
+def _teacher(teacher: Part, demo: Changes, asked: Asked, settings: dict[str, Any], place: str) -> Experiment:
+    """The study's teacher. What is told goes for it as for the rows: scans, epochs, its model's options.
+
+    Two things do not. ``dataset.labelled`` and ``distillation.*`` are the rows', since they make them its students. And
+    what ``demo`` makes the rows small by is theirs at demo size, unless the teacher's own says the same (the grid, the
+    patches): a small student's epochs and rate are none of its teacher's.
+    """
+    apart = {name for name in asked.told if name == "dataset.labelled" or name.startswith("distillation.")}
+    if _small(asked):
+        apart |= {name for name, value in demo.items() if name not in teacher.demo or teacher.demo[name] != value}
+    told = {name: value for name, value in asked.told.items() if name not in apart}
+    return _experiment(settings, [teacher], replace(asked, told=told), place)
 
 
 def _cell(key: str, study: Study, asked: Asked, row_key: str, row: Row, name: str, column: Column) -> Cell:
@@ -218,7 +234,19 @@ def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place
         experiment.require_files()
     except ValidationError as error:
         raise StudyError(f"{place} cannot be trained: {'; '.join(reasons(error))}") from error
+    for part in parts:
+        _require_role(part, experiment, place)
     return experiment
+
+
+def _require_role(part: Part, experiment: Experiment, place: str) -> None:
+    """Refuse another kind of network under the name of the paper's own."""
+    model = find_model(experiment.model.name)
+    if part.role not in (None, model.role):
+        raise StudyError(
+            f"{place} has to be the paper's own network, of role {part.role}, and {model.name} is of role "
+            f"{model.role}: leave --model.name out, and name a recipe that trains one of that role"
+        )
 
 
 def _for_model(told: Changes, name: Any, own: Any) -> Changes:
@@ -264,13 +292,12 @@ def changed(settings: dict[str, Any], changes: Changes) -> None:
 
 def _require_free(study: Study, asked: Asked) -> None:
     """Refuse what the study itself says, and folders of columns that there are not."""
-    varied = {name for part in (*study.rows.values(), *study.columns.values()) for name in part.changes}
-    if _small(asked):
-        varied |= {name for row in study.rows.values() for name in row.demo}
+    said = _said(study, asked)
     for name in asked.told:
-        if name in varied or name == "name" or (study.teacher is not None and name == "distillation.teacher"):
+        if name in said:
             raise StudyError(
-                f"--{name.replace('_', '-')} is what the study itself says: leave it out, or copy the study"
+                f"--{name.replace('_', '-')} is what the study itself says in {said[name]}: leave it out, or copy the "
+                "study"
             )
     with_recipe = [name for name, column in study.columns.items() if column.recipe is not None]
     for name in asked.roots:
@@ -279,18 +306,46 @@ def _require_free(study: Study, asked: Asked) -> None:
             raise StudyError(f"--roots names {name}, which is no dataset of the study: there are {known}")
 
 
-def _require_rows_differ(key: str, cells: tuple[Cell, ...]) -> None:
-    """Refuse two rows that are one experiment under two names: what either seems to show would be untrue."""
+def _said(study: Study, asked: Asked) -> dict[str, str]:
+    """What the study itself says, by the names of settings, and where in words."""
+    said = {"name": "all its cells"}
+    if study.teacher is not None:
+        said["distillation.teacher"] = "its teacher"
+    parts: list[tuple[str, Changes]] = [(f"the column {key}", column.changes) for key, column in study.columns.items()]
+    for key, row in study.rows.items():
+        parts.append((f"the row {key}", row.changes | (row.demo if _small(asked) else {})))
+        if row.folds is not None:
+            said |= dict.fromkeys(("dataset.folds", "dataset.fold"), f"the row {key}, as its folds")
+    for where, changes in parts:
+        said = dict.fromkeys(changes, where) | said
+        options = [name for name in changes if name.startswith("model.options.")]
+        if options and "model.name" not in changes:  # else they are another model's, which is told no options
+            said.setdefault("model.options", f"{where}, as {options[0]}")
+    return said
+
+
+def _require_cells_differ(key: str, cells: tuple[Cell, ...], teachers: Mapping[str, Experiment]) -> None:
+    """Refuse two rows or columns that are one run under two names: what either seems to show would be untrue."""
     seen: dict[tuple[str, str], str] = {}
     for cell in (each for each in cells if each.members):
-        members = [_decisive(each.experiment) | {"name": ""} for each in cell.members]
-        settings = json.dumps(members, sort_keys=True)
-        other = seen.setdefault((cell.column, settings), cell.row)
-        if other != cell.row:
-            raise StudyError(
-                f"{key}: the rows {other} and {cell.row} come to the same experiment in the column {cell.column}. "
-                "Give each what it changes, or leave one out"
-            )
+        teacher = teachers.get(cell.column) if cell.taught else None
+        runs = json.dumps([_run(each.experiment, teacher) for each in cell.members], sort_keys=True)
+        in_column, in_row = f"in the column {cell.column}", f"in the row {cell.row}"
+        for kind, own, where in (("rows", cell.row, in_column), ("columns", cell.column, in_row)):
+            other = seen.setdefault((where, runs), own)
+            if other != own:
+                raise StudyError(
+                    f"{key}: the {kind} {other} and {own} come to the same experiment {where}, since nothing that has "
+                    "an influence tells them apart. Give each what it changes, or leave one out"
+                )
+
+
+def _run(experiment: Experiment, teacher: Experiment | None) -> dict[str, Any]:
+    """What names the run of an experiment, with the description of its data and its teacher in place of their files."""
+    settings = experiment.decisive()
+    if experiment.distils and teacher is not None:
+        settings["distillation.teacher"] = _run(teacher, None)
+    return settings | {"dataset": experiment.dataset.model_dump(mode="json", exclude={"allow_rejected"})}
 
 
 def _require_one_dataset(made: Mapping[str, Column], asked: Asked) -> None:
@@ -304,5 +359,30 @@ def _require_one_dataset(made: Mapping[str, Column], asked: Asked) -> None:
             )
 
 
-def _decisive(experiment: Experiment) -> dict[str, Any]:
+def _require_own_dataset(study: Study, made: Mapping[str, Column], asked: Asked) -> None:
+    """Refuse another dataset under the name of a column that is one, or that stands for one by its synthetic twin."""
+    for name, column in made.items():
+        if column.recipe is None:
+            continue
+        title = column.title or name
+        if _small(asked) and "dataset.root" in asked.told:
+            raise StudyError(
+                f"--dataset.root: at demo size {title} is made of synthetic scans. Leave it out, or add --recipe "
+                f"{column.recipe}"
+            )
+        settings = _settings(column, name, asked)
+        for changes in (study.demo, column.changes, column.demo) if _small(asked) else (column.changes,):
+            changed(settings, changes)
+        own = settings.get("dataset", {}).get("name", DatasetSection.model_fields["name"].default)
+        told = asked.told.get("dataset.name", own)
+        if told not in (own, str(Path(own).absolute())):
+            known = (asked.recipes / f"{told}.yaml").is_file()
+            recipe = f"--recipe {told}" if known else "--recipe FILE, a recipe of your own that names it"
+            raise StudyError(
+                f"--dataset.name {told} would stand under the name of {title}, whose dataset is {own}: make a column "
+                f"of its own with {recipe}, or copy the study"
+            )
+
+
+def _resolved(experiment: Experiment) -> dict[str, Any]:
     return experiment.model_dump(mode="json", exclude={"compute"}, exclude_defaults=True)

@@ -9,6 +9,7 @@ import torch
 from autosam_inference.windows import all_windows
 from autosam_models import build_model, find_model
 from autosam_models.numerics import autocast
+from autosam_platform.data.patches import patches_of_epoch
 from autosam_platform.data.preparation import PreparedDataset
 from autosam_platform.data.store import StoredCase
 from autosam_platform.experiment import Experiment
@@ -82,9 +83,12 @@ class RandomStep:
 
 
 def steps_of(experiment: Experiment, prepared: PreparedDataset) -> int:
-    """Steps of a whole fit."""
+    """Steps of a whole fit, as the loop counts them; of a prompted model, if all training cases show an organ."""
     training = experiment.training
-    patches = len(prepared.cases("train")) * training.patches_per_case
+    if experiment.prompted:  # its slices are drawn without rounds through sources
+        patches = len(prepared.cases("train")) * training.patches_per_case
+    else:
+        patches = patches_of_epoch(prepared, training.patches_per_case)
     return patches // (training.batch * experiment.compute.workers) * training.epochs
 
 

@@ -6,7 +6,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from autosam_platform.tuning.space import Space
 from autosam_platform.tuning.study import as_study
-from autosam_platform.tuning.trials import Trial
+from autosam_platform.tuning.trials import DICE, Trial
 
 _FEWEST = 4  # trials: a forest over fewer says what its seed says
 
@@ -26,5 +26,6 @@ def importances(space: Space, finished: Sequence[Trial]) -> tuple[dict[str, floa
         return {}, "all finished trials have the same values, or the same Dice"
     study = as_study(space, finished)
     evaluator = FanovaImportanceEvaluator(seed=0)
-    found = get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[0])
+    dice = list(space.objectives).index(DICE)
+    found = get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[dice])
     return {name: float(share) for name, share in found.items()}, ""

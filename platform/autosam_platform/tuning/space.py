@@ -1,8 +1,8 @@
 """A space: a small YAML file that says which settings of an experiment a sweep varies, from where to where.
 
 Anything in the experiment description that decides a run can be varied, and every option of its model
-(``model.options.adapter_ratio``). Not so ``dataset.*``, since runs are compared on the same validation cases, nor
-``compute.*``, which does not change a result.
+(``model.options.adapter_ratio``). Not so ``dataset.*``, since runs are compared on the same validation cases, nor what
+changes no training: ``compute.*``, ``inference.*`` and the processes that load patches.
 """
 
 import difflib
@@ -25,7 +25,17 @@ from autosam_platform.tuning.trials import DICE, SIZE, Objectives, Point, Scalar
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every trial, and so do we
 
-_FIXED = ("name", "dataset", "compute")
+_FIXED = {
+    "name": "it is the first part of the trials' names",
+    "dataset": "trials are compared on the same data",
+    "compute": "`compute` changes no result",
+    "inference": "it measures trials and trains none (a teacher's windows are distillation.teacher_overlap)",
+    "training.loader_workers": "it changes no training",
+}
+"""Sections and settings that no space varies, and why."""
+
+_MOST = 500
+"""Combinations of the others' values that are tried for one in which a parameter makes a difference."""
 
 
 class SpaceError(ConfigError):
@@ -225,15 +235,62 @@ def require_sound(space: Space, base: Experiment) -> None:
     _require_known(space, base)
     for _, _, experiment in space.examples(base):
         experiment.require_files()
+    for name in space.parameters:
+        _require_difference(space, base, name)
+
+
+def require_untold(space: Space, told: Mapping[str, Any]) -> None:
+    """Refuse a setting that is told although the space sweeps it: it would rename the sweep and change no trial.
+
+    Args:
+        told: of the command line, by dotted names, as ``command_line.told_settings`` gives it.
+
+    Raises:
+        SpaceError: names the setting.
+    """
+    names = {*told, *(f"model.options.{option}" for option in told.get("model.options", {}))}
+    for name in space.parameters:
+        if name in names:
+            raise SpaceError(f"{name} is what the space sweeps: do not tell it too, or sweep a copy without it")
+
+
+def _require_difference(space: Space, base: Experiment, name: str) -> None:
+    """Refuse a parameter whose values all come to one run, whatever values the others have.
+
+    A parameter may matter only together with another, such as a temperature with a loss that has one. Where the others
+    have too many combinations to try them all, it is let through.
+    """
+    values = space.parameters[name].examples()
+    others = {other: parameter.examples() for other, parameter in space.parameters.items() if other != name}
+    if len(values) < 2:
+        return  # a constant, which is not there to make a difference
+    for number, point in enumerate(product(*others.values())):
+        if number == _MOST or _differ(space, base, name, dict(zip(others, point, strict=True))):
+            return
+    told = ", ".join(f"{value!r}" for value in values)
+    raise SpaceError(
+        f"{name} makes no difference: {told} come to the same run, since the other settings make no use of it. Set or "
+        "sweep what does too, or leave it out"
+    )
+
+
+def _differ(space: Space, base: Experiment, name: str, others: Point) -> bool:
+    """Does any value of a parameter come to another run, beside these values of the others?"""
+    runs: set[str] = set()
+    for value in space.parameters[name].examples():
+        try:
+            runs.add(json.dumps(space.experiment(base, {**others, name: value}).decisive(), sort_keys=True))
+        except ValidationError:  # they do not go together, so no trial is made of them
+            continue
+    return len(runs) > 1
 
 
 def _require_known(space: Space, base: Experiment) -> None:
     known = _names(base)
     for name in space.parameters:
-        if name.partition(".")[0] in _FIXED:
-            raise SpaceError(
-                f"{name} cannot be swept: trials are compared on the same data, and `compute` changes no result"
-            )
+        why_not = _FIXED.get(name) or _FIXED.get(name.partition(".")[0])
+        if why_not:
+            raise SpaceError(f"{name} cannot be swept: {why_not}")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
             raise SpaceError(f"there is no setting '{name}'; did you mean {', '.join(near)}?")
@@ -246,7 +303,7 @@ def _require_known(space: Space, base: Experiment) -> None:
 def _names(base: Experiment) -> list[str]:
     sections = {name: field.annotation for name, field in Experiment.model_fields.items() if name not in _FIXED}
     names = [f"{name}.{each}" for name, part in sections.items() if part is not None for each in part.model_fields]
-    names.remove("model.options")
+    names = [name for name in names if name != "model.options" and name not in _FIXED]
     return names + [f"model.options.{option}" for option in find_model(base.model.name).options if option != "patch"]
 
 
