@@ -20,8 +20,9 @@ from pydantic import Field
 from autosam_platform.command_line import Job, end_with, parse_kind_of_job, told_settings
 from autosam_platform.experiment import AbsolutePath, ConfigError, Positive, ScansPlace
 from autosam_platform.pipeline.ending import Outcome, run_job
+from autosam_platform.studies.asked import Asked
 from autosam_platform.studies.description import load_study
-from autosam_platform.studies.plan import Asked, StudyPlan, plan_study
+from autosam_platform.studies.plan import StudyPlan, plan_study
 
 
 class StudyJob(Job):

@@ -12,8 +12,9 @@ from small_sam import save_hollow_sam
 from autosam_models import find_model
 from autosam_platform.command_line import load_recipe
 from autosam_platform.experiment import ConfigError, Experiment
+from autosam_platform.studies.asked import Asked, changed
 from autosam_platform.studies.description import Study, StudyError, load_study
-from autosam_platform.studies.plan import Asked, changed, plan_study
+from autosam_platform.studies.plan import plan_study
 
 ROOT = Path(__file__).parents[2]
 RECIPES, STUDIES = ROOT / "jobs" / "recipes", ROOT / "jobs" / "studies"

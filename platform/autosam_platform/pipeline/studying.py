@@ -31,9 +31,10 @@ from autosam_platform.pipeline.at_once import Work, at_once, computing_on, share
 from autosam_platform.pipeline.distilling import with_unlabelled
 from autosam_platform.pipeline.ending import Outcome
 from autosam_platform.pipeline.steps import evaluated, prepared_dataset, split_cases, trained
+from autosam_platform.studies.asked import DEMO
 from autosam_platform.studies.description import StudyError
 from autosam_platform.studies.embeddings import embedding_map, organ_slices, save_map
-from autosam_platform.studies.plan import DEMO, Cell, Member, StudyPlan
+from autosam_platform.studies.plan import Cell, Member, StudyPlan
 from autosam_platform.studies.report import write_study
 from autosam_platform.studies.results import CellResult, MemberResult, StudyResults, differences, merged
 from autosam_platform.studies.slices import Shown, save_slices, telling_case

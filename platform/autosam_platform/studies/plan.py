@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +13,12 @@ from pydantic import ValidationError
 from autosam_inference.errors import reasons
 from autosam_inference.files import content_hash
 from autosam_models import find_model, model_names
-from autosam_platform.command_line import load_recipe
-from autosam_platform.experiment import DatasetSection, Experiment
+from autosam_platform.experiment import Experiment
+from autosam_platform.studies.asked import DEMO, Asked, changed, not_asked, settings_of
 from autosam_platform.studies.description import Changes, Column, Part, Row, Study, StudyError
-
-DEMO = "demo"
-"""The recipe with which a study is made at demo size, all its columns from embedded data."""
+from autosam_platform.studies.refusals import require_free, require_one_dataset, require_own_dataset, require_role
 
 _VERSION = 1  # raise it whenever the same study would make other runs or another report
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a person asked for a study.
-
-    Attributes:
-        recipe: by its name or file.
-        recipes: folder of those that have names.
-        told: what the command line says of the settings, which goes before all else, by dotted names.
-        roots: folders of the raw scans by the keys of columns: where any is given, each column with its own recipe is
-            made of it.
-        seeds: trainings of each cell, with seeds from the recipe's on.
-    """
-
-    recipe: str
-    recipes: Path
-    told: Changes = field(default_factory=dict)
-    roots: Mapping[str, Path] = field(default_factory=dict)
-    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -117,14 +95,14 @@ def plan_study(key: str, study: Study, asked: Asked) -> StudyPlan:
             names the cell.
         ConfigError: a recipe cannot be read.
     """
-    _require_free(study, asked)
+    require_free(study, asked)
     columns = _columns(study, asked)
-    made = {name: column for name, column in columns.items() if not _not_asked(column, name, asked)}
-    _require_one_dataset(made, asked)
-    _require_own_dataset(study, made, asked)
+    made = {name: column for name, column in columns.items() if not not_asked(column, name, asked)}
+    require_one_dataset(made, asked)
+    require_own_dataset(study, made, asked)
     all_taught = any(row.taught for row in study.rows.values())
     teachers = {
-        name: _teacher(study.teacher, study.demo, asked, _settings(column, name, asked), f"{key}, teacher of {name}")
+        name: _teacher(study.teacher, study.demo, asked, settings_of(column, name, asked), f"{key}, teacher of {name}")
         for name, column in made.items()
         if study.teacher is not None and (column.taught or all_taught)
     }
@@ -147,31 +125,6 @@ def _columns(study: Study, asked: Asked) -> Mapping[str, Column]:
     return {title.replace("-", "_").lower(): own[0].model_copy(update={"title": title, "recipe": asked.recipe})}
 
 
-def _small(asked: Asked) -> bool:
-    """Whether the study is made at demo size."""
-    return asked.recipe == DEMO and not asked.roots
-
-
-def _not_asked(column: Column, name: str, asked: Asked) -> str:
-    """Why a column is not made; empty where it is."""
-    if column.recipe is None or _small(asked):
-        return ""
-    if asked.roots:
-        return "" if name in asked.roots else f"no folder of its scans was given: --roots {name} FOLDER"
-    return "" if column.recipe == asked.recipe else f"not asked for: --recipe {column.recipe} makes it"
-
-
-def _settings(column: Column, name: str, asked: Asked) -> dict[str, Any]:
-    """The recipe's settings for a column, before the rows change them."""
-    recipe = column.recipe if asked.roots and column.recipe is not None else asked.recipe
-    settings = load_recipe(recipe, asked.recipes)
-    if name in asked.roots:
-        changed(settings, {"dataset.root": asked.roots[name]})
-    # The teacher of a recipe that distils is the study's affair.
-    settings.pop("distillation", None)
-    return settings
-
-
 def _teacher(teacher: Part, demo: Changes, asked: Asked, settings: dict[str, Any], place: str) -> Experiment:
     """The study's teacher. What is told goes for it as for the rows: scans, epochs, its model's options.
 
@@ -180,18 +133,18 @@ def _teacher(teacher: Part, demo: Changes, asked: Asked, settings: dict[str, Any
     patches): a small student's epochs and rate are none of its teacher's.
     """
     apart = {name for name in asked.told if name == "dataset.labelled" or name.startswith("distillation.")}
-    if _small(asked):
+    if asked.small:
         apart |= {name for name, value in demo.items() if name not in teacher.demo or teacher.demo[name] != value}
     told = {name: value for name, value in asked.told.items() if name not in apart}
     return _experiment(settings, [teacher], replace(asked, told=told), place)
 
 
 def _cell(key: str, study: Study, asked: Asked, row_key: str, row: Row, name: str, column: Column) -> Cell:
-    reason = _not_asked(column, name, asked)
+    reason = not_asked(column, name, asked)
     if reason:
         return Cell(row_key, name, reason=reason)
     place = f"{key}, {row_key}, {name}"
-    settings, taught = _settings(column, name, asked), row.taught or column.taught
+    settings, taught = settings_of(column, name, asked), row.taught or column.taught
     if taught:
         changed(settings, {"distillation.teacher": f"the teacher of {name}"})  # a run, which is known when it is made
     parts = [Part(demo=study.demo), column, row]
@@ -221,7 +174,7 @@ def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place
     it is called by dataset and model, so that one which another study has made is.
     """
     settings = deepcopy(settings)
-    changes = [each for part in parts for each in (part.changes, part.demo if _small(asked) else {})]
+    changes = [each for part in parts for each in (part.changes, part.demo if asked.small else {})]
     own = settings.get("model", {}).get("name")
     for each in changes:
         changed(settings, each)
@@ -235,18 +188,8 @@ def _experiment(settings: dict[str, Any], parts: list[Part], asked: Asked, place
     except ValidationError as error:
         raise StudyError(f"{place} cannot be trained: {'; '.join(reasons(error))}") from error
     for part in parts:
-        _require_role(part, experiment, place)
+        require_role(part, experiment, place)
     return experiment
-
-
-def _require_role(part: Part, experiment: Experiment, place: str) -> None:
-    """Refuse another kind of network under the name of the paper's own."""
-    model = find_model(experiment.model.name)
-    if part.role not in (None, model.role):
-        raise StudyError(
-            f"{place} has to be the paper's own network, of role {part.role}, and {model.name} is of role "
-            f"{model.role}: leave --model.name out, and name a recipe that trains one of that role"
-        )
 
 
 def _for_model(told: Changes, name: Any, own: Any) -> Changes:
@@ -268,60 +211,6 @@ def _with(experiment: Experiment, place: str, **changes: Any) -> Experiment:
 
 def _with_seed(experiment: Experiment, seed: int) -> Experiment:
     return experiment.model_copy(update={"training": experiment.training.model_copy(update={"seed": seed})})
-
-
-def changed(settings: dict[str, Any], changes: Changes) -> None:
-    """Change nested settings by dotted names, in place.
-
-    Another model has not the options of the one before it, nor its checkpoint, unless the changes give them; one that
-    is asked slice by slice has pictures of its own size.
-    """
-    name = changes.get("model.name")
-    if name is not None and settings.get("model", {}).get("name") != name:
-        kept = {key: value for key, value in settings.get("model", {}).items() if key not in ("options", "checkpoint")}
-        settings["model"] = kept
-        if name in model_names() and find_model(name).prompted:
-            kept["patch_DHW"] = find_model(name).defaults["patch"]
-    for dotted, value in changes.items():
-        *sections, last = dotted.split(".")
-        place = settings
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = deepcopy(value)
-
-
-def _require_free(study: Study, asked: Asked) -> None:
-    """Refuse what the study itself says, and folders of columns that there are not."""
-    said = _said(study, asked)
-    for name in asked.told:
-        if name in said:
-            raise StudyError(
-                f"--{name.replace('_', '-')} is what the study itself says in {said[name]}: leave it out, or copy the "
-                "study"
-            )
-    with_recipe = [name for name, column in study.columns.items() if column.recipe is not None]
-    for name in asked.roots:
-        if name not in with_recipe:
-            known = ", ".join(with_recipe) or "none: give --dataset.root"
-            raise StudyError(f"--roots names {name}, which is no dataset of the study: there are {known}")
-
-
-def _said(study: Study, asked: Asked) -> dict[str, str]:
-    """What the study itself says, by the names of settings, and where in words."""
-    said = {"name": "all its cells"}
-    if study.teacher is not None:
-        said["distillation.teacher"] = "its teacher"
-    parts: list[tuple[str, Changes]] = [(f"the column {key}", column.changes) for key, column in study.columns.items()]
-    for key, row in study.rows.items():
-        parts.append((f"the row {key}", row.changes | (row.demo if _small(asked) else {})))
-        if row.folds is not None:
-            said |= dict.fromkeys(("dataset.folds", "dataset.fold"), f"the row {key}, as its folds")
-    for where, changes in parts:
-        said = dict.fromkeys(changes, where) | said
-        options = [name for name in changes if name.startswith("model.options.")]
-        if options and "model.name" not in changes:  # else they are another model's, which is told no options
-            said.setdefault("model.options", f"{where}, as {options[0]}")
-    return said
 
 
 def _require_cells_differ(key: str, cells: tuple[Cell, ...], teachers: Mapping[str, Experiment]) -> None:
@@ -346,42 +235,6 @@ def _run(experiment: Experiment, teacher: Experiment | None) -> dict[str, Any]:
     if experiment.distils and teacher is not None:
         settings["distillation.teacher"] = _run(teacher, None)
     return settings | {"dataset": experiment.dataset.model_dump(mode="json", exclude={"allow_rejected"})}
-
-
-def _require_one_dataset(made: Mapping[str, Column], asked: Asked) -> None:
-    """Refuse a dataset that would take the place of those of several columns, under their names."""
-    datasets = [name for name, column in made.items() if column.recipe is not None]
-    for name in ("dataset.name", "dataset.root"):
-        if name in asked.told and (len(datasets) > 1 or asked.roots):
-            raise StudyError(
-                f"--{name} would be that of each of {', '.join(datasets)}: leave it out, give --roots, or make one "
-                "column with its own --recipe"
-            )
-
-
-def _require_own_dataset(study: Study, made: Mapping[str, Column], asked: Asked) -> None:
-    """Refuse another dataset under the name of a column that is one, or that stands for one by its synthetic twin."""
-    for name, column in made.items():
-        if column.recipe is None:
-            continue
-        title = column.title or name
-        if _small(asked) and "dataset.root" in asked.told:
-            raise StudyError(
-                f"--dataset.root: at demo size {title} is made of synthetic scans. Leave it out, or add --recipe "
-                f"{column.recipe}"
-            )
-        settings = _settings(column, name, asked)
-        for changes in (study.demo, column.changes, column.demo) if _small(asked) else (column.changes,):
-            changed(settings, changes)
-        own = settings.get("dataset", {}).get("name", DatasetSection.model_fields["name"].default)
-        told = asked.told.get("dataset.name", own)
-        if told not in (own, str(Path(own).absolute())):
-            known = (asked.recipes / f"{told}.yaml").is_file()
-            recipe = f"--recipe {told}" if known else "--recipe FILE, a recipe of your own that names it"
-            raise StudyError(
-                f"--dataset.name {told} would stand under the name of {title}, whose dataset is {own}: make a column "
-                f"of its own with {recipe}, or copy the study"
-            )
 
 
 def _resolved(experiment: Experiment) -> dict[str, Any]:
