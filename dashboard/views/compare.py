@@ -63,12 +63,22 @@ def _warn(root: Workspace, tables: Tables, shared: Tables) -> None:
     st.caption(plain(f"{counted} Left out, since not all have them: {others}." if others else counted))
 
 
-def _means(shared: Tables, metric: Metric) -> None:
+def _means(even: Tables, metric: Metric, uneven: Mapping[str, int]) -> None:
     st.subheader(f"Mean {_METRICS[metric]} in percent")
-    table = comparison.means(shared, metric)
-    columns: dict[str, Any] = {run: st.column_config.NumberColumn(run, format="%.2f") for run in shared}
+    table = comparison.means(even, metric)
+    columns: dict[str, Any] = {run: st.column_config.NumberColumn(run, format="%.2f") for run in even}
     columns["organ"] = st.column_config.TextColumn("Organ", pinned=True, width="medium")
+    columns["n"] = st.column_config.NumberColumn("n", help="Cases that all these runs have a score for")
     st.dataframe(table, hide_index=True, height="content", placeholder="–", column_config=columns)
+    if uneven:
+        organs = ", ".join(f"{organ} {number}" for organ, number in uneven.items())
+        st.caption(
+            plain(
+                f"Left out here and below: {sum(uneven.values())} findings of an organ in a case that only some of the "
+                f"runs have a score for ({organs}). Where the truth has no such organ, a run that finds one has 0 and "
+                "a run that does not has no score."
+            )
+        )
 
 
 def _differences(shared: Tables, run_id: str, reference: str, metric: Metric) -> None:
@@ -150,11 +160,12 @@ def _compare(root: Workspace, tables: Tables) -> None:
         key="metric",
         bind="query-params",
     )
-    _means(shared, metric)
-    reference, *others = shared
+    even, uneven = comparison.equally_scored(shared, metric)
+    _means(even, metric, uneven)
+    reference, *others = even
     for run_id in others:
         with explained():
-            _differences(shared, run_id, reference, metric)
+            _differences(even, run_id, reference, metric)
 
 
 _page()

@@ -15,15 +15,25 @@ from autosam_platform.workspace import workspace
 from dashboard.components.base.chooser import chosen
 from dashboard.components.base.messages import explained
 from dashboard.components.base.places import ReadingError, allowed_path, checked_id, run_folder
+from dashboard.components.base.selection import choosable
 from dashboard.components.base.tab import named_tab
 from dashboard.components.base.terminal import in_terminal
 from dashboard.components.base.text import duration, plain
 from dashboard.components.jobs import forms, ray_jobs
 from dashboard.components.jobs.forms import Setting
-from dashboard.components.jobs.job_kinds import KINDS, JobKind, asked_schema, checked_settings, names_in, refuse_outside
+from dashboard.components.jobs.job_kinds import (
+    KINDS,
+    JobKind,
+    asked_schema,
+    checked_settings,
+    file_stamps,
+    names_in,
+    refuse_outside,
+)
 from dashboard.components.jobs.job_panel import follow
 from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
 from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.jobs.run_jobs import MAKING, named_run
 from dashboard.components.record import tracking
 from dashboard.components.record.finished_runs import finished_runs
 
@@ -158,7 +168,7 @@ def _new_job(address: str | None) -> None:
     place = st.container()  # of what is sent, above the form, so that its button is in sight as well
     picks = _picks(kind)
     known = _known(kind, picks)
-    key = "-".join([name, *picks[1::2]])
+    key = "-".join([name, *picks[1::2], *(str(stamp) for stamp in file_stamps(picks))])
     filled, sent = _form(kind, known, key, address is not None)
     if filled is not None:
         words = [*picks, *forms.arguments(known, filled)]
@@ -196,36 +206,33 @@ def _queue(address: str) -> None:
             st.info("No job was sent to this cluster yet.")
             return
         table = pd.DataFrame(list(_rows(jobs)), columns=list(_COLUMNS))
-        picked = st.dataframe(
+        choice = choosable(
             table,
-            hide_index=True,
+            list(table["id"]),
+            "queue",
             placeholder="–",
             height=_QUEUE,
             column_config=_COLUMNS,
-            on_select="rerun",
             selection_mode=["single-row", "single-cell"],
-            key="queue",
         )
-        named = [table["run"].iloc[row] for row, column in picked.selection.cells if column == "run"]
-        if named and isinstance(named[0], str):  # one that is not known yet is none
-            st.switch_page("views/run.py", query_params={"run": named[0]})
-        row = picked.selection.rows[0] if picked.selection.rows else None
-        if row is not None and jobs[row].job_id != st.query_params.get("submitted"):
-            st.query_params["submitted"] = jobs[row].job_id
+        if choice.cell and choice.cell[1] == "run":
+            named = table.set_index("id")["run"][choice.cell[0]]
+            if isinstance(named, str):  # one that is not known yet is none
+                st.switch_page("views/run.py", query_params={"run": named})
+        if choice.new:
+            st.query_params["submitted"] = choice.rows[0]
             st.rerun()
 
 
 def _rows(jobs: list[Submitted]) -> Iterator[tuple[Any, ...]]:
     runs = tracking.runs(workspace())
     recorded = {run.tags[RAY_JOB]: run.run_id for run in runs if run.tags.get(RAY_JOB)}
-    configs = {str(workspace().run(run.run_id).config): run.run_id for run in runs}
-    ids = {run.run_id: run.run_id for run in runs}
+    ids = {run.run_id for run in runs}
     for job in jobs:
         started = job.started.replace(tzinfo=None) if job.started else None
-        changed = any(word.startswith("--") and "." in word for word in job.words)  # a copy, which is another run
-        names = ids if changed else ids | configs
-        told = next((names[word] for word in job.words if word in names), None)  # continued, evaluated, exported
-        run = recorded.get(job.job_id, told)
+        named = named_run(job)  # continued, evaluated, exported
+        run = recorded.get(job.job_id) if job.kind in MAKING else None
+        run = run or (named if named in ids else None)
         yield job.kind or "another's", run, job.state, started, duration(job.seconds), job.job_id
 
 

@@ -7,6 +7,7 @@ from autosam_inference.included import included_model
 from autosam_platform.workspace import workspace
 from dashboard.components.base.messages import explained, nothing
 from dashboard.components.base.places import ReadingError
+from dashboard.components.base.selection import choosable
 from dashboard.components.base.tab import named_tab
 from dashboard.components.base.text import plain
 from dashboard.components.jobs import predicting, ray_jobs
@@ -113,17 +114,11 @@ def _list(address: str | None) -> None:
         (each.scan.name, each.run, predicting.state(each, address), each.started.replace(tzinfo=None)) for each in known
     ]
     st.subheader("Predictions")
-    picked = st.dataframe(
-        pd.DataFrame(rows, columns=list(_COLUMNS)),
-        hide_index=True,
-        column_config=_COLUMNS,
-        on_select="rerun",
-        selection_mode="single-row",
-        key="predictions",
-    )
-    row = picked.selection.rows[0] if picked.selection.rows else None
-    if row is not None and known[row].name != st.session_state.get("picked_prediction"):
-        st.session_state["picked_prediction"] = st.query_params["prediction"] = known[row].name
+    names = [each.name for each in known]
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    choice = choosable(table, names, "predictions", column_config=_COLUMNS, selection_mode="single-row")
+    if choice.new:
+        st.query_params["prediction"] = choice.rows[0]
         st.rerun()
 
 

@@ -158,9 +158,12 @@ def _settings(folder: RunFolder, run: RunSummary | None) -> None:
             st.code(yaml.safe_dump(config, sort_keys=False), language="yaml")
     if run is not None:
         with st.expander("Versions, and the command as it was given"):
-            names = {"autosam.command": "command", "autosam.data_fingerprint": "data fingerprint"}
+            if "autosam.command" in run.tags:
+                st.code(run.tags["autosam.command"], language="bash", wrap_lines=True)
+            names = {"autosam.data_fingerprint": "data fingerprint"}
             names |= {tag: tag.removeprefix("autosam.version.") for tag in run.tags if ".version." in tag}
-            st.table({name: [run.tags[tag]] for tag, name in names.items() if tag in run.tags}, border="horizontal")
+            told = {plain(name): [plain(run.tags[tag])] for tag, name in names.items() if tag in run.tags}
+            st.table(told, border="horizontal")
 
 
 def _page() -> None:

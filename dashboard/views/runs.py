@@ -11,6 +11,7 @@ from autosam_platform.evaluation.paper import load_paper
 from autosam_platform.tracking.reading import PARENT, RunSummary
 from autosam_platform.workspace import Workspace, workspace
 from dashboard.components.base.messages import explained, nothing
+from dashboard.components.base.selection import choosable
 from dashboard.components.base.text import plain
 from dashboard.components.charts import curve_charts
 from dashboard.components.record import leaderboard, tracking
@@ -83,11 +84,13 @@ def _table(runs: Sequence[RunSummary]) -> pd.DataFrame:
 
 def _filtered(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that a search text and the chosen values of each column let through; the address has them all."""
+    every = table
     search, *choices, fold = st.columns([2, 1, 1, 1, 1, 1], vertical_alignment="bottom")
     text = search.text_input("Search", placeholder="part of a run's name", key="search", bind="query-params")
     table = table[table["run"].str.contains((text or "").strip(), case=False, regex=False)]
     for place, name in zip(choices, _FILTERS, strict=True):
-        options = sorted(table[name].unique())
+        # What is chosen is an option, though no run has it any more: else the filter goes but stays in the address.
+        options = sorted({*every[name], *st.session_state.get(name, ()), *st.query_params.get_all(name)})
         wanted = place.multiselect(name.capitalize(), options, placeholder="all", key=name, bind="query-params")
         if wanted:
             table = table[table[name].isin(wanted)]
@@ -137,21 +140,19 @@ def _together(ticked: list[str]) -> None:
 
 def _open_chosen(shown: pd.DataFrame, columns: Mapping[str, Any], key: str) -> list[str]:
     """Draw the runs, and open the one whose name is clicked; gives those that are ticked."""
-    picked = st.dataframe(
+    choice = choosable(
         shown,
-        hide_index=True,
+        list(shown["run"]),
+        key,
         placeholder="–",
         height="content" if len(shown) <= _ROWS else _ROWS * 36,
         column_config=columns,
         column_order=list(columns),
-        on_select="rerun",
         selection_mode=["multi-row", "single-cell"],
-        key=key,
     )
-    clicked = [row for row, column in picked.selection.cells if column == "run"]
-    if clicked:
-        st.switch_page("views/run.py", query_params={"run": shown["run"].iloc[clicked[0]]})
-    return list(shown["run"].iloc[picked.selection.rows])
+    if choice.cell and choice.cell[1] == "run":
+        st.switch_page("views/run.py", query_params={"run": choice.cell[0]})
+    return choice.rows
 
 
 def _leaderboard(root: Workspace, runs: Sequence[RunSummary]) -> None:

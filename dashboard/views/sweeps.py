@@ -135,13 +135,18 @@ def _of_several(record: SweepRecord) -> None:
 
 def _trials(record: SweepRecord) -> None:
     st.subheader("Trials")
-    columns = {parameter.name: parameter.label for parameter in record.parameters}
+    labels = [parameter.label for parameter in record.parameters]
+    settings = {  # two settings may have one last name: then both stand with all of it
+        each.name: st.column_config.Column(each.label if labels.count(each.label) == 1 else each.name)
+        for each in record.parameters
+    }
     table = record.table.drop(columns="validations").assign(**{DICE: 100 * record.table[DICE]})
     picked = st.dataframe(
-        table.rename(columns=columns),
+        table,
         hide_index=True,
         placeholder="–",
-        column_config={
+        column_config=settings
+        | {
             "trial": st.column_config.NumberColumn("Trial", pinned=True, width="small"),
             DICE: st.column_config.NumberColumn("Dice %", format="%.2f", help="Stopped early: the best until then"),
             SIZE: st.column_config.NumberColumn("Trained parameters", format="localized"),

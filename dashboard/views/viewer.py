@@ -4,8 +4,8 @@ The address says what is shown: ``run`` and ``case``, ``with`` for a second run 
 for a folder of the workspace's predictions. Crosshair, window and the like are the canvas's own part of it.
 """
 
+from collections.abc import Mapping
 from math import isnan
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -30,6 +30,7 @@ from dashboard.components.record.prediction_panel import prediction_panel
 from dashboard.components.record.quality_words import show_quality
 from dashboard.components.record.run_files import CaseFiles
 from dashboard.components.viewer.case_view import draw_case
+from dashboard.components.viewer.volumes import LabelMap, are_same
 
 _ALONE = "no other run"
 
@@ -56,10 +57,9 @@ def _evaluated(root: Workspace) -> None:
         _say_missing(case)
         with with_place:
             second = _second(root, run_id, case_id, runs)
-        found = {run_id: case.prediction, **_beside(root, second, case)}
-        predictions = {name: path for name, path in found.items() if path is not None}
-        classes = dict(zip(case.rows["class_id"], case.rows["class_name"], strict=True))
-        draw_case(case.image, case.truth, predictions, classes, title=f"{case_id} · {run_id}")
+        predictions = {run_id: LabelMap(case.prediction)} if case.prediction else {}
+        predictions |= _beside(root, second, case, run_id)
+        draw_case(case.image, case.truth, predictions, case.classes, title=case_id, of=run_id)
         _metrics(case.rows, run_id)
 
 
@@ -114,8 +114,8 @@ def _beside_words(option: str) -> str:
     return option if option == _ALONE else f"beside {option}"
 
 
-def _beside(root: Workspace, run_id: str | None, case: CaseFiles) -> dict[str, Path | None]:
-    """The second run's prediction of the case, if it is one of the same scan."""
+def _beside(root: Workspace, run_id: str | None, case: CaseFiles, first: str) -> dict[str, LabelMap]:
+    """The second run's prediction of the case, if it is one of the same scan and of organs that the first run has."""
     if run_id is None:
         return {}
     with explained():
@@ -125,9 +125,42 @@ def _beside(root: Workspace, run_id: str | None, case: CaseFiles) -> dict[str, P
                 f"{run_id} was evaluated on another scan of this name ({other.image}), so the two are not shown "
                 "side by side: choose a run of the same dataset."
             )
+        unknown = sorted(set(other.classes.values()) - set(case.classes.values()))
+        if unknown:
+            raise ReadingError(
+                f"{run_id} has organs that {first} does not have ({', '.join(unknown)}), so the two are not shown "
+                f"side by side: they would be painted and scored as others. Open {run_id} by itself."
+            )
+        ids = _ids(other.classes, case.classes)
         _say_missing(other)
-        return {run_id: other.prediction}
+        lacking = [name for name in case.classes.values() if name not in other.classes.values()]
+        if lacking:
+            st.caption(plain(f"{run_id} does not have {', '.join(lacking)}: here it misses them, in the Dice too."))
+        _say_truths_differ(case, other, ids, (first, run_id))
+        return {run_id: LabelMap(other.prediction, ids)} if other.prediction else {}
     return {}
+
+
+def _ids(theirs: Mapping[int, str], ours: Mapping[int, str]) -> dict[int, int] | None:
+    """Our ids of their organs, by their own ids; ``None`` where both have the same classes."""
+    by_name = {name: id_ for id_, name in ours.items()}
+    return None if theirs == ours else {id_: by_name[name] for id_, name in theirs.items()}
+
+
+def _say_truths_differ(case: CaseFiles, other: CaseFiles, ids: Mapping[int, int] | None, runs: tuple[str, str]) -> None:
+    """There is one truth in the viewer, the first run's; a second one is read only where it is another file."""
+    if case.truth is None or other.truth is None:
+        return
+    first, second = runs
+    of_both = {id_: id_ for id_ in ids.values()} if ids else None
+    with explained():
+        if not are_same(LabelMap(case.truth, of_both), LabelMap(other.truth, ids)):
+            st.warning(
+                plain(
+                    f"{second} was evaluated with another truth than {first}. What is shown here, and every Dice over "
+                    f"the planes, is of the truth of {first}: what {second} scored itself is on its own page."
+                )
+            )
 
 
 def _predicted(root: Workspace, name: str) -> None:
@@ -141,7 +174,7 @@ def _predicted(root: Workspace, name: str) -> None:
         for note in found.notes:
             st.warning(plain(note))
         show_quality(found)
-        draw_case(scan, None, {run_id: found.label}, classes, title=name, reading=found.reading)
+        draw_case(scan, None, {run_id: LabelMap(found.label)}, classes, title=name, reading=found.reading)
         prediction_panel(found)
 
 

@@ -1,6 +1,7 @@
 """Evaluated cases small enough to count their voxels, as real files in a workspace of their own."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +66,20 @@ def write_scores(root: Path) -> None:
         run.finish()
 
 
-def write_evaluation(root: Path, run_id: str, scan: Path, truth: Path, predicted: np.ndarray, case: str = CASE) -> None:
+def write_evaluation(
+    root: Path,
+    run_id: str,
+    scan: Path,
+    truth: Path,
+    predicted: np.ndarray,
+    case: str = CASE,
+    names: Mapping[int, str] = NAMES,
+) -> None:
     """What the evaluation of a run leaves of one case; its metrics are undefined."""
     folder = root / "runs" / run_id / "evaluation"
     prediction = write_volume(folder / "predictions" / f"{case}.nii.gz", predicted)
     nan = float("nan")
-    rows = [Row(case, id_, name, nan, nan, 2.0, nan, 0.0, 0.0).as_json() for id_, name in NAMES.items()]
+    rows = [Row(case, id_, name, nan, nan, 2.0, nan, 0.0, 0.0).as_json() for id_, name in names.items()]
     files = {"image": str(scan), "label": str(truth), "prediction": str(prediction)}
     record = folder / "cases" / f"{case}.json"
     record.parent.mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def test_it_asks_for_two_runs(page: Page) -> None:
 def test_two_runs_are_compared_case_by_case(page: Page) -> None:
     app = page("compare", runs=f"{DONE},{OTHER}")
     means, tests, settings = (frame.value for frame in app.dataframe)
-    assert means.set_index("organ").loc["liver"].tolist() == pytest.approx([200 / 3, 200 / 3 + 10])
+    assert means.set_index("organ").loc["liver"].tolist() == pytest.approx([1, 200 / 3, 200 / 3 + 10])
     assert tests.set_index("organ")["n"].to_dict() == {"gallbladder": 0, "liver": 1, "all organs": 1}
     assert tests.set_index("organ").loc["liver", "difference"] == pytest.approx(10)
     assert settings["setting"].tolist() == ["dataset.root", "training.learning_rate"]
@@ -54,7 +54,17 @@ def test_two_runs_are_compared_case_by_case(page: Page) -> None:
     assert "Test cases: 1 cases in common. Evaluated on: " in said and f"since not all have them: {OTHER} 1." in said
     assert "+10.00 points, n = 1" in said
     assert "fewer than 6 cases p cannot be below 0.05" in said
+    assert "Left out here" not in said
     assert len(app.get("plotly_chart")) == 1
+
+
+def test_what_only_one_run_has_a_score_for_is_left_out_and_counted(page: Page, other: Path) -> None:
+    table = other / "evaluation" / "metrics.csv"
+    pd.read_csv(table).fillna({"dice": 0.0}).to_csv(table, index=False, na_rep="nan")  # it invents a gallbladder
+    app = page("compare", runs=f"{DONE},{OTHER}")
+    means = app.dataframe[0].value.set_index("organ")
+    assert means.loc["mean over organs", OTHER] == pytest.approx(200 / 3 + 10)
+    assert "Left out here and below: 1 findings of an organ" in _said(app) and "(gallbladder 1)" in _said(app)
 
 
 @pytest.mark.usefixtures("other")

@@ -10,7 +10,7 @@ import streamlit as st
 from example_runs import DONE, GOING, UNTESTED, write_card
 from example_sweeps import LAMBDA, lambda_trials, write_sweep
 from fake_cluster import FakeCluster
-from page_texts import errors, texts
+from page_texts import choose, errors, texts
 from streamlit.testing.v1 import AppTest
 
 from autosam_inference.files import write_json
@@ -82,18 +82,82 @@ def test_a_run_of_another_machine_goes_on_as_its_job_does(page: Page, workspace:
     assert _state(page("run", run=DONE)) == "FINISHED"
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("distill_student", ["--recipe", "distill", "--student", "unetr", "--distillation.teacher", DONE]),
+        ("distill_student", ["--recipe", "{config}", "--student", "unetr"]),
+        ("train_teacher", ["--recipe", "{config}", "--training.epochs", "5"]),
+    ],
+)
+def test_a_job_that_makes_another_run_of_this_one_is_not_this_runs(
+    page: Page, workspace: Path, cluster: FakeCluster, kind: str, told: list[str]
+) -> None:
+    """A teacher's student, and a copy."""
+    run = Workspace(workspace).run(DONE)
+    write_card(run)
+    run.evaluation().metrics.unlink()
+    cluster.add(kind, [word.format(config=run.config) for word in told])
+    app = page("run", run=DONE)
+    assert _state(app) == "FINISHED" and "Stop this job" not in _labels(app)
+    assert "No job of the cluster that runs now has made this run" in texts(app.caption)
+
+
+@pytest.mark.parametrize("kind", ["study", "sweep", "distill_student"])
+def test_a_job_of_many_runs_is_stopped_from_none_of_their_pages(
+    page: Page, workspace: Path, cluster: FakeCluster, kind: str
+) -> None:
+    """What it is at only the record and the locks say; its log is there."""
+    write_card(Workspace(workspace).run(DONE))
+    job = cluster.add(kind, [])
+    for run, state in ((DONE, "FINISHED"), (UNTESTED, "FAILED"), (GOING, "RUNNING")):
+        tag_run(Workspace(workspace), run, {RAY_JOB: job.job_id})
+        st.cache_data.clear()
+        app = page("run", run=run)
+        assert _state(app) == state and "Stop this job" not in _labels(app)
+        assert ("Continue" in _labels(app)) == (state == "FAILED")
+        assert "what raysubmit_0 printed" in texts(app.code)
+
+
+def test_the_job_that_trains_a_run_is_stopped_there_until_the_run_is_evaluated(
+    page: Page, workspace: Path, cluster: FakeCluster
+) -> None:
+    run = Workspace(workspace).run(DONE)
+    job = cluster.add("train_teacher", ["--recipe", "demo"])
+    tag_run(Workspace(workspace), DONE, {RAY_JOB: job.job_id})
+    write_card(run)
+    assert _state(page("run", run=DONE)) == "FINISHED"
+    run.evaluation().metrics.unlink()
+    app = page("run", run=DONE)
+    assert _state(app) == "EVALUATING" and "Stop this job" in _labels(app)
+
+
+def test_the_job_that_is_looked_at_stays_the_same_when_others_are_sent(
+    page: Page, empty: Path, cluster: FakeCluster
+) -> None:
+    for _ in range(2):
+        cluster.add("train_teacher", ["--recipe", "demo"])
+    app = choose(page("launch", job="evaluate"), "queue", [1])
+    assert app.query_params["submitted"] == "raysubmit_0"
+    cluster.add("train_baseline", ["--recipe", "btcv"])
+    app.run()
+    assert app.query_params["submitted"] == "raysubmit_0" and app.session_state["queue-drawn"][2] == ["raysubmit_0"]
+    app.query_params["submitted"] = "raysubmit_2"  # as Send to the cluster does
+    app.run()
+    assert app.query_params["submitted"] == "raysubmit_2"
+    assert "what raysubmit_2 printed" in texts(app.code)
+
+
 def test_a_job_in_the_queue_names_its_run_and_opens_it(page: Page, workspace: Path, cluster: FakeCluster) -> None:
-    for words in (
-        ["--recipe", "btcv"],
-        ["--recipe", str(Workspace(workspace).run(UNTESTED).config)],
-        ["--recipe", "demo"],
-    ):
+    config = str(Workspace(workspace).run(DONE).config)
+    for words in (["--recipe", "btcv"], ["--recipe", config], ["--recipe", config, "--training.epochs", "5"]):
         cluster.add("train_teacher", words)
+    cluster.add("distill_student", ["--recipe", "distill", "--distillation.teacher", DONE])
+    cluster.add("evaluate", ["--run", UNTESTED])
     tag_run(Workspace(workspace), GOING, {RAY_JOB: "raysubmit_0"})
     app = page("launch", job="evaluate")
-    assert app.dataframe[0].value["run"].fillna("").tolist() == ["", UNTESTED, GOING]  # newest first
-    app.session_state["queue"] = {"selection": {"rows": [], "columns": [], "cells": [[2, "run"]]}}
-    app.run()
+    assert app.dataframe[0].value["run"].fillna("").tolist() == [UNTESTED, "", "", DONE, GOING]  # newest first
+    choose(app, "queue", cell=(4, "run"))
     assert texts(app.title) == GOING
 
 

@@ -20,7 +20,7 @@ def test_names_of_runs_and_cases_are_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", ".hidden", "x\x00y", "x\ny", "a" * 201]
+    "name", ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", ".hidden", "x\x00y", "x\ny", "a" * 201, "漢" * 85]
 )
 def test_what_could_lead_elsewhere_is_no_name(name: str) -> None:
     with pytest.raises(ReadingError, match="not the name of a run"):

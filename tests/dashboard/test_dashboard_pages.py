@@ -18,10 +18,20 @@ from page_texts import errors, texts
 from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
+from autosam_platform.tracking.writing import tag_run
 from autosam_platform.workspace import Workspace
 from dashboard.components.base.terminal import in_terminal
 
 Page = Callable[..., AppTest]
+
+
+def test_the_command_as_it_was_given_and_versions_are_no_markdown(page: Page, workspace: Path) -> None:
+    command = "jobs/x.py --root '/a/*b*/c  d' --note [click](https://example.org) $a$ :red[x]"
+    tag_run(Workspace(workspace), DONE, {"autosam.command": command, "autosam.version.torch": "2.13*a*"})
+    app = page("run", run=DONE)
+    assert not app.exception
+    assert command in [each.value for each in app.code]
+    assert app.table[0].value.loc[0, "torch"] == r"2\.13\*a\*"
 
 
 @pytest.mark.usefixtures("empty")

@@ -11,7 +11,15 @@ import pytest
 from autosam_platform.command_line import Job, parse_job
 from dashboard.components.base.places import PROJECT, ReadingError
 from dashboard.components.jobs.forms import Setting, arguments, settings
-from dashboard.components.jobs.job_kinds import KINDS, names_in, refuse_outside
+from dashboard.components.jobs.job_kinds import (
+    KINDS,
+    JobKind,
+    asked_schema,
+    checked_settings,
+    file_stamps,
+    names_in,
+    refuse_outside,
+)
 from dashboard.components.jobs.repeat_command import terminal
 
 RECIPES = PROJECT / "jobs" / "recipes"
@@ -147,6 +155,27 @@ def test_a_recipe_may_not_name_files_elsewhere_either(tmp_path: Path) -> None:
     refuse_outside(
         {"name": "demo", "root": str(RECIPES), "epochs": 3, "none": None, "recipe": "jobs/recipes/demo.yaml"}
     )
+
+
+def test_a_recipe_that_is_edited_is_asked_anew(tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    words = ["--recipe", str(recipe)]
+    stamps = set()
+    for epochs in (50, 500):
+        recipe.write_text(f"training: {{epochs: {epochs}}}")
+        stamps.add(file_stamps(words))
+        assert asked_schema(KINDS["prepare"], words)["values"]["training"]["epochs"] == epochs
+        assert checked_settings(KINDS["prepare"], words)["training"]["epochs"] == epochs
+    assert len(stamps) == 2 and file_stamps(["--recipe", "demo"]) == ()
+
+
+def test_a_check_is_never_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a description or a folder named in a recipe holds may be another by now."""
+    script = tmp_path / "prepare.py"
+    monkeypatch.setattr(JobKind, "script", script)
+    for value in (1, 2):
+        script.write_text(f"print('answer: {value}')")
+        assert checked_settings(KINDS["prepare"], []) == {"answer": value}
 
 
 def test_every_common_setting_is_one_and_every_job_has_a_script(known: dict[str, Setting]) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import SECRETS, ct, ct_slices, magnetic_resonance, tilted, write_series, write_zip
-from page_texts import texts
+from page_texts import choose, texts
 from predicted import wait_for
 from small_bundles import SYNTHETIC, WARNING, bare_bundle
 from small_models import write_model
@@ -287,6 +288,26 @@ def test_complex_and_4d_scans_are_refused_before_a_job_starts(page: Page, empty:
 def test_a_job_of_a_cluster_that_is_gone_has_failed(page: Page, empty: Path) -> None:
     _record(empty, "scan-0-run", job_id="raysubmit_0")
     assert "ended before all its files were there" in texts(page("predict", prediction="scan-0-run").error)
+
+
+@pytest.mark.usefixtures("model")
+def test_the_prediction_that_is_chosen_stays_so_when_another_begins(page: Page, empty: Path) -> None:
+    def start(name: str, seconds: int) -> None:
+        _record(empty, name, scan=f"/data/{name}.nii.gz")
+        os.utime(empty / "predicting" / f"{name}.json", (seconds, seconds))
+
+    start("first", 1)
+    start("second", 2)
+    app = choose(page("predict"), "predictions", [1])
+    assert app.query_params["prediction"] == "first"
+    start("third", 3)
+    app.run()
+    assert app.dataframe[0].value["scan"].tolist() == ["third.nii.gz", "second.nii.gz", "first.nii.gz"]
+    assert app.query_params["prediction"] == "first" and "first.nii.gz" in texts(app.subheader)
+    choose(app, "predictions")
+    assert app.query_params["prediction"] == "first"
+    choose(app, "predictions", [0])
+    assert app.query_params["prediction"] == "third"
 
 
 @pytest.mark.usefixtures("model")

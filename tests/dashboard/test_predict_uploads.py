@@ -50,6 +50,21 @@ def test_a_scan_is_kept_as_it_is_by_its_content(tmp_path: Path, name: str, kind:
     assert nib.load(kept).shape == SHAPE
 
 
+@pytest.mark.parametrize("name", ["CT.NII.GZ", "CT.Nii.gz"])
+def test_an_ending_may_be_in_capitals(name: str) -> None:
+    kept = store_upload(name, io.BytesIO(gzip.compress(_scan())))
+    assert kept.name == "CT.nii.gz" and nib.load(kept).shape == SHAPE
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "肝", "🫀"])
+def test_a_name_that_is_too_long_for_a_file_keeps_a_piece_and_a_hash(letter: str) -> None:
+    """A name may have 255 bytes, of which a letter takes up to four; a prediction's name is longer than its scan's."""
+    names = [letter * 240 + end for end in ("1.nii", "2.nii")]
+    kept = [store_upload(name, io.BytesIO(_scan())) for name in names]
+    assert kept[0] != kept[1] and kept[0].name.startswith(letter * 30)
+    assert all(len(path.name.encode()) <= 154 and nib.load(path).shape == SHAPE for path in kept)
+
+
 def test_a_gzip_file_in_several_parts_is_one_scan() -> None:
     content = _scan()
     parts = gzip.compress(content[:400]) + gzip.compress(content[400:])
@@ -108,6 +123,15 @@ def test_what_is_no_scan_is_refused_and_not_kept(tmp_path: Path, case: str) -> N
     with pytest.raises(ReadingError, match=message):
         store_upload(name, io.BytesIO(content()))
     assert not list(tmp_path.rglob("*.nii*"))
+
+
+def test_a_refused_upload_leaves_what_others_sent(tmp_path: Path) -> None:
+    """The same bytes are a scan under one name, and no study under another."""
+    content = gzip.compress(_scan())
+    kept = store_upload("keep.nii.gz", io.BytesIO(content))
+    with pytest.raises(ReadingError):
+        store_upload("keep.zip", io.BytesIO(content))
+    assert kept.read_bytes() == content and list(kept.parent.iterdir()) == [kept]
 
 
 def _study(folder: Path, slices: list[Dataset]) -> io.BytesIO:

@@ -132,9 +132,6 @@ THEIRS = [_row("a", "liver", 0.8), _row("b", "liver", 0.5), _row("a", "spleen", 
 def test_runs_are_compared_on_what_all_of_them_have() -> None:
     shared = comparison.in_common({"ours": OURS, "theirs": THEIRS})
     assert comparison.cases(shared["ours"]) == {"a", "b"}
-    means = comparison.means(shared, "dice").set_index("organ")
-    assert means["ours"].tolist() == pytest.approx([80, 50, 65])
-    assert means["theirs"].tolist() == pytest.approx([65, NAN, 65], nan_ok=True)
     found = comparison.compare(shared["ours"], shared["theirs"], "dice")
     table = found.table().set_index("organ")
     assert table["n"].to_dict() == {"liver": 2, "spleen": 0, "all organs": 2}
@@ -144,6 +141,27 @@ def test_runs_are_compared_on_what_all_of_them_have() -> None:
     assert comparison.compare(shared["ours"], shared["theirs"], "nsd").points()["liver"] == pytest.approx(
         {"a": 5, "b": 10}
     )
+
+
+def test_means_of_runs_are_over_the_same_cases() -> None:
+    """The spleen of a, which only one run has a score for, is in no mean, so means and differences agree."""
+    ours, theirs = [*OURS, _row("b", "spleen", 0.6, 2)], [*THEIRS, _row("b", "spleen", 0.4, 2)]
+    shared = comparison.in_common({"ours": ours, "theirs": theirs})
+    even, uneven = comparison.equally_scored(shared, "dice")
+    means = comparison.means(even, "dice").set_index("organ")
+    assert means["ours"].tolist() == pytest.approx([80, 60, 70])
+    assert means["theirs"].tolist() == pytest.approx([65, 40, 52.5])
+    assert means["n"].tolist()[:2] == [2, 1] and means["n"].isna().tolist()[2]
+    assert uneven == {"spleen": 1}
+    differences = comparison.compare(even["ours"], even["theirs"], "dice").table().set_index("organ")["difference"]
+    assert differences[["liver", "spleen"]].tolist() == pytest.approx([15, 20])
+
+
+def test_an_organ_that_no_case_scores_in_all_runs_has_no_mean() -> None:
+    even, uneven = comparison.equally_scored(comparison.in_common({"ours": OURS, "theirs": THEIRS}), "dice")
+    means = comparison.means(even, "dice").set_index("organ")
+    assert means["ours"].tolist() == pytest.approx([80, NAN, 80], nan_ok=True)
+    assert (means.loc["spleen", "n"], uneven) == (0, {"spleen": 1})
 
 
 def test_p_is_written_in_the_table_as_in_the_text() -> None:
@@ -301,6 +319,7 @@ def test_an_evaluation_holds_the_lock_that_pages_look_at(tmp_path: Path, monkeyp
         raise InterruptedError(str(is_locked(run.evaluation().lock)))
 
     monkeypatch.setattr(steps, "evaluate_cases", evaluate)
+    monkeypatch.setattr(steps, "require_unseen", lambda *_: None)
     dataset: Any = SimpleNamespace(raw=lambda split: [], description=None)
     with pytest.raises(InterruptedError, match="True"):
         steps.evaluated(run, dataset, "test")

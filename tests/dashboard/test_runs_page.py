@@ -14,7 +14,7 @@ import filelock
 import pytest
 import streamlit as st
 from example_runs import APP, CASE, DONE, GOING, UNTESTED
-from page_texts import errors, texts
+from page_texts import choose, errors, texts
 from patience import HANG_S
 from streamlit.testing.v1 import AppTest
 
@@ -31,7 +31,7 @@ def _said(app: AppTest) -> str:
     return texts([*app.info, *app.caption, *app.markdown, *app.warning]).replace("\\", "")
 
 
-def _linked(**address: str) -> AppTest:
+def _linked(**address: str | list[str]) -> AppTest:
     """The app's first page, opened by a link: filters are taken from the address when their widgets are made."""
     app = AppTest.from_file(str(APP), default_timeout=HANG_S)
     for key, value in address.items():
@@ -62,6 +62,28 @@ def test_a_link_brings_its_filters() -> None:
     assert list(_linked(search="TINY").dataframe[0].value["run"]) == [UNTESTED]
 
 
+def test_a_filter_stays_when_no_run_matches_it_any_more(workspace: Path) -> None:
+    app = _linked(state="RUNNING")
+    assert list(app.dataframe[0].value["run"]) == [GOING]
+    tag_run(Workspace(workspace), GOING, {}, "FINISHED")
+    st.cache_data.clear()
+    for each in (app.run(), _linked(state="RUNNING")):
+        assert each.multiselect(key="state").value == ["RUNNING"] and not each.dataframe
+        assert "No run matches the filters" in _said(each)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_one_filter_takes_no_choice_of_another_away() -> None:
+    app = _linked(role="student")
+    app.multiselect(key="dataset").set_value(["btcv"]).run()
+    assert app.multiselect(key="role").value == ["student"] and not app.dataframe
+    app.multiselect(key="role").set_value([]).run()
+    assert list(app.dataframe[0].value["run"]) == [GOING]
+    several = _linked(state=["RUNNING", "KILLED"])
+    assert several.multiselect(key="state").value == ["RUNNING", "KILLED"]
+    assert list(several.dataframe[0].value["run"]) == [GOING]
+
+
 def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> None:
     sweep = open_run(Workspace(workspace), "lambda-0000000d", tags={"name": "lambda", "role": "sweep"}, params={})
     tag_run(Workspace(workspace), DONE, {PARENT: sweep.mlflow_id})
@@ -77,8 +99,7 @@ def test_trials_name_their_sweep_and_fold_away(page: Page, workspace: Path) -> N
 def test_a_click_on_a_name_opens_its_run(page: Page) -> None:
     app = page("runs")
     row = list(app.dataframe[0].value["run"]).index(UNTESTED)
-    app.session_state["runs"] = {"selection": {"rows": [], "columns": [], "cells": [[row, "run"]]}}
-    app.run()
+    choose(app, "runs", cell=(row, "run"))
     assert texts(app.title) == UNTESTED
     assert app.query_params["run"] == UNTESTED
 
@@ -87,11 +108,34 @@ def test_a_click_on_a_name_opens_its_run(page: Page) -> None:
 def test_ticked_runs_go_to_compare_with_their_curves_in_one_chart(page: Page) -> None:
     app = page("runs")
     rows = [list(app.dataframe[0].value["run"]).index(name) for name in (UNTESTED, DONE)]
-    app.session_state["runs"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-    app.run()
+    choose(app, "runs", rows)
     assert len(app.get("vega_lite_chart")) == 1 and not app.exception
     app.button[0].click().run()
     assert texts(app.title) == "Compare" and app.query_params["runs"] == f"{UNTESTED},{DONE}"
+
+
+def test_ticked_runs_stay_ticked_when_another_comes_and_go_when_a_search_hides_them(
+    page: Page, workspace: Path
+) -> None:
+    app = page("runs")
+    listed = list(app.dataframe[0].value["run"])
+    choose(app, "runs", [listed.index(UNTESTED), listed.index(DONE)])
+    open_run(Workspace(workspace), "newer-0000000d", tags={"name": "newer"}, params={})
+    st.cache_data.clear()
+    app.run()
+    assert list(app.dataframe[0].value["run"]) == ["newer-0000000d", *listed]
+    assert app.session_state["runs-drawn"][2] == [UNTESTED, DONE]
+    app.text_input(key="search").set_value("demo").run()
+    assert not app.exception and app.session_state["runs-drawn"][2] == [DONE]
+    assert app.button[0].label == "Compare 1 runs"
+    app.text_input(key="search").set_value("newer").run()
+    assert not app.exception and not app.button
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_rows_beyond_the_table_are_none(page: Page) -> None:
+    app = choose(page("runs"), "runs", [1, 99, -1], cell=(99, "run"))
+    assert not app.exception and len(app.session_state["runs-drawn"][2]) == 1
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from autosam_platform.evaluation.paper import dice_by_lambda
 from autosam_platform.locks import LOCK
+from autosam_platform.tuning.trials import Trial
 from autosam_platform.workspace import SweepFolder
 from dashboard.components.base.places import ReadingError
 from dashboard.components.charts import sweep_charts
@@ -106,6 +107,23 @@ def test_several_settings_have_parallel_axes_a_scatter_and_a_front(page: Page, e
     assert "No importances: they are computed when the sweep has ended" in said
     assert app.selectbox[1].options == [RATIO, KERNEL, "model.options.adapter_blocks"]
     assert {each.value for each in app.subheader} >= {"Trials across all settings", "Accuracy against size"}
+
+
+def test_settings_of_one_last_name_have_a_column_each(page: Page, empty: Path) -> None:
+    """They have all of their names as titles; another one may be called as a column of the trials' own."""
+    names = ("training.batch", "inference.batch", "model.options.state")
+    trials = [
+        Trial(number=number, values=dict(zip(names, (number, 2 * number, "a"), strict=True)), state="finished", run="r")
+        for number in (1, 2)
+    ]
+    write_sweep(empty, ADAPTER, trials, 2)
+    app = page("sweeps", sweep=ADAPTER)
+    assert not app.exception and not app.error
+    table = app.dataframe[0]
+    assert [table.value[name].tolist() for name in names] == [[1, 2], [2, 4], ["a", "a"]]
+    assert table.value["state"].tolist() == ["finished", "finished"]
+    shown = json.loads(table.proto.columns)
+    assert [shown[name]["label"] for name in names] == ["training.batch", "inference.batch", "state"]
 
 
 def test_the_front_is_the_sweeps_with_the_smallest_first(empty: Path) -> None:

@@ -77,6 +77,12 @@ def test_labels_come_back_and_slices_without_any_are_empty(dtype: type) -> None:
     assert _unpacked([first, third], differenced=False) == labels[[*range(8), *range(16, 24)]].ravel().tolist()
 
 
+def test_labels_take_the_ids_that_they_are_to_have() -> None:
+    packed = encode_labels(Volume(np.array([[[0, 1, 2, 255]]], np.float32), SPACING), {1: 2, 2: 7})
+    assert _unpacked([*packed.chunks], differenced=False) == [0, 2, 7, 0]
+    assert encode_labels(Volume(np.full((1, 1, 4), 9), SPACING), {1: 2}).chunks == (b"",)
+
+
 @pytest.mark.parametrize("value", [-1, 256, float("nan")])
 def test_what_is_no_label_map_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="ids from 0 to 255"):

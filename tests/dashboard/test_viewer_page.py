@@ -90,6 +90,74 @@ def test_two_scans_of_one_name_are_not_shown_as_one(page: Page, cases: Path) -> 
     assert _sent(app)[0]["predictions"] == [FIRST]
 
 
+def _labels(app: AppTest, number: int) -> np.ndarray:
+    """The label map of that number on the canvas, truth first; of so few slices that it is one chunk."""
+    header, chunks = _sent(app)
+    lengths = [volume["chunks"][0] for volume in header["volumes"]]
+    start = sum(lengths[: number + 1])
+    voxels = zlib.decompress(chunks[start : start + lengths[number + 1]])
+    return np.frombuffer(voxels, np.uint8).reshape(header["shape"])
+
+
+def test_a_second_run_of_other_ids_is_painted_as_the_organs_that_it_means(page: Page, cases: Path) -> None:
+    """Its ids are read by the organs' names, in its truth too; those that it has no name for are background."""
+    other_ids = np.zeros(256, np.uint8)
+    other_ids[[1, 6]] = 6, 1
+    theirs = other_ids[volumes().truth]
+    truth = write_volume(cases / "datasets" / "theirs.nii.gz", theirs)
+    theirs[0, 0, 0] = 4  # the first run's gallbladder
+    write_evaluation(cases, SECOND, cases / "datasets" / "scan.nii.gz", truth, theirs, names={6: "spleen", 1: "liver"})
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert not errors(app) and not app.warning
+    assert _sent(app)[0]["predictions"] == [FIRST, SECOND]
+    assert np.array_equal(_labels(app, 2), volumes().truth)
+    assert f"{SECOND} does not have gallbladder" in texts(app.caption)
+
+
+def test_a_second_run_of_other_organs_is_refused(page: Page, cases: Path) -> None:
+    files = cases / "datasets" / "scan.nii.gz", cases / "datasets" / "truth.nii.gz"
+    write_evaluation(cases, SECOND, *files, volumes().truth, names={1: "spleen", 2: "aorta", 3: "<b>"})
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert f"{SECOND} has organs that {FIRST} does not have (<b>, aorta)" in errors(app)
+    assert _sent(app)[0]["predictions"] == [FIRST]
+
+
+def test_a_second_run_of_fewer_organs_has_the_same_truth(page: Page, cases: Path) -> None:
+    files = cases / "datasets" / "scan.nii.gz", cases / "datasets" / "truth.nii.gz"
+    write_evaluation(cases, SECOND, *files, volumes().truth, names={1: "spleen"})
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert not errors(app) and not app.warning
+    assert set(np.unique(_labels(app, 2))) == {0, 1}
+
+
+def test_a_second_run_of_another_truth_is_said_to_be(page: Page, cases: Path) -> None:
+    truth = write_volume(cases / "datasets" / "theirs.nii.gz", volumes().truth)
+    write_evaluation(cases, SECOND, cases / "datasets" / "scan.nii.gz", truth, volumes().truth)
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert not errors(app) and not app.warning  # another file that says the same
+    write_volume(truth, volumes().first)
+    app = page("viewer", run=FIRST, case=CORNER, **{"with": SECOND})
+    assert f"{SECOND} was evaluated with another truth than {FIRST}" in texts(app.warning)
+    assert _sent(app)[0]["predictions"] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["missing", "broken"])
+def test_a_second_run_alone_is_not_taken_for_the_first(page: Page, cases: Path, broken: bool) -> None:
+    """Where the first one's prediction cannot be shown, title and planes name the second."""
+    address = {"run": FIRST, "case": CORNER, "with": SECOND}
+    header, _ = _sent(page("viewer", **address))
+    assert (header["title"], header["named"]) == (f"{CORNER} · {FIRST}", True)
+    file = cases / "runs" / FIRST / "evaluation" / "predictions" / f"{CORNER}.nii.gz"
+    if broken:
+        file.write_bytes(file.read_bytes()[:-40])
+    else:
+        file.unlink()
+    header, _ = _sent(page("viewer", **address))
+    assert (header["title"], header["predictions"]) == (f"{CORNER} · {SECOND}", [SECOND])
+    assert header["named"]
+    assert not _sent(page("viewer", run=SECOND, case=CORNER))[0]["named"]  # the title does
+
+
 def test_a_prediction_without_truth_is_shown_over_its_scan(page: Page, cases: Path) -> None:
     name = write_prediction(cases, cases / "datasets" / "scan.nii.gz", volumes().first)
     app = page("viewer", prediction=name)

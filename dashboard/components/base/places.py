@@ -14,6 +14,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 _LONGEST_PATH, _LONGEST_NAME = 4096, 255
 """Of Linux; a name in bytes."""
+_SUFFIX = 10  # bytes of a name that are kept for a suffix
 
 
 class ReadingError(UserError):
@@ -27,7 +28,7 @@ def checked_id(kind: str, text: str) -> str:
         kind: what it identifies, for the message ("run", "case").
 
     Raises:
-        ReadingError: empty, over 200 characters, hidden, or with a separator or control character in it.
+        ReadingError: empty, over 200 characters or too many bytes, hidden, or with a separator or control character.
     """
     if not is_name(text):
         raise ReadingError(f"{text[:80]!r} is not the name of a {kind}: choose one from the list.")
@@ -36,8 +37,12 @@ def checked_id(kind: str, text: str) -> str:
 
 def is_name(text: str) -> bool:
     """Can ``text`` only be the name of one entry of a folder?"""
-    harmless = text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
-    return bool(text) and len(text) <= 200 and harmless
+    return is_harmless(text) and len(text) <= 200 and len(text.encode()) <= _LONGEST_NAME - _SUFFIX
+
+
+def is_harmless(text: str) -> bool:
+    """Is ``text``, however long, neither hidden nor a way to another folder?"""
+    return bool(text) and text.isprintable() and not set(text) & set("/\\") and not text.startswith(".")
 
 
 def run_folder(workspace: Workspace, run_id: str) -> RunFolder:

@@ -6,6 +6,9 @@ such as Google lets everybody in who has an account there, so the members are na
     [members]
     emails = ["ada@example.org"]
     domains = ["clinic.example.org"]
+
+The provider has to say that a visitor's address is his (``email_verified``): in some, whoever runs another company's
+accounts there can give them any address. One that never says so is taken at its word with ``trust_unverified = true``.
 """
 
 import ipaddress
@@ -76,15 +79,20 @@ def refusal(user: Mapping[str, Any], members: Mapping[str, Any]) -> str:
 
     Args:
         user: claims of the provider's identity token.
-        members: ``emails`` and ``domains`` of those who may.
+        members: ``emails`` and ``domains`` of those who may, and ``trust_unverified``.
     """
     emails, domains = ({str(each).casefold() for each in members.get(kind, [])} for kind in ("emails", "domains"))
     if not emails | domains:
         return "Nobody is a member yet: name emails or domains under [members] in secrets.toml and start the app again."
     email = str(user.get("email") or "").casefold()
     name, at, domain = email.rpartition("@")
-    if not (name and at) or user.get("email_verified") is False:
-        return "The provider names no verified e-mail address of yours, which is what members are known by."
+    verified = user.get("email_verified", members.get("trust_unverified") is True)
+    if not (name and at) or str(verified).casefold() != "true":  # some providers send the word
+        return (
+            "The provider names no verified e-mail address of yours, which is what members are known by: it has to "
+            "send email_verified = true. If it never sends that, and nobody can take another's address there, whoever "
+            "runs this app can set trust_unverified = true under [members] in secrets.toml."
+        )
     if email in emails or domain in domains:
         return ""
     return f"{email} is not a member here: ask whoever runs this app to add you under [members] in secrets.toml."

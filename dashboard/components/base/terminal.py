@@ -10,6 +10,8 @@ from autosam_platform.workspace import workspace
 from dashboard.components.base.places import PROJECT
 
 _SERVER = "MLFLOW_TRACKING_URI"
+_ASK = f'"${{{_SERVER}:?set it first. It may hold a password, so the page does not show it}}"'
+"""The shell's own value, or its refusal: with an empty one the record would go to the workspace's file instead."""
 
 
 def in_terminal(words: Sequence[str]) -> str:
@@ -19,7 +21,13 @@ def in_terminal(words: Sequence[str]) -> str:
         words: ``python`` and ``ray`` are those of the app's own environment.
     """
     program = {"python": sys.executable, "ray": str(Path(sys.executable).with_name("ray"))}.get(words[0], words[0])
-    variables = {"AUTOSAM_WORKSPACE": str(workspace().folder.absolute())}
-    variables |= {_SERVER: os.environ[_SERVER]} if _SERVER in os.environ else {}
-    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    settings = f"AUTOSAM_WORKSPACE={shlex.quote(str(workspace().folder.absolute()))}"
+    server = os.environ.get(_SERVER)
+    if server is not None:
+        settings += f" {_SERVER}={_ASK if _may_hold_a_password(server) else shlex.quote(server)}"
     return f"cd {shlex.quote(str(PROJECT))} && {settings} {shlex.join([program, *words[1:]])}"
+
+
+def _may_hold_a_password(server: str) -> bool:
+    """As ``user:password@host``, or ``?password=``. It is not parsed: a password may have any sign in it."""
+    return "@" in server or "?" in server

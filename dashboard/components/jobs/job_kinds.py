@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def asked_schema(kind: JobKind, picks: Sequence[str]) -> dict[str, Any]:
         ReadingError: the job refuses them, with its reason.
     """
     with st.spinner("Asking the job what can be set …"):
-        return _asked(kind.name, (*picks, "--schema"), _newest())
+        return _schema(kind.name, tuple(picks), (_newest(), *file_stamps(picks)))
 
 
 def checked_settings(kind: JobKind, arguments: Sequence[str]) -> dict[str, Any]:
@@ -102,7 +103,14 @@ def checked_settings(kind: JobKind, arguments: Sequence[str]) -> dict[str, Any]:
         ReadingError: it refuses them, with its reason.
     """
     with st.spinner("The job checks the settings …"):
-        return _asked(kind.name, (*arguments, "--check"), _newest())
+        return yaml.safe_load(_asked(kind.name, [*arguments, "--check"]))
+
+
+def file_stamps(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Times and sizes of the files that arguments name as recipe or space: another one when somebody edits them."""
+    named = [PROJECT / value for flag, value in pairwise(words) if flag in ("--recipe", "--space")]
+    found = [file.stat() for file in named if file.is_file()]  # others come with the project, by their names
+    return tuple((each.st_mtime_ns, each.st_size) for each in found)
 
 
 def refuse_outside(resolved: Any) -> None:
@@ -121,8 +129,13 @@ def refuse_outside(resolved: Any) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _asked(name: str, arguments: tuple[str, ...], stamp: float) -> dict[str, Any]:
-    """The job's answer, which holds as long as its code does (``stamp``)."""
+def _schema(name: str, picks: tuple[str, ...], stamps: tuple[float | tuple[int, int], ...]) -> dict[str, Any]:
+    """What can be set, which holds as long as the job's code and the files of ``picks`` do (``stamps``)."""
+    return json.loads(_asked(name, [*picks, "--schema"]).splitlines()[-1])
+
+
+def _asked(name: str, arguments: Sequence[str]) -> str:
+    """What the job prints, asked anew."""
     command = [sys.executable, str(KINDS[name].script), *arguments]
     settings = {**os.environ, "AUTOSAM_WORKSPACE": str(workspace())}
     try:
@@ -131,7 +144,7 @@ def _asked(name: str, arguments: tuple[str, ...], stamp: float) -> dict[str, Any
         raise ReadingError(f"jobs/{name}.py did not answer within {_SECONDS} seconds: is the machine busy?") from error
     if done.returncode:
         raise ReadingError(f"jobs/{name}.py refuses this: {_reason(done.stderr or done.stdout)}")
-    return json.loads(done.stdout.splitlines()[-1]) if "--schema" in arguments else yaml.safe_load(done.stdout)
+    return done.stdout
 
 
 def _reason(text: str) -> str:

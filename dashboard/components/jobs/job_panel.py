@@ -9,10 +9,9 @@ from dashboard.components.base.places import ReadingError
 from dashboard.components.base.text import duration, plain
 from dashboard.components.jobs import ray_jobs
 from dashboard.components.jobs.ray_jobs import NoClusterError, Submitted
-from dashboard.components.jobs.repeat_command import repeating, terminal
-from dashboard.components.jobs.run_jobs import continue_button, job_of_run
+from dashboard.components.jobs.repeat_command import terminal
+from dashboard.components.jobs.run_jobs import GOING_ON, continue_button, continuing, job_of_run, serves, state_of
 from dashboard.components.record import tracking
-from dashboard.components.record.run_files import read_config
 
 _REFRESH = 3  # seconds between looks at a job that goes on
 
@@ -35,8 +34,8 @@ def job_panel(run: RunFolder) -> None:
 
 
 def run_button(run: RunFolder) -> None:
-    """Stop while a job of the cluster makes the run, Continue where it stopped; nothing where no cluster lets us in, as
-    the panel says.
+    """Stop while a job of the cluster makes this run and no other, Continue where it stopped; nothing where no cluster
+    lets us in, as the panel says.
 
     Raises:
         ReadingError: the run cannot be continued, since a record is missing or its job refuses the settings.
@@ -46,7 +45,7 @@ def run_button(run: RunFolder) -> None:
     except (NoClusterError, ReadingError):
         return
     job = job_of_run(run)
-    if job is not None and job.active:
+    if job is not None and job.ours and serves(job, run):
         _stop(address, job)
     elif not run.finished and not run_goes_on(run):
         continue_button(run.name, *continuing(run), lambda: run_goes_on(run))
@@ -54,8 +53,11 @@ def run_button(run: RunFolder) -> None:
 
 def run_goes_on(run: RunFolder) -> bool:
     """Does a job of the cluster, or a process of this machine, make the run?"""
-    job = job_of_run(run)
-    return (job is not None and job.active) or (run.lock.exists() and is_locked(run.lock))
+    job, recorded = job_of_run(run), tracking.find(workspace(), run.name)
+    state = None if job is None or not job.active or recorded is None else state_of(run, recorded.state, job)
+    if state in GOING_ON or (job is not None and serves(job, run)):
+        return True
+    return run.lock.exists() and is_locked(run.lock)
 
 
 def follow(address: str, job_id: str, can_stop: bool = True) -> None:
@@ -104,15 +106,3 @@ def _stop(address: str, job: Submitted) -> None:
         if st.button("Stop this job", type="primary", key=f"stop-{job.job_id}"):
             ray_jobs.stop(address, job.job_id)
             st.rerun()
-
-
-def continuing(run: RunFolder) -> tuple[str, list[str]]:
-    """The job that trains this run, and its arguments.
-
-    Raises:
-        ReadingError: the run has not written its settings, or nothing records what it trains.
-    """
-    config, recorded = read_config(run), tracking.find(workspace(), run.name)
-    if not config or recorded is None:
-        raise ReadingError(f"{run.config} or the record of {run.name} is missing: it cannot be continued here.")
-    return repeating(run, config, recorded.role)

@@ -5,8 +5,8 @@ import streamlit as st
 from autosam_platform.tracking.reading import STOPPED, RunSummary
 from autosam_platform.workspace import RunFolder
 from dashboard.components.base.text import duration, plain
-from dashboard.components.jobs.job_panel import continuing, run_button
-from dashboard.components.jobs.run_jobs import GOING_ON, STARTING, job_of_run, state_of
+from dashboard.components.jobs.job_panel import run_button
+from dashboard.components.jobs.run_jobs import GOING_ON, STARTING, continuing, job_of_run, state_of
 from dashboard.components.record import tracking
 from dashboard.components.record.run_files import read_config, read_json
 

@@ -6,6 +6,7 @@ import math
 import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,16 +14,17 @@ import nibabel as nib
 
 from autosam_inference.files import atomic_write
 from autosam_inference.scans.dicom import ct_series
-from autosam_inference.scans.names import suffix
+from autosam_inference.scans.names import short_name, stem, suffix
 from autosam_inference.scans.nifti import ScanError
 from autosam_inference.scans.scan import check_scan
 from autosam_platform.workspace import workspace
-from dashboard.components.base.places import ReadingError, checked_id
+from dashboard.components.base.places import ReadingError, is_harmless
 
 MOST_BYTES = 4 << 30
 """Largest scan, unpacked: a CT of 512 × 512 × 4,000 voxels, twice what whole-body scans have."""
 _SLACK = 1 << 20  # what a file may have beyond its voxels, such as extensions of the header
 _CHUNK = 1 << 20
+_LONGEST, _HASH = 150, 17  # bytes of a stem, which leave room for a run's name and suffixes; of ``~`` and a hash in it
 _HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 
 
@@ -30,26 +32,31 @@ def store_upload(name: str, file: BinaryIO) -> Path:
     """Check an uploaded scan and keep it in the workspace's uploads/, in a folder named by its content.
 
     The file is unpacked piece by piece and dropped, up to what its header says it holds, so that a small file that
-    unpacks to a large one (a gzip bomb) is refused early. Only then is it written and opened.
+    unpacks to a large one (a gzip bomb) is refused early. Only then is it written and opened. Of a name that is too
+    long for a file a piece is kept, and a hash.
 
     Raises:
         ReadingError: the name, the header or the length is not a scan's, or the disk is full.
     """
-    checked_id("scan", name)
-    if suffix(name):
+    if not is_harmless(name):
+        raise ReadingError(f"{name[:80]!r} is not the name of a scan: rename the file and upload it again.")
+    ending = suffix(name).lower()
+    if ending:
         _check_length(name, file)
     elif not name.lower().endswith(".zip"):  # of a DICOM study: ``ct_series`` bounds what it unpacks to
         raise ReadingError(f"{name} is not named .nii or .nii.gz, or .zip: pack a DICOM series as a zip.")
-    target = workspace().uploads / _digest(file) / name
+    target = workspace().uploads / _digest(file) / f"{_fitting(stem(name))}{ending or '.zip'}"
+    known = target.exists()
     try:
-        if not target.exists():
+        if not known:
             _write(file, target)
-        if suffix(name):
+        if ending:
             check_scan(target)
         else:
             ct_series(target)  # which of them, and whether its slices are a volume, is asked when it is predicted
     except ScanError as error:
-        shutil.rmtree(target.parent)
+        if not known:
+            _remove(target)
         raise ReadingError(str(error)) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -58,10 +65,25 @@ def store_upload(name: str, file: BinaryIO) -> Path:
     return target
 
 
+def _fitting(stem: str) -> str:
+    """``short_name``, in bytes: it counts characters, and each may have up to four."""
+    short = short_name(stem).encode()
+    if len(short) <= _LONGEST:
+        return short.decode()
+    return short[: _LONGEST - _HASH].decode(errors="ignore") + short[-_HASH:].decode()
+
+
 def _write(file: BinaryIO, target: Path) -> None:
     file.seek(0)
     with atomic_write(target) as temporary, temporary.open("wb") as written:
         shutil.copyfileobj(file, written, _CHUNK)
+
+
+def _remove(target: Path) -> None:
+    """Of the folder, only what was written: the same bytes may be a scan under another name."""
+    target.unlink(missing_ok=True)
+    with suppress(OSError):  # it holds others' uploads
+        target.parent.rmdir()
 
 
 def _digest(file: BinaryIO) -> str:
@@ -115,7 +137,7 @@ def _declared(name: str, start: bytes) -> int:
 def _unpacked(name: str, file: BinaryIO) -> Iterator[bytes]:
     """The file's bytes, unpacked where it is packed, never more than a piece at a time in memory."""
     file.seek(0)
-    if not name.endswith(".gz"):
+    if not name.lower().endswith(".gz"):
         while piece := file.read(_CHUNK):
             yield piece
         return

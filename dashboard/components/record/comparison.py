@@ -1,8 +1,9 @@
 """Runs side by side: means per organ, differences case by case with their tests, settings that differ."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -83,14 +84,44 @@ def organ_names(rows: Rows) -> list[str]:
     return list(dict.fromkeys(row.class_name for row in sorted(rows, key=lambda row: row.class_id)))
 
 
+def equally_scored(shared: Mapping[str, Rows], metric: Metric) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """The rows with scores only where all runs have one, and by organ in how many cases only some of them did.
+
+    An organ that is not in the truth has a score of 0 in a run that invents it and none in others: means over other
+    cases than one another's cannot be compared.
+
+    Args:
+        shared: rows of the same cases and organs (``in_common``).
+    """
+    known = [{_place(row) for row in rows if not math.isnan(getattr(row, metric))} for rows in shared.values()]
+    everywhere = set.intersection(*known)
+    uneven = set.union(*known) - everywhere
+    unscored: dict[str, Any] = {metric: math.nan}
+    even = {
+        run: [replace(row, **unscored) if _place(row) in uneven else row for row in rows]
+        for run, rows in shared.items()
+    }
+    return even, dict(Counter(organ for _, organ in sorted(uneven)))
+
+
 def means(tables: Mapping[str, Rows], metric: Metric) -> pd.DataFrame:
-    """Percent by organ (rows) and run (columns), mean over cases; at the end the mean over organs."""
+    """Percent by organ (rows) and run (columns), mean over cases; at the end the mean over organs.
+
+    ``n`` are the cases behind an organ's means.
+
+    Args:
+        tables: rows with scores in the same cases (``equally_scored``).
+    """
     by_run = {
         run: {organ: 100 * mean(getattr(row, metric) for row in _of(rows, organ)) for organ in organ_names(rows)}
         for run, rows in tables.items()
     }
     table = pd.DataFrame(by_run)
     table.loc["mean over organs"] = table.mean()
+    rows = next(iter(tables.values()))
+    scored = Counter(row.class_name for row in rows if not math.isnan(getattr(row, metric)))
+    numbers = [*(scored[organ] for organ in table.index[:-1]), None]
+    table.insert(0, "n", pd.array(numbers, dtype="Int64"))
     return table.rename_axis("organ").reset_index()
 
 

@@ -36,6 +36,11 @@ class CaseFiles:
     missing: tuple[str, ...]
     rows: pd.DataFrame
 
+    @property
+    def classes(self) -> dict[int, str]:
+        """Names of the organs by their ids in the label maps."""
+        return dict(zip(self.rows["class_id"], self.rows["class_name"], strict=True))
+
 
 def read_config(run: RunFolder) -> dict[str, Any]:
     """The resolved experiment of a run, as plain values; empty where the run has not written it.

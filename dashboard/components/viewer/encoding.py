@@ -47,8 +47,11 @@ def encode_scan(scan: Volume) -> Encoded:
     return _encoded(scan, lambda slab: _deflated(_differences(companded(slab)), zlib.Z_RLE), differenced=True)
 
 
-def encode_labels(labels: Volume) -> Encoded:
+def encode_labels(labels: Volume, ids: Mapping[int, int] | None = None) -> Encoded:
     """Pack a label map.
+
+    Args:
+        ids: what its ids become, by themselves; those that are not named become background. Without it they stay.
 
     Raises:
         ValueError: a label is below 0 or above 255.
@@ -56,9 +59,15 @@ def encode_labels(labels: Volume) -> Encoded:
     low, high = labels.array_DHW.min(), labels.array_DHW.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(f"its labels go from {low:g} to {high:g}, and a label map has ids from 0 to 255")
-    return _encoded(
-        labels, lambda slab: _deflated(_ids(slab), zlib.Z_DEFAULT_STRATEGY) if slab.any() else b"", differenced=False
-    )
+    become: np.ndarray = np.arange(256, dtype=np.uint8)
+    if ids is not None:
+        become = np.array([ids.get(id_, 0) for id_ in range(256)], np.uint8)
+
+    def pack(slab: np.ndarray) -> bytes:
+        shown = become[_ids(slab)]
+        return _deflated(shown, zlib.Z_DEFAULT_STRATEGY) if shown.any() else b""
+
+    return _encoded(labels, pack, differenced=False)
 
 
 def companded(image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Scans and label maps from disk, packed for the browser; a few packed ones are kept, for all sessions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,19 @@ _APART_VOXELS = 0.1
 
 
 @dataclass(frozen=True)
+class LabelMap:
+    """A file of labels, and which classes its ids stand for.
+
+    Attributes:
+        ids: the page's ids of the organs, by those of the file, whose other ids are background; ``None`` where the
+            file has the page's.
+    """
+
+    path: Path
+    ids: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Packed:
     """A file's voxels for the browser, and the grid that they lie on."""
 
@@ -40,7 +53,7 @@ class PackedCase:
     failures: tuple[ReadingError, ...]
 
 
-def load_case(image: Path, labels: Iterable[Path], reading: Reading | None = None) -> PackedCase:
+def load_case(image: Path, labels: Iterable[LabelMap], reading: Reading | None = None) -> PackedCase:
     """Read and pack a CT and label maps on its grid, all at the same time.
 
     Args:
@@ -51,7 +64,7 @@ def load_case(image: Path, labels: Iterable[Path], reading: Reading | None = Non
             failures, as are ids beyond 0 to 255, and another shape or another place than the scan's.
     """
     with st.spinner("Reading the scan …"), ThreadPoolExecutor() as threads:
-        maps_read = {path: threads.submit(lambda path: _labels(stamp(path)), path) for path in labels}
+        maps_read = {each.path: threads.submit(_packed, each) for each in labels}
         how = (reading["series"], reading["straighten"]) if reading else (None, False)
         scan = _scan(stamp(image), *how)
     maps, failures = {}, []
@@ -61,6 +74,18 @@ def load_case(image: Path, labels: Iterable[Path], reading: Reading | None = Non
         except ReadingError as error:
             failures.append(error)
     return PackedCase(scan, maps, tuple(failures))
+
+
+def are_same(one: LabelMap, other: LabelMap) -> bool:
+    """Do two label maps say the same of every voxel?
+
+    Raises:
+        ReadingError: one of them cannot be read.
+    """
+    if one == other:
+        return True
+    ours, theirs = _packed(one).voxels, _packed(other).voxels
+    return (ours.shape_DHW, ours.chunks) == (theirs.shape_DHW, theirs.chunks)
 
 
 def stamp(path: Path) -> Stamp:
@@ -95,11 +120,15 @@ def _scan(file: Stamp, series: str | None, straighten: bool) -> Packed:
     return Packed(encode_scan(scan.volume), scan.grid)
 
 
+def _packed(labels: LabelMap) -> Packed:
+    return _labels(stamp(labels.path), labels.ids)
+
+
 @st.cache_resource(max_entries=9, show_spinner=False)
-def _labels(file: Stamp) -> Packed:
+def _labels(file: Stamp, ids: Mapping[int, int] | None) -> Packed:
     try:
         scan = _read(Path(file[0]))
-        return Packed(encode_labels(scan.volume), scan.grid)
+        return Packed(encode_labels(scan.volume, ids), scan.grid)
     except ValueError as error:
         raise ReadingError(f"{file[0]} is no label map: {error}. Evaluate the run again.") from error
 

@@ -357,6 +357,13 @@ class Viewer {
     this.#goTo(axis, order[(order.indexOf(view.at[axis]) + 1) % order.length]);
   }
 
+  /** A model's name, where the title does not say whose the labels are: of two, and of one in another's place. */
+  #nameOf(model) {
+    const { named, predictions } = this.view.header;
+    if (!named || !predictions.length) return "";
+    return predictions.length > 1 ? `${model + 1} ${predictions[model]}` : predictions[model];
+  }
+
   /** The model that a row shows. */
   #model(row) {
     return (row + this.view.swapped) % this.view.models.length;
@@ -486,7 +493,7 @@ class Viewer {
       const { axis } = panel.plane;
       const dice = percent(tally.dice(axis, view.at[axis], view.shown));
       panel.draw(view, view.scan, (cut) => layersOf(view, model, cut));
-      panel.title.textContent = view.models.length > 1 ? `${model + 1} ${name}` : "";
+      panel.title.textContent = this.#nameOf(model);
       panel.title.title = row.name;
       panel.slice.textContent = `${panel.plane.name} ${view.at[axis] + 1}/${view.shape[axis]}`;
       panel.dice.textContent = tally.paired ? `Dice ${dice}` : "";
@@ -518,7 +525,9 @@ class Viewer {
   #drawSolid() {
     const { view, solid } = this;
     const ofTruth = view.truth && (view.show === "truth" || !view.models[0]);
-    const [name, labels] = ofTruth ? ["truth", view.truth] : ["prediction", view.models[this.#model(0)]];
+    const model = this.#model(0);
+    const predicted = ["prediction", this.#nameOf(model)].filter(Boolean).join(" ");
+    const [name, labels] = ofTruth ? ["truth", view.truth] : [predicted, view.models[model]];
     solid.title.textContent = labels ? `3D · ${name} · drag turns, wheel zooms` : "3D · no label map";
     if (!labels) return;
     if (!view.surfaces.has(labels)) view.surfaces.set(labels, new Surface(labels, view.shape, view.spacing));
