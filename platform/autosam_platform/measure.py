@@ -57,17 +57,41 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     machine_free = _line(Path("/proc/meminfo"), "MemAvailable")
-    return machine_free if machine_free is None else min([machine_free, *_free_in_container()])
+    if machine_free is None:
+        return None
+    return min([machine_free, *_free_in_containers(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
 
 
-def _free_in_container() -> list[int]:
-    """Bytes below the limit that a container (cgroup v2) has set, if it has."""
-    folder = Path("/sys/fs/cgroup")
+def _free_in_containers(membership: Path, mount: Path) -> list[int]:
+    """Bytes below the limits of the container (cgroup v2) of this process and of those around it, as far as seen.
+
+    Args:
+        membership: file that says which cgroup this process is in.
+        mount: folder of the cgroups; in a container often its own alone.
+    """
     try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        lines = membership.read_text().splitlines()
     except OSError:
         return []
-    return [] if limit == "max" else [max(int(limit) - int(used), 0)]
+    own = mount / next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    seen = [folder for folder in (own, *own.parents) if folder.is_relative_to(mount)]
+    return [free for folder in seen if (free := _free_below_limit(folder)) is not None]
+
+
+def _free_below_limit(folder: Path) -> int | None:
+    """Of one cgroup; None if it has no limit.
+
+    Pages of files that were read some time ago (inactive_file) count as used there, and the kernel takes them back as
+    soon as somebody needs memory. Kubernetes leaves them out, too.
+    """
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:
+        return None
+    if limit == "max":
+        return None
+    return max(int(limit) - max(int(used) - int(stat["inactive_file"]), 0), 0)
 
 
 def _cpu_name() -> str:

@@ -20,6 +20,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("record")
     done = open_run(Workspace(root), "demo-0000000a", tags=TAGS, params={})
     done.log_many([({"train/loss": 2.0, "train/epoch": 1}, 1), ({"train/loss": 1.0, "val/dice/liver": 0.5}, 2)])
+    done.log({"val/dice/lesion (benign)": 0.25}, 2)
     done.log_many([({"train/seconds": 20.25}, 1), ({"train/seconds": 40.5}, 2)])
     done.log({"train/loss": 0.9, "test/mean_dice": 0.75, "test/mean_nsd": 0.5, "test/mean_hd95_mm": 6.0}, 2)
     done.finish()
@@ -37,6 +38,7 @@ def test_the_database_says_what_mlflow_says(record: Path, monkeypatch: pytest.Mo
     assert {run.run_id: run.training_seconds for run in ours[0]} == {"demo-0000000a": 40.5, "demo-0000000b": None}
     assert sorted(run.run_id for run in ours[0]) == ["demo-0000000a", "demo-0000000b"]
     assert ours[1]["train/loss"] == [(1, 2.0), (2, 0.9)]
+    assert ours[1]["val/dice/lesion (benign)"] == [(2, 0.25)]
 
 
 def test_a_workspace_without_a_database_gets_none(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from patience import HANG_S
 
+from autosam_platform.tracking.keys import metric_key
 from autosam_platform.tracking.reading import PARENT, TrackingError, flatten
 from autosam_platform.tracking.writing import Run, list_runs, open_run, read_curves, tag_run
 from autosam_platform.workspace import Workspace
@@ -51,6 +52,26 @@ def _ended(run: Run) -> tuple[str, int]:
     """How and when MLflow has it that a run ended."""
     info = run._client.get_run(run.mlflow_id).info
     return info.status, info.end_time
+
+
+ORGANS = ["lesion (benign)", "artery & vein", "T12+L1", "Leber, links", "a//b", "prostate/uterus", "Milzläsion"]
+
+
+def test_organs_may_be_called_what_mlflow_refuses(tmp_path: Path) -> None:
+    curves = {f"val/dice/{organ}": 0.5 for organ in ORGANS}
+    for _ in range(2):  # the second time from a checkpoint, as after a kill
+        run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
+        run.log_curve([{"step": 1} | curves])
+    assert read_curves(Workspace(tmp_path), "demo-0123") == {name: [(1, 0.5)] for name in curves}
+    for name in curves:
+        assert len(run._client.get_metric_history(run.mlflow_id, metric_key(name))) == 1
+
+
+def test_what_mlflow_refuses_is_not_told_as_a_record_that_is_locked(tmp_path: Path) -> None:
+    run = open_run(Workspace(tmp_path), "demo-0123", tags=TAGS, params={})
+    with pytest.raises(TrackingError, match=r"refuses a name or a value .*250 characters") as refused:
+        run.log({"val/dice/" + 300 * "a": 0.5}, 1)
+    assert "locked" not in str(refused.value)
 
 
 def test_a_run_is_told_its_parent_and_state_without_being_opened(tmp_path: Path) -> None:

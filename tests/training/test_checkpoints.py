@@ -9,6 +9,7 @@ from torch import nn
 
 from autosam_platform.training import checkpoints
 from autosam_platform.training.checkpoints import SNAPSHOT, Position
+from autosam_platform.training.reporter import LocalReporter
 
 
 def _write(storage: Path, name: str, position: Position) -> tuple[Path, nn.Module, torch.optim.Optimizer]:
@@ -101,6 +102,21 @@ def test_tidy_removes_what_a_killed_run_left_and_keeps_the_rest(tmp_path: Path) 
     assert kept.exists() and not stray.exists() and (tmp_path / SNAPSHOT).exists()
 
 
+def test_tidy_keeps_the_best_which_the_list_that_was_begun_anew_does_not_know(tmp_path: Path) -> None:
+    best, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0, score=0.8))
+    stray, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0))
+    (tmp_path / SNAPSHOT).write_text('{"checkpoint_results": [{"chec')
+    assert checkpoints.tidy(tmp_path) == stray  # the first interruption
+    later, _, _ = _write(tmp_path, "checkpoint_3", Position(4, 0, score=0.7))
+    _snapshot(tmp_path, "checkpoint_3")
+    assert checkpoints.tidy(tmp_path) is None  # the second
+    assert checkpoints.best(tmp_path) == best and later.exists() and not stray.exists()
+    _write(tmp_path, "checkpoint_4", Position(6, 0, score=0.9))
+    _snapshot(tmp_path, "checkpoint_4")
+    assert checkpoints.tidy(tmp_path) is None
+    assert not best.exists() and not later.exists()
+
+
 def test_tidy_sets_a_damaged_list_aside_and_goes_on_from_the_newest(tmp_path: Path) -> None:
     _write(tmp_path, "checkpoint_1", Position(2, 0))
     last, _, _ = _write(tmp_path, "checkpoint_2", Position(3, 0))
@@ -124,3 +140,13 @@ def test_tidy_does_not_trust_a_list_that_names_a_lost_checkpoint(tmp_path: Path)
     first, _, _ = _write(tmp_path, "checkpoint_1", Position(2, 0))
     _snapshot(tmp_path, "checkpoint_1", "checkpoint_2")
     assert checkpoints.tidy(tmp_path) == first
+
+
+def test_what_was_begun_on_ray_goes_on_in_this_process(tmp_path: Path) -> None:
+    """Ray's checkpoints are called by date and time, and are left to its list."""
+    on_ray, model, optimizer = _write(tmp_path, "checkpoint_2026-11-29_10-00-00.123456", Position(2, 0))
+    _write(tmp_path, "checkpoint_000007", Position(3, 0))
+    reporter = LocalReporter(tmp_path, lambda curve: None, torch.device("cpu"))
+    position = Position(4, 0)
+    reporter.keep([], position, lambda folder: checkpoints.save(folder, position, model, optimizer))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "checkpoint_000008", on_ray]

@@ -105,3 +105,13 @@ class TwoScales(Scale):
 def test_all_answers_of_a_network_that_gives_several_are_counted():
     one, two = (bytes_of_step(build, patch(10, 10, 10), **FP32) for build in (Scale, TwoScales))
     assert two - one >= 2 * 4 * 250  # it and its gradient, until the first one's is known
+
+
+def test_a_mean_of_the_weights_is_a_second_model_and_workers_share_gradients_in_a_copy():
+    """2001 weights, of which one is trained where the others are frozen."""
+    build = partial(Scale, frozen=True)
+    plain = bytes_of_step(build, patch(10, 10, 10), **FP32)
+    assert bytes_of_step(build, patch(10, 10, 10), **FP32, averaged=True) - plain == 4 * 2001
+    assert bytes_of_step(build, patch(10, 10, 10), **FP32, shared=True) - plain == 4
+    trained = bytes_of_step(Scale, patch(10, 10, 10), **FP32)
+    assert bytes_of_step(Scale, patch(10, 10, 10), **FP32, averaged=True, shared=True) - trained == 2 * 4 * 2001

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +31,11 @@ from autosam_platform.experiment import Experiment
 from autosam_platform.locks import locked
 from autosam_platform.tracking.writing import Run, list_runs, read_curves
 from autosam_platform.training import checkpoints
-from autosam_platform.training.fitting import Supervision, TrainingStopped, fit
+from autosam_platform.training.fitting import Runner, Supervision, TrainingStopped, fit
 from autosam_platform.training.in_process import InProcess
 from autosam_platform.training.objectives import SegmentationObjective
 from autosam_platform.training.on_ray import OnRay
+from autosam_platform.training.samples import PatchSamples
 from autosam_platform.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -530,6 +532,22 @@ def test_a_run_that_the_memory_cannot_hold_is_refused_by_all_workers(
     checked = experiment.compute.model_copy(update={"memory_check": True})
     with pytest.raises(TrainingStopped, match=r"does not fit.*GB are free.*--model.patch-DHW"):
         fit(experiment.model_copy(update={"model": section, "compute": checked}), prepared, Workspace(tmp_path))
+
+
+class _OneSample(PatchSamples):
+    """Less than the training cases let expect, as where hardly a slice shows an organ."""
+
+    def dataset(self, prepared: PreparedDataset, experiment: Experiment) -> Any:
+        return torch.utils.data.Subset(super().dataset(prepared, experiment), [0])
+
+
+@pytest.mark.parametrize(("runner", "workers"), [(InProcess(), 1), (OnRay(), 2)])
+def test_an_epoch_without_a_step_is_refused_by_all_workers(
+    scans: Path, prepared: PreparedDataset, tmp_path: Path, runner: Runner, workers: int
+) -> None:
+    experiment, supervision = _experiment(scans, batch=2, workers=workers), Supervision(samples=_OneSample())
+    with pytest.raises(TrainingStopped, match=r"1 patch\(es\) does not fill a batch of .*--training.patches-per-case"):
+        fit(experiment, prepared, Workspace(tmp_path), supervision, runner, quiet=True)
 
 
 def test_no_node_is_waited_for_where_none_can_join(

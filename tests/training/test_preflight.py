@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from autosam_models import find_model
 from autosam_platform.command_line import parse_job
 from autosam_platform.experiment import Experiment
 from autosam_platform.training import preflight
 from autosam_platform.training.preflight import TooLittleMemoryError, check_memory
+from autosam_platform.training.samples import PATCHES
 
 CPU = torch.device("cpu")
 
@@ -68,3 +70,17 @@ def test_the_remedies_are_settings_that_leave_the_run_the_same() -> None:
     assert told.compute.activation_checkpointing and not told.compute.memory_check
     assert told.model_options()["activation_checkpointing"] is True
     assert told.run_id("data") == demo().run_id("data")
+
+
+def test_a_mean_of_the_weights_and_several_workers_need_more() -> None:
+    needed = {
+        name: preflight._bytes(demo(*arguments), 14, CPU, PATCHES)
+        for name, arguments in {
+            "plain": (),
+            "mean": ("--training.ema", "0.99"),
+            "workers": ("--compute.workers", "2"),
+        }.items()
+    }
+    weights = 4 * find_model("autosam_demo").card.parameters
+    for name in ("mean", "workers"):
+        assert needed[name] - needed["plain"] == pytest.approx(preflight._MARGIN * weights, rel=0.01)

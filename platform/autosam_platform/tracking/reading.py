@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autosam_inference.errors import UserError
+from autosam_platform.tracking.keys import metric_name
 from autosam_platform.workspace import Workspace
 
 EXPERIMENT = "autosam"
@@ -168,8 +169,8 @@ def recorded_curves(file: Path, run_id: str) -> dict[str, list[tuple[int, float]
         if found is None:
             raise KeyError(f"no run '{run_id}' is recorded in {file}")
         for key, step, value in connection.execute(_HISTORY, found):
-            curves.setdefault(key, {})[step] = value
-    return {key: sorted(points.items()) for key, points in sorted(curves.items())}
+            curves.setdefault(metric_name(key), {})[step] = value
+    return {name: sorted(points.items()) for name, points in sorted(curves.items())}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ which MLflow's own pages can open too: ``mlflow ui --backend-store-uri sqlite://
 import functools
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from autosam_platform.tracking.database import address, artifact_location, ready
+from autosam_platform.tracking.keys import metric_key, metric_name
 from autosam_platform.tracking.reading import (
     EXPERIMENT,
     MOST_RUNS,
@@ -50,8 +52,13 @@ def _explained(ask: Callable[P, T]) -> Callable[P, T]:
         try:
             return ask(*args, **kwargs)
         except (MlflowException, SQLAlchemyError) as error:
+            if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
+                raise TrackingError(
+                    f"the record of runs refuses a name or a value ({_reason(error)}): change it where it "
+                    "comes from; an organ has its name from the dataset's description."
+                ) from error
             raise TrackingError(
-                f"the record of runs does not answer ({str(error).splitlines()[0]}). If it is locked, wait for the "
+                f"the record of runs does not answer ({_reason(error)}). If it is locked, wait for the "
                 "process that writes it, or end it, and try again."
             ) from error
 
@@ -80,9 +87,9 @@ class Run:
         """Record numbers of many steps in few calls; those that are not finite are left out."""
         now = int(time.time() * 1000)
         rows = [
-            Metric(key, float(value), now, step)
+            Metric(metric_key(name), float(value), now, step)
             for metrics, step in points
-            for key, value in metrics.items()
+            for name, value in metrics.items()
             if math.isfinite(value)
         ]
         for start in range(0, len(rows), _BATCH):
@@ -105,7 +112,8 @@ class Run:
     def _is_new(self, name: str, step: int) -> bool:
         """Whether a curve has no such step yet; asked of the record once for each curve, since one process writes."""
         if name not in self._recorded:
-            self._recorded[name] = {each.step for each in self._client.get_metric_history(self.mlflow_id, name)}
+            history = self._client.get_metric_history(self.mlflow_id, metric_key(name))
+            self._recorded[name] = {each.step for each in history}
         new = step not in self._recorded[name]
         self._recorded[name].add(step)
         return new
@@ -235,11 +243,11 @@ def read_curves(workspace: Workspace, run_id: str) -> dict[str, list[tuple[int, 
     client = _client(workspace)
     found = _find(client, run_id)
     if found is None:
-        raise KeyError(f"no run '{run_id}' is recorded at {os.environ['MLFLOW_TRACKING_URI']}")
+        raise KeyError(f"no run '{run_id}' is recorded at {_without_password(os.environ['MLFLOW_TRACKING_URI'])}")
     curves = {}
     for key in sorted(found.data.metrics):
         history = sorted(client.get_metric_history(found.info.run_id, key), key=lambda point: point.timestamp)
-        curves[key] = sorted({point.step: point.value for point in history}.items())
+        curves[metric_name(key)] = sorted({point.step: point.value for point in history}.items())
     return curves
 
 
@@ -296,10 +304,23 @@ def _opened(place: str) -> MlflowClient:
     try:
         return _connect(place)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
+        reason, place = _reason(error), _without_password(place)
         older = "out-of-date database schema" in reason  # as MLflow says it
         remedy = f"`mlflow db upgrade {place}`" if older else "move the file away, runs/ keeps the results"
         raise TrackingError(f"the record of runs at {place} cannot be opened ({reason}): {remedy}.") from error
+
+
+def _reason(error: Exception) -> str:
+    return _without_password(str(error).splitlines()[0])
+
+
+def _without_password(text: str) -> str:
+    """The address of a database or server without who asks and with which password: messages are shown to others.
+
+    >>> _without_password("postgresql://mlflow:secret@db/mlflow cannot be reached")
+    'postgresql://…@db/mlflow cannot be reached'
+    """
+    return re.sub(r"(?<=://)[^/\s]*@", "…@", text)
 
 
 def _connect(place: str) -> MlflowClient:

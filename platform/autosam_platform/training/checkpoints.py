@@ -128,15 +128,20 @@ def newest(storage: Path) -> Path | None:
 
 def best(storage: Path) -> Path | None:
     """The whole checkpoint of the highest score; the newest where no validation was made."""
+    return _best_scored(storage) or newest(storage)
+
+
+def _best_scored(storage: Path) -> Path | None:
     scored = [folder for folder in _all_whole(storage) if read_position(folder).score is not None]
-    return max(scored, key=lambda folder: (read_position(folder).score, _progress(folder)), default=newest(storage))
+    return max(scored, key=lambda folder: (read_position(folder).score, _progress(folder)), default=None)
 
 
 def tidy(storage: Path) -> Path | None:
     """Make Ray's storage folder fit to start from; return a checkpoint to continue from if Ray lost sight of it.
 
     Ray writes its list of checkpoints in place, and refuses to start when that file is cut short or names a folder
-    that is gone. Such a list is set aside. What a killed run left unregistered or half-written is removed.
+    that is gone. Such a list is set aside. What a killed run left unregistered or half-written is removed, but for the
+    checkpoint of the highest score: the list that Ray begins after one was set aside knows only later checkpoints.
     """
     snapshot = storage / SNAPSHOT
     registered = _registered(snapshot)
@@ -150,8 +155,9 @@ def tidy(storage: Path) -> Path | None:
             start = lost.name if lost else "the start"
             log.warning("%s was damaged and is set aside; going on from %s", snapshot, start)
         return lost
+    best_scored = _best_scored(storage)
     for folder in storage.glob("checkpoint_*"):
-        if folder.is_dir() and folder.name not in registered:
+        if folder.is_dir() and folder.name not in registered and folder != best_scored:
             shutil.rmtree(folder)
     return None
 

@@ -25,6 +25,8 @@ def bytes_of_step(
     device: torch.device,
     dtype: torch.dtype,
     as_trained: Callable[[nn.Module], None] | None = None,
+    averaged: bool = False,
+    shared: bool = False,
 ) -> int:
     """Bytes in use at most in a training step: weights, gradients, AdamW's two moments, and what the step makes.
 
@@ -35,19 +37,26 @@ def bytes_of_step(
         ask: puts a batch to the model and gives its logits, B × K × any, of one or several sizes.
         dtype: of autocast; float32 for none.
         as_trained: marks what is not trained, where that is not the model's own doing.
+        averaged: a running mean of the weights is kept, which is a second model.
+        shared: several workers share their gradients, of which torch keeps another copy for that (DDP's buckets).
     """
     with torch.device("meta"):
         model = build()
     if as_trained is not None:
         as_trained(model)
-    moments = 2 * sum(parameter.numel() * parameter.element_size() for parameter in trained_parameters(model))
+    trained = sum(parameter.nbytes for parameter in trained_parameters(model))
+    beside = 2 * trained  # the moments
+    if averaged:
+        beside += sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])
+    if shared:
+        beside += trained
     with FakeTensorMode(allow_non_fake_inputs=True), _LiveBytes() as live:
         _materialise(model, device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
             outputs = ask(model)
         losses = [_loss(logits_BK) for logits_BK in ([outputs] if isinstance(outputs, Tensor) else outputs)]
         torch.autograd.backward(torch.stack(losses).sum())
-    return live.peak + moments
+    return live.peak + beside
 
 
 def _materialise(model: nn.Module, device: torch.device) -> None:

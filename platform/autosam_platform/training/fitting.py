@@ -23,6 +23,7 @@ from autosam_platform.training import checkpoints
 from autosam_platform.training.export import export_model
 from autosam_platform.training.loop import FitTask
 from autosam_platform.training.objectives import Objective, SegmentationObjective
+from autosam_platform.training.pace import steps_of
 from autosam_platform.training.progress import Follower, display
 from autosam_platform.training.samples import PATCHES, Samples
 from autosam_platform.workspace import RunFolder, Workspace
@@ -114,7 +115,8 @@ def fit(
         quiet: nothing is shown of how far it is.
 
     Raises:
-        TrainingStopped: the loss stopped being finite, workers failed too often, or the cluster is too small for it.
+        TrainingStopped: the loss stopped being finite, workers failed too often, the cluster is too small for it, or
+            the training cases fill no batch.
         KeyboardInterrupt: with the place where it was interrupted; the run is recorded as stopped.
     """
     result = find_fit(experiment, prepared, workspace)
@@ -141,6 +143,7 @@ def _fit(
     runner: Runner,
     quiet: bool,
 ) -> None:
+    _require_steps(experiment, prepared)
     experiment = runner.with_resources(experiment)
     if run.model.exists():  # else it would have been found
         _set_aside(run)
@@ -179,6 +182,23 @@ def _fit(
         ) from error
     finally:
         record.finish(state)
+
+
+def _require_steps(experiment: Experiment, prepared: PreparedDataset) -> None:
+    """Refuse a fit that would make no step and end with the weights that it began with.
+
+    Raises:
+        TrainingStopped: says which setting to change.
+    """
+    training, workers, cases = experiment.training, experiment.compute.workers, len(prepared.cases("train"))
+    if experiment.untuned or not cases or steps_of(experiment, prepared):
+        return
+    batch = training.batch * workers
+    raise TrainingStopped(
+        f"{cases} training case(s) with {training.patches_per_case} patch(es) each do not fill a batch of {batch} "
+        f"(--training.batch {training.batch} on {workers} worker(s)), so nothing would be trained: raise "
+        f"--training.patches-per-case to {-(-batch // cases)}, or lower --training.batch or --compute.workers."
+    )
 
 
 def _set_aside(run: RunFolder) -> None:

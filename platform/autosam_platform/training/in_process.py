@@ -12,6 +12,7 @@ from autosam_platform.training.loop import Fit, FitTask
 from autosam_platform.training.preflight import TooLittleMemoryError
 from autosam_platform.training.progress import Follower
 from autosam_platform.training.reporter import Curve, LocalReporter
+from autosam_platform.training.sampling import NoStepError
 from autosam_platform.training.workers import NotFiniteError
 from autosam_platform.workspace import Workspace
 
@@ -47,7 +48,7 @@ class InProcess:
         with _settings_of_torch_kept():
             try:
                 Fit(task, LocalReporter(storage, record, device)).run()
-            except (NotFiniteError, TooLittleMemoryError) as error:
+            except (NotFiniteError, TooLittleMemoryError, NoStepError) as error:
                 raise TrainingStopped(str(error)) from error
 
 

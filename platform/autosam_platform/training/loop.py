@@ -59,6 +59,7 @@ class Fit:
 
     Raises:
         TooLittleMemoryError: on all workers, if one has not got the memory.
+        NoStepError: on all workers, if an epoch fills no batch.
     """
 
     def __init__(self, task: FitTask, reporter: Reporter) -> None:

@@ -20,6 +20,7 @@ from autosam_platform.training.loop import Fit, FitTask
 from autosam_platform.training.preflight import TooLittleMemoryError
 from autosam_platform.training.progress import Follower
 from autosam_platform.training.ray_reporter import RayReporter
+from autosam_platform.training.sampling import NoStepError
 from autosam_platform.training.workers import NotFiniteError
 from autosam_platform.workspace import Workspace
 
@@ -162,7 +163,7 @@ def fit_worker(config: dict[str, Any]) -> None:
     reporter = RayReporter()
     try:
         Fit(task, reporter).run()
-    except (NotFiniteError, TooLittleMemoryError) as error:
+    except (NotFiniteError, TooLittleMemoryError, NoStepError) as error:
         # Raised on every rank at the same place. Starting again would meet it again, so the workers end in order,
         # and the driver, which finds the message, fails the run.
         if reporter.workers.rank == 0:

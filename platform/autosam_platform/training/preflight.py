@@ -64,7 +64,15 @@ def _bytes(experiment: Experiment, num_classes: int, device: torch.device, sampl
         return samples.logits(model, samples.example(experiment, device))
 
     try:
-        step = bytes_of_step(build, ask, device=device, dtype=dtype, as_trained=frozen)
+        step = bytes_of_step(
+            build,
+            ask,
+            device=device,
+            dtype=dtype,
+            as_trained=frozen,
+            averaged=experiment.training.ema > 0,
+            shared=experiment.compute.workers > 1,
+        )
     except RuntimeError as error:  # torch's fake tensors do not know every kernel of every device
         print(f"NOTE: no estimate of the memory: {type(error).__name__}: {error}", flush=True)
         return None

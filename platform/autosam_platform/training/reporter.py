@@ -22,6 +22,7 @@ Curve = Sequence[dict[str, float]]
 """Points to record: each has its ``step`` and values by name."""
 
 NO_SCORE = -1.0  # checkpoints are ranked by score, a number: without a validation it is below any Dice
+_OURS = re.compile(r"checkpoint_\d+")  # Ray's, of a run that was begun there, have a date and a time
 
 
 class Reporter(Protocol):
@@ -70,12 +71,13 @@ class LocalReporter:
 
     def keep(self, curve: Curve, position: Position, save: Callable[[Path], None]) -> None:
         """See ``Reporter``; what is neither the newest nor the best goes."""
-        numbers = [int(each.name.rpartition("_")[2]) for each in self._storage.glob("checkpoint_*")]
+        ours = [folder for folder in self._storage.glob("checkpoint_*") if _OURS.fullmatch(folder.name)]
+        numbers = [int(folder.name.rpartition("_")[2]) for folder in ours]
         with atomic_folder(self._storage / f"checkpoint_{max(numbers, default=-1) + 1:06d}") as folder:
             save(folder)
         wanted = {checkpoints.newest(self._storage), checkpoints.best(self._storage)}
-        for folder in self._storage.iterdir():
-            if re.fullmatch(r"checkpoint_\d+", folder.name) and folder not in wanted:
+        for folder in ours:
+            if folder not in wanted:
                 shutil.rmtree(folder)
         self._record(curve)
 

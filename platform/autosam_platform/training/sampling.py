@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from torch.utils.data import Sampler
 
 
+class NoStepError(RuntimeError):
+    """An epoch that fills no batch, so that nothing would be trained; the message says what to change."""
+
+
 class EpochSampler(Sampler[int]):
     """This rank's places in an epoch, from a step onwards.
 
@@ -23,6 +27,7 @@ class EpochSampler(Sampler[int]):
 
     Raises:
         ValueError: more workers than shares.
+        NoStepError: on all workers, if the places do not fill a global batch.
     """
 
     def __init__(self, places: int, batch: int, shares: int, rank: int, world: int, at_once: int) -> None:
@@ -31,6 +36,12 @@ class EpochSampler(Sampler[int]):
         self._places, self._batch, self._shares, self._at_once = places, batch, shares, at_once
         self._mine = range(rank, shares, world)
         self.first_step = 0
+        if not self.steps:
+            raise NoStepError(
+                f"an epoch of {places} patch(es) does not fill a batch of {batch * shares} (--training.batch {batch} "
+                f"on {shares} worker(s)), so nothing would be trained: raise --training.patches-per-case, or lower "
+                "--training.batch or --compute.workers."
+            )
 
     @property
     def steps(self) -> int:
