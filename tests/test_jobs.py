@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from patience import HANG_S
-from synthetic_scans import write_btcv
+from synthetic_scans import make_scan, write_btcv, write_btcv_case
 
 from autosam_platform.command_line import CommandLine
 from autosam_platform.pipeline.ending import Outcome, run_job
@@ -161,7 +161,11 @@ def test_evaluate_takes_a_dataset_that_the_run_never_saw(
         "extends: btcv\nname: other\nspacing_xyz: [5.0, 5.0, 5.0]\nsplit: {rule: every_case, splits: [test]}\n"
     )
     own = (Path(str(trained["place"])) / "evaluation" / "metrics.csv").read_bytes()
-    done = job_here("evaluate", "--run", trained["run"], "--dataset", other, "--root", scans, "--json")
+    refused = job_here("evaluate", "--run", trained["run"], "--dataset", other, "--root", scans)
+    assert refused.returncode == 1 and "3 of the 4 test cases that other has now: img0001, img0002" in refused.stderr
+    for number in range(1, 5):
+        write_btcv_case(tmp_path, number, make_scan(10 + number))
+    done = job_here("evaluate", "--run", trained["run"], "--dataset", other, "--root", tmp_path, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["dataset"], result["n_cases"]) == ("other", 4)

@@ -1,5 +1,6 @@
 """The dataset descriptions: that they say what the paper says, and what a wrong one is answered."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,44 @@ def test_wrong_description_says_file_and_field(changes: dict[str, object], messa
     path.write_text(yaml.safe_dump(_fields(**changes)))
     with pytest.raises(DescriptionError, match=rf"wrong\.yaml(?s:.*){message}"):
         load_description(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("left kidney", "right kidney"),
+        ("kidney_left", "kidney_right"),
+        ("Kidney-LEFT", "kidney right"),
+        ("Niere links", "Niere rechts"),
+        ("lung_l", "lung_r"),
+        ("left", "right"),
+        ("upper left lobe", "upper right lobe"),
+    ],
+)
+def test_sides_that_do_not_know_each_other_are_refused_where_a_flip_exchanges_them(one: str, other: str) -> None:
+    def described(flip: float, **mirrors: str | None) -> DatasetDescription:
+        names = (("one", one), ("other", other))
+        classes = [
+            {"id": number, "name": name} | ({"mirror": mirrors[which]} if mirrors else {})
+            for number, (which, name) in enumerate(names, start=1)
+        ]
+        flips = {"augmentation": load_description("btcv").augmentation.model_dump() | {"flip": flip}}
+        return DatasetDescription.model_validate(_fields(classes=classes, **flips))
+
+    told = f"write {{id: 1, name: {one}, mirror: {other}}} and {{id: 2, name: {other}, mirror: {one}}}"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        described(flip=0.1)
+    assert described(flip=0.1, one=other, other=one).mirrored_ids == {1: 2, 2: 1}
+    assert described(flip=0.1, one=None, other=None).mirrored_ids == {}, "said to be no pair"
+    assert described(flip=0.0).mirrored_ids == {}
+
+
+@pytest.mark.parametrize(
+    "names", [("left kidney", "right adrenal gland"), ("cleft", "cright"), ("kidney", "right kidney")]
+)
+def test_names_that_differ_by_more_than_the_side_are_no_pair(names: tuple[str, str]) -> None:
+    classes = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    assert not DatasetDescription.model_validate(_fields(classes=classes)).mirrored_ids
 
 
 def test_annotated_classes_depend_on_the_case() -> None:

@@ -77,6 +77,31 @@ def test_a_patient_on_two_sides_of_another_split_is_noticed(tmp_path: Path) -> N
     assert not survey(_description(patient_pattern=r"(\w)_"), root).notes
 
 
+def test_cases_without_a_patient_and_rows_without_a_case_are_noted(tmp_path: Path) -> None:
+    root = _scans(tmp_path, *(f"a_{number}" for number in range(7)))
+    (root / "patients.csv").write_text("case,patient\na_0,x\na_1.nii.gz,x\na_2,\n")
+    in_order = {"rule": "in_order", "parts": [{"split": "train", "cases": 7}]}
+    assert survey(_description(split=in_order, patients="patients.csv"), root).notes == [
+        "no patient is known of a_1, a_2, a_3, a_4, a_5 and 1 more: each counts as a patient of its own.",
+        "patients.csv has rows of what is no case here: a_1.nii.gz.",
+    ]
+    (note,) = survey(_description(split=in_order, patient_pattern=r"(P\d)_.*"), root).notes
+    assert note.startswith("no patient is known of a_0, a_1")
+    assert not survey(_description(split=in_order), root).notes, "where nothing tells of patients"
+
+
+@pytest.mark.parametrize(
+    "told", [{"patients": "patients.csv"}, {"patient_pattern": r"([ab])_"}], ids=lambda each: next(iter(each))
+)
+def test_folds_of_cases_without_a_patient_beside_others_are_refused(tmp_path: Path, told: dict[str, str]) -> None:
+    root = _scans(tmp_path, "a_1", "a_2", "b_1", "c_1")
+    (root / "patients.csv").write_text("case,patient\na_1,x\na_2,x\nb_1,y\nc_1.nii.gz,z\n")
+    with pytest.raises(DatasetError, match=r"no patient is known of c_1 in .*, and folds keep .* a row in the file"):
+        survey(_description(**told), root)
+    both = _description(patients="patients.csv", patient_pattern="(c)_")
+    assert {case.case_id for case in survey(both, root).cases} == {"a_1", "a_2", "b_1", "c_1"}
+
+
 def test_the_command_line_asks_for_folds_of_any_dataset(tmp_path: Path) -> None:
     def split(description: DatasetDescription, **settings: int) -> object:
         return _with_folds(description, DatasetSection(**settings)).split

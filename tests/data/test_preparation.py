@@ -19,6 +19,7 @@ from autosam_inference.scans.resampling import resample
 from autosam_inference.scans.scan import read_scan
 from autosam_platform.data.description import DatasetDescription, load_description
 from autosam_platform.data.preparation import (
+    VERSION,
     IncompleteDatasetError,
     Preparation,
     PreparedDataset,
@@ -133,7 +134,7 @@ def test_fingerprint_tells_datasets_apart_but_not_places(tmp_path: Path) -> None
         ({"augmentation": {"flip": 0, "rotate": 0, "intensity_scale": 0, "intensity_shift": 0}}, False),
         ({"foreground_fraction": 0.25}, False),
         ({"scaling": {"to": [-1, 1]}}, False),
-        ({"annotated": {"img0001": ["liver"]}}, False),
+        ({"annotated": {"img0001": [each.name for each in BTCV.classes]}}, False),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -165,6 +166,26 @@ def test_what_decides_voxels_or_labels_prepares_anew(tmp_path: Path, changes: di
     prepared = prepare(BTCV, root, SETTINGS, Workspace(tmp_path))
     again = prepare(_with(**changes), root, SETTINGS, Workspace(tmp_path))
     assert again.folder != prepared.folder and again.fingerprint != prepared.fingerprint
+
+
+@pytest.mark.parametrize("steps", [("narrow", "wide"), ("wide", "narrow")], ids="-".join)
+def test_a_case_is_prepared_anew_when_it_annotates_other_classes(tmp_path: Path, steps: tuple[str, str]) -> None:
+    root, ours = write_btcv(tmp_path / "raw", 2), Workspace(tmp_path)
+    descriptions = {"wide": BTCV, "narrow": _with(annotated={"img0001": ["liver", "spleen"]})}  # ids 6 and 1
+    made = {step: prepare(descriptions[step], root, SETTINGS, ours) for step in steps}
+    shown = {step: [case.label().unique().tolist() for case in each.cases("all")] for step, each in made.items()}
+    assert shown == {"wide": [list(range(14))] * 2, "narrow": [[0, 1, 6], list(range(14))]}
+    one, other = (made[step].entries for step in steps)
+    assert one[0].content != other[0].content and one[1].content == other[1].content
+    assert made["wide"].folder == made["narrow"].folder
+    assert prepare(descriptions[steps[0]], root, SETTINGS, ours) == made[steps[0]], "and is found again"
+
+
+def test_a_case_that_annotates_all_classes_is_named_as_before(tmp_path: Path) -> None:
+    prepared = prepare(BTCV, write_btcv(tmp_path / "raw", 1), SETTINGS, Workspace(tmp_path))
+    (case,) = prepared.raw("all")
+    decided = decisive(BTCV, (2.0, 2.0, 2.0))
+    assert prepared.entries[0].content == content_hash(VERSION, decided, False, *case.hashed)
 
 
 def test_a_renamed_class_is_another_training_with_the_same_voxels(tmp_path: Path) -> None:
@@ -488,6 +509,19 @@ def test_masks_are_found_again_when_they_move_and_made_anew_when_one_changes(tmp
     assert swapped.fingerprint != prepared.fingerprint
     was, now = case.label(), swapped.cases("all")[0].label()
     assert now.equal(was) is False and (now == 3).equal(was == 2)
+
+
+def test_a_case_without_a_mask_is_accepted_once_it_is_said_not_to_annotate_the_organ(tmp_path: Path) -> None:
+    scan = make_scan(num_classes=4)
+    write_nifti(tmp_path / "raw/s1/ct.nii.gz", scan.image_xyz, scan.affine, dtype=np.int16)
+    for value, organ in enumerate(("prostate", "bladder"), start=1):
+        write_nifti(tmp_path / f"raw/s1/{organ}.nii.gz", scan.label_xyz == value, scan.affine, dtype=np.uint8)
+    files = {"image": "{id}/ct", "label": "{id}/{organ}"}
+    (rejected,) = prepare(_pelvic(files=files), tmp_path / "raw", SETTINGS, Workspace(tmp_path)).verdicts
+    assert rejected.status == "rejected" and "say in the description's 'annotated'" in rejected.reasons[0]
+    told = _pelvic(files=files, annotated={"s.*": ["prostate", "bladder"]})
+    (accepted,) = prepare(told, tmp_path / "raw", SETTINGS, Workspace(tmp_path)).verdicts
+    assert accepted.status == "ok"
 
 
 def test_real_ct(real_ct: Path, tmp_path: Path) -> None:

@@ -344,3 +344,16 @@ def test_a_patient_in_two_splits_is_noted(tmp_path: Path) -> None:
     (note,) = survey(_pairs(split=split, patient_pattern=r"(p\d+)_"), tmp_path).notes
     assert note.startswith("patient p1 is in test (p1_a) and train (p1_b)")
     assert survey(_pairs(split=split), tmp_path).notes == []
+
+
+def test_a_pattern_of_annotated_that_no_case_has_is_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        touch(tmp_path, f"imagesTr/img{number:04d}.nii.gz", f"labelsTr/label{number:04d}.nii.gz")
+    btcv = load_description("btcv")
+    typo = btcv.model_copy(update={"annotated": {"img0001": ("liver",), r"Img\d+": ("liver",)}})
+    with pytest.raises(
+        DatasetError, match=r"has an id like 'Img.*', which annotated names .*: the ids are img0001, img"
+    ):
+        survey(typo, tmp_path)
+    shadowed = btcv.model_copy(update={"annotated": {r"img\d+": ("liver",), "img0001": ("liver",)}})
+    assert len(survey(shadowed, tmp_path).cases) == 2

@@ -83,6 +83,21 @@ def test_patients_are_those_of_their_source(tmp_path: Path) -> None:
     assert all([cases[name] for cases in by_fold].count(("test",)) == 1 for name in by_fold[0])
 
 
+def test_folds_ask_for_patients_of_the_sources_that_tell_of_some(tmp_path: Path) -> None:
+    write_sources(tmp_path)
+    folds = {"rule": "folds", "folds": 3}
+    assert survey(described(tmp_path, split=folds), None).cases, "of ours nothing is told"
+    mistyped = with_source(1, patient_pattern=r"(P\d+)_.*")
+    with pytest.raises(DatasetError, match=r"no patient is known of p1_a, p1_b, p2_a in .*kidneys, and folds"):
+        survey(described(tmp_path, split=folds, sources=mistyped), None)
+    assert (
+        "kidneys: no patient is known of p1_a, p1_b, p2_a"
+        in survey(described(tmp_path, sources=mistyped), None).notes[0]
+    )
+    bare = with_source(2, patient_pattern="(P)")
+    assert survey(described(tmp_path, split=folds, sources=bare), None).cases, "it is in no fold"
+
+
 def test_each_source_has_its_own_ids_and_what_it_does_not_annotate_is_background(tmp_path: Path) -> None:
     description = write_sources(tmp_path)
     labels = {}

@@ -1,6 +1,7 @@
 """Cases as they are found in a dataset's folder, and what was found there beside them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def entries(folder: Path) -> list[Path]:
 def name_in(folder: Path, path: Path) -> str:
     """The path from the dataset's folder, in characters that can be written."""
     return path.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
+
+
+_MOST_NAMED = 5
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, the first few of many.
+
+    >>> listed(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    more = len(names) - _MOST_NAMED
+    return f"{', '.join(names[:_MOST_NAMED])}{f' and {more} more' if more > 0 else ''}"
 
 
 def writable_name(path: Path) -> bool:

@@ -33,6 +33,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 _OF_A_SOURCE = ("layout", "files", "case_pattern", "label_ids", "mask_names", "patient_pattern", "patients")
 """Fields that a description has, or each of its sources."""
 
+_SIDES = {"left": "right", "links": "rechts", "l": "r"}
+_OTHER_SIDE = _SIDES | {other: one for one, other in _SIDES.items()}
+"""Words that tell the sides of a pair of organs apart."""
+
 _FOLDER = Path(__file__).parent / "descriptions"
 
 
@@ -69,10 +73,11 @@ class DatasetDescription(Frozen):
         mask_names: for masks of one organ each, or segments of a DICOM SEG: their names → names of classes, where they
             differ by more than case, spaces, ``_`` and ``-``. Several masks of one class are joined.
         patient_pattern: regular expression whose first group in a case's id is its patient: folds keep a patient
-            together, and with other splits one in several of them is noticed.
+            together, and then each case needs one; with other splits a patient in several of them is noticed.
         patients: for the same, a CSV file in the dataset's folder with the columns ``case`` and ``patient``.
         annotated: for datasets whose cases do not annotate every class: regular expression of case ids →
-            names of the classes annotated there; the first match counts, no match means all classes.
+            names of the classes annotated there; the first match counts, no match means all classes. Each must be
+            that of some case.
         sources: for datasets out of several folders: what each has of its own, in place of the fields above.
         spacing_xyz: voxel spacing after preparation, mm.
         hu_window: HU outside are clipped.
@@ -211,6 +216,25 @@ class DatasetDescription(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _sides_know_each_other(self) -> Self:
+        """A left-right flip would train a left organ under the id of the right one, unless it knows of it.
+
+        Saying ``mirror: null`` is an answer, too: of heart chambers neither becomes the other.
+        """
+        if not self.augmentation.flip:
+            return self
+        by_words = {_words(each.name): each for each in self.classes}
+        for each in self.classes:
+            other = by_words.get(tuple(_OTHER_SIDE.get(word, word) for word in _words(each.name)))
+            if other not in (None, each) and "mirror" not in each.model_fields_set:
+                raise ValueError(
+                    f"'{each.name}' and '{other.name}' are two sides, and a left-right flip (augmentation.flip) would "
+                    f"train each under the other's id: write {_mirrored(each, other)} and {_mirrored(other, each)}, or "
+                    "'mirror: null' in both where a flip makes neither the other"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _labels_are_said_once(self) -> Self:
         masks = self.files is not None and self.files.has_masks
         if set(self.label_ids) & set(self.ignored_labels):
@@ -295,6 +319,14 @@ class _OfSource(DatasetDescription):
     def mask_classes(self) -> dict[str, int]:
         left_out = {each.id for each in self.classes if each.name in self.unannotated}
         return {name: value for name, value in super().mask_classes.items() if value not in left_out}
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W_]+", name.casefold()))
+
+
+def _mirrored(one: LabelClass, other: LabelClass) -> str:
+    return f"{{id: {one.id}, name: {one.name}, mirror: {other.name}}}"
 
 
 def loose(name: str) -> str:

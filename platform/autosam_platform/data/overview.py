@@ -23,6 +23,16 @@ def same_scans(cases: Sequence[Case], records: Sequence[CaseRecord]) -> list[str
     return [_told_alike(same) for same in alike.values() if len(same) > 1]
 
 
+def same_scan(one: CaseRecord, other: CaseRecord) -> bool:
+    """Are the voxels of two usable cases, prepared at one spacing, the same, whatever their files are called, however
+    they are compressed and whatever HU are clipped?
+    """
+    if one.shape_DHW != other.shape_DHW:
+        return False
+    same_counts = bool(one.histogram) and one.histogram == other.histogram
+    return same_counts or one.hashes[IMAGE] == other.hashes[IMAGE]
+
+
 def _told_alike(cases: list[Case]) -> str:
     told = " and ".join(f"{case.case_id} ({', '.join(case.splits) or 'in no split'})" for case in cases)
     known = len({case.splits for case in cases}) > 1

@@ -2,17 +2,23 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from autosam_inference.files import content_hash
-from autosam_platform.data.cases import DatasetError
+from autosam_platform.data.cases import DatasetError, listed
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.splits import Folds, Split
 
 
-def patients_of(description: DatasetDescription, folder: Path, case_ids: Iterable[str]) -> dict[str, str]:
-    """Patients by their cases' ids, as far as the description tells them.
+def patients_of(
+    description: DatasetDescription, folder: Path, case_ids: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Whose the cases are, as far as the description tells.
+
+    Returns:
+        Patients by their cases' ids; and notes: of which cases it tells none though it tells of patients, and which
+        rows of its file are of no case. Both are what a mistyped id looks like.
 
     Raises:
         DatasetError: the description's file of patients is missing or has not the columns ``case`` and ``patient``.
@@ -25,7 +31,17 @@ def patients_of(description: DatasetDescription, folder: Path, case_ids: Iterabl
         patient = known.get(case_id) or (match[1] if match else None)
         if patient:
             found[case_id] = patient
-    return found
+    notes = []
+    if tells_patients(description) and (without := [each for each in case_ids if each not in found]):
+        notes.append(f"no patient is known of {listed(without)}: each counts as a patient of its own.")
+    if strangers := sorted(set(known) - set(case_ids)):
+        notes.append(f"{description.patients} has rows of what is no case here: {listed(strangers)}.")
+    return found, notes
+
+
+def tells_patients(description: DatasetDescription) -> bool:
+    """Does it say, in one way or the other, whose a scan is?"""
+    return description.patients is not None or description.patient_pattern is not None
 
 
 def _listed(path: Path) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """From raw scans to prepared cases: check, resample, window, store; one Ray task a case, done ones are found.
 
 A folder is named by a hash of what decides the voxels of all its cases, and a case in it by a hash that has its own
-files too. So a changed file is prepared again and nothing else is; and what decides no voxel, such as a title, a split,
-an augmentation or the place on disk, prepares nothing anew. What is made of the cases, in ``dataset-<hash>.json``, has
-a name of its own: the fingerprint, which decides what a training comes to.
+files, and the classes that it annotates, too. So a changed file is prepared again and nothing else is; and what decides
+no voxel, such as a title, a split, an augmentation or the place on disk, prepares nothing anew. What is made of the
+cases, in ``dataset-<hash>.json``, has a name of its own: the fingerprint, which decides what a training comes to.
 """
 
 import functools
@@ -169,7 +169,7 @@ def _not_to_train(entry: CaseEntry) -> CaseEntry:
 
 
 def decisive(description: DatasetDescription, spacing_xyz: tuple[float, float, float]) -> dict[str, Any]:
-    """What decides the stored voxels and labels of any case, beside its files and what its source alone has."""
+    """What decides the stored voxels and labels of any case, beside its files and what it or its source alone has."""
     return {
         "spacing_xyz": spacing_xyz,
         "hu_window": description.hu_window,
@@ -318,7 +318,18 @@ def _at_spacing(volume: Volume, plan: CasePlan, kind: Kind) -> Volume:
 def _decided(case: Case, plan: CasePlan) -> tuple[Any, ...]:
     """What, beside the files' bytes, decides what is made from them."""
     lacks_label = case.truth is None and bool(set(case.splits) - {"test"})  # which is then its verdict
-    return VERSION, decisive(plan.description.for_case(case.case_id), plan.spacing_xyz), lacks_label
+    decided = VERSION, decisive(plan.description.for_case(case.case_id), plan.spacing_xyz), lacks_label
+    return *decided, *_annotated_in_part(case, plan.description)
+
+
+def _annotated_in_part(case: Case, description: DatasetDescription) -> list[tuple[int, ...]]:
+    """The classes that the case is said to annotate: others are background in its label, and need no mask.
+
+    Nothing where those are all, so that such cases keep the names from before this was looked at; nor of a source,
+    whose label_ids or masks have it already.
+    """
+    ids = description.annotated_ids(case.case_id)
+    return [ids] if description.annotated and len(ids) < len(description.classes) else []
 
 
 def _states(case: Case, plan: CasePlan) -> list[_State]:

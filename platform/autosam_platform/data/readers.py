@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autosam_platform.data.cases import Case, DatasetError, Findings, LeftOut, Pair, name_in
+from autosam_platform.data.cases import Case, DatasetError, Findings, LeftOut, Pair, listed, name_in
 from autosam_platform.data.dataset_json import (
     NAME,
     check_class_order,
@@ -16,7 +16,7 @@ from autosam_platform.data.dataset_json import (
 )
 from autosam_platform.data.description import DatasetDescription
 from autosam_platform.data.layouts import expected_names, find_by_patterns
-from autosam_platform.data.patients import in_folds, patients_of
+from autosam_platform.data.patients import in_folds, patients_of, tells_patients
 from autosam_platform.data.sources import Source
 from autosam_platform.data.splits import InOrder, Split
 
@@ -82,13 +82,16 @@ def survey(description: DatasetDescription, root: str | Path | None) -> Survey:
         root: of sources without a root of their own, the folder that holds a folder of the name of each.
 
     Raises:
-        DatasetError: no such folder, nothing in it that fits the layout, or a ``dataset.json`` that is
-            damaged, points outside the folder, or numbers the classes otherwise.
+        DatasetError: no such folder, nothing in it that fits the layout, a ``dataset.json`` that is damaged, points
+            outside the folder, or numbers the classes otherwise; a pattern of ``annotated`` that no case has; or folds
+            of cases of which the description tells some patients and not all.
     """
     if description.sources:
         places = [_place_of(source, description, root) for source in description.sources]
     else:
         places = [_look_through(description, root)]
+    if description.split.rule == "folds":
+        _require_patients(places)
     cases = _cases(description, places)
     if not cases:
         raise _no_case(places[0])
@@ -126,13 +129,44 @@ def _look_through(description: DatasetDescription, root: str | Path | None, sour
     else:
         found = find_by_patterns(description, folder)
     pairs = _belonging(description, folder, found)
-    patients = patients_of(description, folder, (pair.case_id for pair in pairs))
+    patients, of_patients = patients_of(description, folder, [pair.case_id for pair in pairs])
+    notes += of_patients
     own = {NAME, description.patients}
     left_out = [each for each in found.left_out if each.name not in own]
     place = _Place(description, folder, pairs, patients, left_out, notes, source)
     if not pairs:
         raise _no_case(place)
+    _require_annotated(place)
     return place
+
+
+def _require_annotated(place: _Place) -> None:
+    """Refuse a pattern of ``annotated`` that no case has: a mistyped one would make organs that nobody annotated
+    background to learn.
+    """
+    ids = [pair.case_id for pair in place.pairs]
+    for pattern in place.description.annotated:
+        if not any(re.fullmatch(pattern, each) for each in ids):
+            raise DatasetError(
+                f"no case in {place.folder} has an id like {pattern!r}, which annotated names in the description "
+                f"{place.description.name}: the ids are {listed(ids)}; correct the pattern, or take it out."
+            )
+
+
+def _require_patients(places: list[_Place]) -> None:
+    """Refuse to deal cases without a patient beside others with one: as patients of their own they could put scans of
+    one patient on two sides.
+    """
+    for place in places:
+        dealt = [pair.case_id for pair in place.pairs if place.has_labels and pair.list_name == "training"]
+        without = [each for each in dealt if each not in place.patients]
+        if without and tells_patients(place.description):
+            own = [each.removeprefix(place.source.prefix if place.source else "") for each in without]
+            raise DatasetError(
+                f"no patient is known of {listed(own)} in {place.folder}, and folds keep a patient's scans together: "
+                "let patient_pattern fit these ids, or give each, written as here, a row in the file that patients "
+                "names, also the only scan of a patient."
+            )
 
 
 def _place_of(source: Source, description: DatasetDescription, root: str | Path | None) -> _Place:

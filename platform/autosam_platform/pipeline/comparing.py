@@ -12,7 +12,14 @@ from autosam_platform.distillation.report import METRICS
 from autosam_platform.evaluation.statistics import compare_cases, over_seeds
 from autosam_platform.evaluation.table import Summary, read_rows
 from autosam_platform.experiment import ConfigError
-from autosam_platform.pipeline.steps import dataset_to_evaluate, evaluated, finished_run, require_windows, split_cases
+from autosam_platform.pipeline.steps import (
+    dataset_to_evaluate,
+    evaluated,
+    finished_run,
+    require_unseen,
+    require_windows,
+    split_cases,
+)
 from autosam_platform.workspace import RunFolder
 
 
@@ -71,8 +78,8 @@ def compared(pairs: Sequence[tuple[RunFolder, RunFolder]], tested: Tested) -> Ag
 
     Raises:
         ConfigError: the runs' own datasets are asked for and have other cases in the split, so that one run may have
-            been trained on what tests the other, or other classes or NSD tolerances; there are no cases; or an overlap
-            is given of a run without windows.
+            been trained on what tests the other, or other classes or NSD tolerances; a run was trained on some of the
+            cases; there are none; or an overlap is given of a run without windows.
     """
     first = pairs[0][0]
     runs = {run.name: run for pair in pairs for run in pair}
@@ -86,6 +93,8 @@ def compared(pairs: Sequence[tuple[RunFolder, RunFolder]], tested: Tested) -> Ag
         )
     if tested.dataset is None:
         _require_same({name: dataset for name, (dataset, _) in datasets.items()}, tested.split)
+    for name, run in runs.items():
+        require_unseen(run, datasets[name][0], tested.split, datasets[name][1])
     summaries = {
         name: evaluated(run, datasets[name][0], tested.split, tested.overlap, datasets[name][1])
         for name, run in runs.items()

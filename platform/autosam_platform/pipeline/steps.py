@@ -13,11 +13,20 @@ from autosam_inference.card import ModelFolderError
 from autosam_inference.files import content_hash
 from autosam_inference.included import included_model, named_included
 from autosam_platform.cluster import map_tasks
+from autosam_platform.data.cases import listed
 from autosam_platform.data.description import DatasetDescription, load_description
+from autosam_platform.data.overview import same_scan
 from autosam_platform.data.phantom import PHANTOM_VERSION, SCHEMAS, has_phantom, write_phantom
-from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare, with_labelled
+from autosam_platform.data.preparation import (
+    IncompleteDatasetError,
+    Preparation,
+    PreparedDataset,
+    prepare,
+    with_labelled,
+)
 from autosam_platform.data.readers import Case
 from autosam_platform.data.splits import Folds, Split
+from autosam_platform.data.store import StoredCase
 from autosam_platform.distillation.fit import fit_student
 from autosam_platform.evaluation.evaluate import evaluate_cases
 from autosam_platform.evaluation.seconds import as_line
@@ -109,9 +118,10 @@ def evaluated(
         other: of a dataset that is not the run's own, see ``dataset_to_evaluate``.
 
     Raises:
-        ConfigError: see ``require_windows``.
+        ConfigError: see ``require_windows`` and ``require_unseen``.
     """
     require_windows(run, overlap)
+    require_unseen(run, dataset, split, other)
     folder = run.evaluation(split, other)
     cases = split_cases(dataset, split)
     model = PromptedPredictor.of(run.model) if run.prompted else run.model
@@ -134,6 +144,61 @@ def require_windows(run: RunFolder, overlap: float | None) -> None:
     """
     if run.prompted and overlap is not None:
         raise ConfigError(f"{run.name} is asked slice by slice, so no windows overlap: leave --overlap out")
+
+
+_LEARNT: dict[Split, tuple[Split, ...]] = {"train": ("train",), "val": ("train",), "test": ("train", "val")}
+"""By the split that is asked for: the parts of a run's own split that it has learnt from, in one way or another."""
+
+
+def require_unseen(run: RunFolder, dataset: PreparedDataset, split: Split, other: str | None = None) -> None:
+    """Refuse to score a run on cases that it was trained on or, where it is tested, that its weights were chosen by.
+
+    A dataset is as it is now: scans that came or went since move others from one split into another. Of the run's own,
+    cases are known by their names; of any, by their voxels, where the cases that the run was trained on are still
+    prepared. What its own split has on both sides, as that of ``one_scan``, is there on purpose.
+
+    Args:
+        other: of a dataset that is not the run's own, see ``dataset_to_evaluate``.
+
+    Raises:
+        ConfigError: names the cases, and what to do.
+    """
+    card, own = run.card, other is None
+    if own and card.data_fingerprint == dataset.fingerprint:
+        return
+    learnt = {case_id for name in _LEARNT[split] for case_id in card.split.get(name, ())}
+    if own:
+        learnt -= set(card.split.get(split, ()))
+    asked = dataset.cases(split)
+    seen = {case.case_id: case.case_id for case in asked if own and case.case_id in learnt}
+    for known in _trained_on(run):
+        if known.case_id in learnt:
+            seen |= {case.case_id: known.case_id for case in asked if same_scan(case.record, known.record)}
+    if not seen or run.experiment.untuned:
+        return
+    names = listed([now if now == then else f"{now} (its {then})" for now, then in sorted(seen.items())])
+    learnt_by = "was trained on, or its weights were chosen by," if split == "test" else "was trained on"
+    remedy = (
+        "bring back the scans that it was trained with and leave out later ones (case_pattern in the description), or "
+        "name the split there so that each case is where it was; or train again"
+        if own
+        else "take them out (case_pattern in the description), or name a dataset that it has not seen"
+    )
+    raise ConfigError(
+        f"{run.name} {learnt_by} {len(seen)} of the {len(asked)} {split} cases that {dataset.name} has now: {names}. A "
+        f"score on them would mean nothing: {remedy}."
+    )
+
+
+def _trained_on(run: RunFolder) -> list[StoredCase]:
+    """All cases of the run's dataset as it was trained on; none, with a word, where they are not kept."""
+    places = Workspace(run.paths.folder).prepared_folders
+    paths = [place.manifest(run.card.data_fingerprint or "") for place in places]
+    try:
+        return next(PreparedDataset.load(path).cases("all") for path in paths if path.exists())
+    except (StopIteration, IncompleteDatasetError):
+        print(f"note: {run.name}'s own cases are not prepared any more, so none of them is known again by its voxels")
+        return []
 
 
 def split_cases(dataset: PreparedDataset, split: Split) -> list[Case]:
