@@ -6,12 +6,13 @@ from pathlib import Path
 from autosam_inference.errors import UserError
 from autosam_platform.data.cases import is_scan
 from autosam_platform.data.description import DatasetDescription
+from autosam_platform.data.overview import same_scan
 from autosam_platform.data.patches import Unlabelled
 from autosam_platform.data.preparation import Preparation, PreparedDataset, prepare
 from autosam_platform.data.probabilities import ProbabilityRecord
 from autosam_platform.data.sources import FilePattern
 from autosam_platform.data.splits import EveryCase, Split
-from autosam_platform.data.store import IMAGE, StoredCase
+from autosam_platform.data.store import StoredCase
 from autosam_platform.distillation.teacher import Answering, stored_answers
 from autosam_platform.experiment import DistillationSection
 from autosam_platform.workspace import Workspace
@@ -63,7 +64,7 @@ def unlabelled_cases(section: DistillationSection, prepared: PreparedDataset) ->
         cases = [each for each in prepared.cases("all") if each.case_id.startswith(source.prefix)]
     _refuse_seen(cases, prepared)
     known = prepared.cases("train")
-    left = [each for each in cases if not any(_same_scan(each, other) for other in known)]
+    left = [each for each in cases if not any(same_scan(each.record, other.record) for other in known)]
     if len(left) < len(cases):
         print(f"{len(cases) - len(left)} of {len(cases)} scans without labels are training cases, and left out.")
     return _required(left, section.unlabelled, "no case is there that is not labelled, too")
@@ -113,21 +114,13 @@ def _refuse_seen(cases: Sequence[StoredCase], prepared: PreparedDataset) -> None
         for split in _SEEN
         for other in prepared.cases(split)
         for case in cases
-        if _same_scan(case, other)
+        if same_scan(case.record, other.record)
     ]
     if seen:
         raise UnlabelledError(
             f"scans without labels are scans of {prepared.name} that validate or test: {', '.join(seen)}. What a "
             "student scores on scans that it was taught means nothing: take them out of the folder."
         )
-
-
-def _same_scan(one: StoredCase, other: StoredCase) -> bool:
-    """Are the voxels the same, whatever the files are called and however they are compressed?"""
-    if one.shape_DHW != other.shape_DHW:
-        return False
-    same_counts = bool(one.record.histogram) and one.record.histogram == other.record.histogram
-    return same_counts or one.record.hashes[IMAGE] == other.record.hashes[IMAGE]
 
 
 def _is_sure(record: ProbabilityRecord, least: float) -> bool:
